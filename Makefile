@@ -1,0 +1,50 @@
+# make train and make test set everything up in .venv first.
+PY ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: help install train test test-slow check format clean
+
+help:
+	@echo "make train       set up, then train the embedded default (ARGS='algorithm=grpo seed=2' for anything else)"
+	@echo "make test        set up, then run the tests     make test-slow   those that take minutes"
+	@echo "make check       linters, types, layers         make format      rewrite the code's form"
+
+# A CPU build of torch where there is no GPU: from the index pip is set up with, else from PyTorch's own.
+TORCH := torch==2.13.0
+$(VENV)/run.stamp: pyproject.toml
+	$(PY) -m venv $(VENV)
+	@if nvidia-smi -L >/dev/null 2>&1 || [ "$$(uname -s)" = Darwin ]; then $(BIN)/pip install -q '$(TORCH)'; \
+	else $(BIN)/pip install -q '$(TORCH)+cpu' 2>/dev/null \
+	  || $(BIN)/pip install -q '$(TORCH)' --index-url https://download.pytorch.org/whl/cpu; fi
+	$(BIN)/pip install -q -e .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp
+	$(BIN)/pip install -q -e '.[dev]'
+	@touch $@
+
+install: $(VENV)/dev.stamp
+
+train: $(VENV)/run.stamp
+	$(BIN)/asyppo train $(ARGS)
+
+test: install
+	$(BIN)/pytest -q -m 'not slow' $(ARGS)
+
+test-slow: install
+	$(BIN)/pytest -q -m slow $(ARGS)
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info

@@ -1,0 +1,152 @@
+"""Exact order statistics of a large batch, without sorting it.
+
+Legend: ``B`` responses, ``T`` tokens, ``n`` valid tokens. A sample brackets the wanted value; one pass counts what lies
+below the bracket and collects what lies in it, and the value is found among those few. The count proves the answer; a
+bracket that missed is widened, in the end to everything.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from asyppo_cli.algorithm.rows import BLOCK_ELEMENTS, blocks, fresh_like
+
+_SAMPLE = 1 << 17
+_WORD = 8
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The ``count`` smallest of all valid tokens, or the largest; ties go to the earlier token."""
+
+    count: int
+    largest: bool
+
+
+@dataclass
+class _Bracket:
+    """Where a tail's threshold is thought to lie, and what a pass over the tokens found there."""
+
+    tail: Tail
+    low: float
+    high: float
+    chosen: Tensor
+    beyond: int = 0
+    inside: Tensor | None = None
+
+    def holds(self) -> bool:
+        """Whether the threshold is among the tokens inside."""
+        assert self.inside is not None
+        return self.beyond < self.tail.count <= self.beyond + len(self.inside)
+
+
+def choose_tails(signal: Tensor, mask: Tensor, total: int, tails: list[Tail]) -> list[Tensor]:
+    """True at exactly the tokens of each tail, bool ``[B, T]``; counts lie in 1 .. n, and ``total`` is n.
+
+    ValueError if the signal is not finite at a valid token.
+    """
+    flat, valid = signal.reshape(-1), mask.reshape(-1)
+    sample = _sample(flat, valid, signal.shape[1])
+    margin = 3.5 * math.sqrt(max(len(sample), 1))
+    found = [_bracket(tail, sample, total, margin, fresh_like(valid)) for tail in tails]
+    pending = found
+    while pending:
+        # A finite sum has finite terms; only where it is not, padding has to be told from tokens.
+        if not torch.isfinite(_count(flat, valid, pending)):
+            require_finite(signal, mask)
+        pending = [bracket for bracket in pending if not bracket.holds()]
+        margin *= 16.0
+        for bracket in pending:
+            bracket.low, bracket.high = _range(bracket.tail, sample, total, margin)
+    for bracket in found:
+        _settle(flat, bracket)
+    return [bracket.chosen.view_as(mask) for bracket in found]
+
+
+def require_finite(signal: Tensor, mask: Tensor) -> None:
+    """ValueError if the signal is NaN or infinite at a valid token."""
+    for rows in blocks(signal):
+        if not (torch.isfinite(signal[rows]) | ~mask[rows]).all():
+            raise ValueError("the signal that ranks tokens is NaN or infinite at a response token: check the critics")
+
+
+def _sample(flat: Tensor, valid: Tensor, width: int) -> Tensor:
+    """Valid tokens at regular steps, sorted. The step shares no factor with the row length: it meets all positions."""
+    step = max(1, len(flat) // _SAMPLE)
+    while math.gcd(step, width) > 1:
+        step += 1
+    return flat[::step][valid[::step]].sort().values
+
+
+def _bracket(tail: Tail, sample: Tensor, total: int, margin: float, chosen: Tensor) -> _Bracket:
+    return _Bracket(tail, *_range(tail, sample, total, margin), chosen)
+
+
+def _range(tail: Tail, sample: Tensor, total: int, margin: float) -> tuple[float, float]:
+    """Values of the sample around the tail's threshold, ``margin`` entries to each side; infinite past its ends."""
+    share = tail.count / total
+    centre = (1.0 - share if tail.largest else share) * len(sample)
+    spread = margin * math.sqrt(share * (1.0 - share)) + 4.0
+    first, last = math.floor(centre - spread), math.ceil(centre + spread)
+    low = float(sample[first]) if first >= 0 else -math.inf
+    high = float(sample[last]) if last < len(sample) else math.inf
+    return low, high
+
+
+def _count(flat: Tensor, valid: Tensor, brackets: list[_Bracket]) -> Tensor:
+    """One pass: mark what lies beyond each bracket, count it, and note the tokens inside; returns the signal's sum."""
+    parts: list[list[Tensor]] = [[] for _ in brackets]
+    checksum = flat.new_zeros(())
+    beyond = [torch.zeros((), dtype=torch.long, device=flat.device) for _ in brackets]
+    step = BLOCK_ELEMENTS if flat.device.type == "cpu" else len(flat)
+    for start in range(0, len(flat), step):
+        block = slice(start, start + step)
+        x, ok = flat[block], valid[block]
+        checksum += x.sum()
+        for i, bracket in enumerate(brackets):
+            chosen = bracket.chosen[block]
+            within = _mark(x, ok, bracket, chosen)
+            beyond[i] += torch.count_nonzero(chosen)
+            parts[i].append(_true_indices(within) + start)
+    for i, bracket in enumerate(brackets):
+        bracket.beyond, bracket.inside = int(beyond[i]), torch.cat(parts[i])
+    return checksum
+
+
+def _mark(x: Tensor, valid: Tensor, bracket: _Bracket, chosen: Tensor) -> Tensor:
+    """Write what lies beyond the bracket into ``chosen``; returns what lies inside."""
+    if bracket.tail.largest:
+        torch.gt(x, bracket.high, out=chosen)
+        reached = x >= bracket.low
+    else:
+        torch.lt(x, bracket.low, out=chosen)
+        reached = x <= bracket.high
+    chosen &= valid
+    return reached.logical_and_(valid).bitwise_xor_(chosen)
+
+
+def _settle(flat: Tensor, bracket: _Bracket) -> None:
+    """Find the threshold among the tokens inside, and mark those up to it, the earliest of ties first."""
+    assert bracket.inside is not None
+    wanted = bracket.tail.count - bracket.beyond
+    inside = flat[bracket.inside]
+    # Ranking the negative makes the largest the smallest; indices rise, so the order among ties is kept.
+    ranked = -inside if bracket.tail.largest else inside
+    threshold = ranked.kthvalue(wanted).values
+    closer = ranked < threshold
+    ties = bracket.inside[ranked == threshold][: wanted - int(torch.count_nonzero(closer))]
+    bracket.chosen[bracket.inside[closer]] = True
+    bracket.chosen[ties] = True
+
+
+def _true_indices(flags: Tensor) -> Tensor:
+    """Indices of True among few, rising: eight flags are read as one number first."""
+    if len(flags) % _WORD:
+        return flags.nonzero()[:, 0]
+    words = flags.view(torch.int64).nonzero()[:, 0]
+    inner = flags.view(-1, _WORD)[words].nonzero()
+    return words[inner[:, 0]] * _WORD + inner[:, 1]

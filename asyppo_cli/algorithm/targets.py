@@ -1,0 +1,130 @@
+"""From critics' values and rewards to everything the losses need, fixed for the whole step.
+
+Legend: ``M`` critics, ``B`` responses, ``T`` tokens. AsyPPO (arXiv 2510.01656): aggregate the critics first, then one
+GAE; gates from the critics' disagreement, built once and frozen over the policy's epochs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from asyppo_cli.algorithm import returns as returns_
+from asyppo_cli.algorithm.critics import Aggregation, aggregate, disagreement
+from asyppo_cli.algorithm.gating import build_gates, random_signal
+from asyppo_cli.algorithm.rows import blocks, clean_rows, fresh_like, zero_padding
+
+Signal = Literal["value_std", "entropy", "random", "none"]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """All ``[B, T]``, 0 or False at padding: aggregate values, sigma, advantages, the critics' returns, both gates."""
+
+    values: Tensor
+    disagreement: Tensor
+    advantages: Tensor
+    returns: Tensor
+    advantage_kept: Tensor
+    entropy_kept: Tensor
+
+
+def asymmetric_targets(
+    values: Float[Tensor, "M B T"],
+    rewards: Float[Tensor, "B T"],
+    mask: Bool[Tensor, "B T"],
+    *,
+    gamma: float,
+    lambd: float | Float[Tensor, " B"],
+    critic_lambd: float | None,
+    aggregation: Aggregation,
+    whiten: bool,
+    mask_pct: float,
+    entropy_filter_pct: float,
+    mask_signal: Signal,
+    entropy_filter_signal: Signal,
+    entropy: Float[Tensor, "B T"] | None,
+    scope_of_row: Int[Tensor, " B"] | None,
+    seed: int,
+) -> Targets:
+    """Targets of a batch from M critics, whose every value of every response is given.
+
+    ``critic_lambd`` None: the critics' returns use ``lambd``. ``whiten`` standardises the advantages, not the returns.
+    Signals rank tokens for the gates (``random`` by ``seed``, ``entropy`` needs the policy's); ``value_std`` of a
+    single critic ranks nothing, and its gate is off. ``scope_of_row`` as in :func:`gating.lowest`. ValueError as in
+    :mod:`returns` and :mod:`gating`, and for the entropy signal without an entropy.
+    """
+    mean, std, advantages, returns = _estimates(values, rewards, mask, gamma, lambd, critic_lambd, aggregation)
+    if whiten:
+        advantages = returns_.whiten(advantages, mask)
+    signals = _signals((mask_signal, entropy_filter_signal), std if len(values) > 1 else None, entropy, mask, seed)
+    gates = build_gates(
+        mask, signals[mask_signal], mask_pct, signals[entropy_filter_signal], entropy_filter_pct, scope_of_row
+    )
+    return Targets(mean, std, advantages, returns, gates.advantage_kept, gates.entropy_kept)
+
+
+def critic_free_targets(
+    advantages: Float[Tensor, " B"],
+    mask: Bool[Tensor, "B T"],
+    *,
+    whiten: bool,
+    mask_pct: float,
+    entropy_filter_pct: float,
+    mask_signal: Signal,
+    entropy_filter_signal: Signal,
+    entropy: Float[Tensor, "B T"] | None,
+    scope_of_row: Int[Tensor, " B"] | None,
+    seed: int,
+) -> Targets:
+    """Targets without critics: every token gets its response's advantage; values, sigma and returns are 0.
+
+    Gates as in :func:`asymmetric_targets`; the ``value_std`` signal does not exist, and its gate is off.
+    """
+    per_token = zero_padding(advantages[:, None].expand(mask.shape), mask)
+    if whiten:
+        per_token = returns_.whiten(per_token, mask)
+    signals = _signals((mask_signal, entropy_filter_signal), None, entropy, mask, seed)
+    gates = build_gates(
+        mask, signals[mask_signal], mask_pct, signals[entropy_filter_signal], entropy_filter_pct, scope_of_row
+    )
+    nothing = torch.zeros_like(per_token)
+    return Targets(nothing, nothing, per_token, nothing, gates.advantage_kept, gates.entropy_kept)
+
+
+def _estimates(
+    values: Tensor,
+    rewards: Tensor,
+    mask: Tensor,
+    gamma: float,
+    lambd: float | Tensor,
+    critic_lambd: float | None,
+    aggregation: Aggregation,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Aggregate values, disagreement, advantages and the critics' returns, a few rows at a time."""
+    policy = returns_.LambdaReturns.of(gamma, lambd, values[0])
+    critic = policy if critic_lambd is None else returns_.LambdaReturns.of(gamma, critic_lambd, values[0])
+    mean, std, advantages, returns = (fresh_like(values[0]) for _ in range(4))
+    for rows in blocks(mask):
+        clean, reward = clean_rows(rows, mask, values, rewards)
+        mean[rows], std[rows] = aggregate(clean, aggregation), disagreement(clean)
+        if critic is not policy:
+            advantages[rows] = policy(rows, reward.clone(), mean[rows]).sub_(mean[rows])
+        returns[rows] = critic(rows, reward, mean[rows])
+        if critic is policy:
+            torch.sub(returns[rows], mean[rows], out=advantages[rows])
+    return mean, std, advantages, returns
+
+
+def _signals(
+    kinds: tuple[Signal, Signal], std: Tensor | None, entropy: Tensor | None, mask: Tensor, seed: int
+) -> dict[Signal, Tensor | None]:
+    """The tensor behind each kind of signal in use; None where a gate is off."""
+    if "entropy" in kinds and entropy is None:
+        raise ValueError("signal=entropy ranks tokens by the policy's entropy, but none was given: pass entropy")
+    noise = random_signal(mask, seed) if "random" in kinds else None
+    return {"value_std": std, "entropy": entropy, "random": noise, "none": None}

@@ -1,0 +1,145 @@
+"""The root of the command line: mounts the commands, and turns what goes wrong into one line and an exit code.
+
+Commands are imported when they are called and not before, so that help and completion answer at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+# Name, and what the root's help says of it; each lives in a module of its name in ``commands``.
+COMMANDS = {
+    "train": "Train a policy with its critics, and watch it learn.",
+    "runs": "List, show and compare runs.",
+    "config": "Show and explain the configuration.",
+    "warmstart": "Make a base to start from, by supervised training.",
+}
+EXAMPLES = """Examples:
+
+\b
+  asyppo train                                   learn arithmetic, here and now
+  asyppo train algorithm=grpo seed=2             the same without critics
+  asyppo train critic_count=4 mask_pct=0.15      presets or numbers
+  asyppo runs ls                                 what has been trained
+  asyppo config describe gates.mask_pct          what a setting means
+"""
+DEBUG = "ASYPPO_DEBUG"
+
+
+class Commands(TyperGroup):
+    """The root, whose commands are known by name until one of them is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the order of help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import the command of that name; None if there is none."""
+        if cmd_name not in COMMANDS:
+            near = difflib.get_close_matches(cmd_name, COMMANDS, n=2, cutoff=0.4) or list(COMMANDS)
+            raise ValueError(f"there is no command {cmd_name!r}; nearest: {', '.join(near)}")
+        module = importlib.import_module(f"asyppo_cli.commands.{cmd_name}")
+        command = typer.main.get_command(module.app)
+        command.name = cmd_name
+        return command
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The list in the root's help, without importing what is listed."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+root = typer.Typer(
+    cls=Commands,
+    # Panels would cost more time than all the rest; the commands' own help has them.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EXAMPLES,
+)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"asyppo {version('asyppo')}")
+        raise typer.Exit
+
+
+@root.callback(invoke_without_command=True)
+def asyppo(
+    ctx: typer.Context,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=show_version, is_eager=True)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Asymmetric PPO: a large policy, several small critics, and experiments with both."""
+    if debug:
+        os.environ[DEBUG] = "1"
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
+def main() -> None:
+    """Entry point of the console script. Exit codes: 0 done, 1 failed, 2 usage, 130 stopped at once."""
+    # Wherever it stands, --debug is meant for the root.
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    if len(arguments) < len(sys.argv) - 1:
+        os.environ[DEBUG] = "1"
+    sys.exit(guarded(lambda: run(arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; returns its exit code."""
+    outcome = typer.main.get_command(root).main(arguments, prog_name="asyppo", standalone_mode=False)
+    return outcome if isinstance(outcome, int) else 0
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Do the work; an error becomes one line and an exit code, or a traceback if asked for."""
+    try:
+        return work()
+    except KeyboardInterrupt:
+        return fail("stopped", 130)
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            raise
+        code = exit_code(error)
+        if code is None:
+            raise
+        return fail(one_line(error), code)
+
+
+def exit_code(error: Exception) -> int | None:
+    """2 for a mistake of the user, 1 for what went wrong on the way, None for a fault of ours: that shows itself."""
+    if isinstance(error, TyperException):
+        return error.exit_code
+    if isinstance(error, ValueError):
+        return 2
+    return 1 if isinstance(error, OSError | RuntimeError) else None
+
+
+def one_line(error: Exception) -> str:
+    """The message without line breaks."""
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    return " ".join(text.split()) or type(error).__name__
+
+
+def fail(message: str, code: int) -> int:
+    """One red line."""
+    from asyppo_cli import console
+
+    console.error(message)
+    return code

@@ -1,0 +1,190 @@
+"""``asyppo train``: one training run."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from asyppo_cli.config.load import Loaded
+    from asyppo_cli.config.schema import Config
+    from asyppo_cli.ports import Monitor
+    from asyppo_cli.runs.directory import RunDirectory
+
+EXAMPLES = """Examples:
+
+asyppo train
+
+asyppo train algorithm=grpo seed=2
+
+asyppo train critic_count=4 mask_pct=0.15 --name four-critics
+
+asyppo train policy.model=PATH critic_size=0.3 experiment=local_model
+
+asyppo train --resume
+"""
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(epilog=EXAMPLES)
+def train(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Settings in Hydra's grammar: group=option or key=value.", show_default=False),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
+    runs_dir: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run: --name, or the newest.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Replace a run of that name.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, write the configuration, stop.")
+    ] = False,
+    config_dir: Annotated[Path | None, typer.Option(help="Folder with configuration groups of your own.")] = None,
+) -> None:
+    """Train a policy with its critics, and watch it learn."""
+    if resume and fresh:
+        raise ValueError("--resume goes on with a run and --fresh replaces it: choose one")
+    if resume:
+        run, loaded = reopen(runs_dir, name, overrides or [], config_dir)
+    else:
+        from asyppo_cli.config.load import load
+
+        loaded = load(overrides or [], config_dir)
+        if dry_run:
+            return rehearse(loaded, runs_dir, name)
+        run = open_new(loaded, runs_dir, name, fresh)
+    carry_out(run, loaded, resume)
+
+
+def open_new(loaded: Loaded[Config], runs_dir: Path, name: str | None, fresh: bool) -> RunDirectory:
+    """A new run directory with its configuration and environment written down."""
+    from asyppo_cli.runs.directory import create_run
+    from asyppo_cli.runs.listing import algorithm_label
+
+    label = f"{algorithm_label(loaded.resolved)}-{loaded.config.task.name}"
+    run = create_run(runs_dir, name, fresh, label, datetime.now())
+    write_configuration(run, loaded)
+    return run
+
+
+def write_configuration(run: RunDirectory, loaded: Loaded[Config]) -> None:
+    """The resolved configuration, the overrides as typed, and what machine and versions they meet."""
+    import json
+
+    import yaml
+
+    from asyppo_cli.runs.atomic import replace_text
+    from asyppo_cli.runs.environment import describe_environment
+
+    replace_text(run.overrides, yaml.safe_dump(list(loaded.overrides)))
+    replace_text(run.environment, json.dumps(describe_environment(sys.argv, Path.cwd()), indent=1) + "\n")
+    # Last, since it is what makes the folder a run.
+    replace_text(run.config, yaml.safe_dump(loaded.resolved, sort_keys=False))
+
+
+def reopen(
+    runs_dir: Path, name: str | None, overrides: list[str], config_dir: Path | None
+) -> tuple[RunDirectory, Loaded[Config]]:
+    """A run to go on with, under its own configuration and at most harmless changes to it."""
+    import yaml
+
+    from asyppo_cli.config.load import load
+    from asyppo_cli.runs.directory import find_run
+    from asyppo_cli.runs.listing import diff_configs, read_config
+
+    run = find_run(runs_dir, name)
+    typed = yaml.safe_load(run.overrides.read_text(encoding="utf-8"))
+    loaded = load([*typed, *overrides], config_dir)
+    changed = [key for key in diff_configs(read_config(run), loaded.resolved) if not may_change(key)]
+    if changed:
+        raise ValueError(
+            f"--resume cannot change {', '.join(changed[:3])} of run {run.name}: leave it out, or start a new run"
+        )
+    return run, loaded
+
+
+def may_change(key: str) -> bool:
+    """Whether a resumed run may have another value: how far, how often and where it reports, not what it computes."""
+    free = ("max_steps", "evaluation.every", "checkpoints.", "records.", "logging.", "grading.")
+    return key.startswith(free)
+
+
+def rehearse(loaded: Loaded[Config], runs_dir: Path, name: str | None) -> None:
+    """Check all that can be known before a model is loaded, and write the resolved configuration."""
+    import yaml
+
+    from asyppo_cli import console
+    from asyppo_cli.runs.atomic import replace_text
+
+    console.note("checking models, tokenizers, problems and prompts")
+    from asyppo_cli.build.run import gather
+
+    materials = gather(loaded.config)
+    prompt = materials.prompts_at(0, 1)[0]
+    target = runs_dir / f"{name or 'dry-run'}.yaml"
+    replace_text(target, yaml.safe_dump(loaded.resolved, sort_keys=False))
+    console.yaml(target.read_text(encoding="utf-8"))
+    console.print(f"first prompt ({len(prompt.tokens)} tokens): {prompt.problem.question}")
+    console.note(f"nothing was trained; the configuration is in {target}")
+
+
+def carry_out(run: RunDirectory, loaded: Loaded[Config], resume: bool) -> None:
+    """Train under the run's lock with a display, signals and a log; then say how it went."""
+    from asyppo_cli import display
+    from asyppo_cli.runs.attempt_log import AttemptLog
+    from asyppo_cli.runs.board import training_board
+    from asyppo_cli.runs.lock import lock_run
+
+    with lock_run(run.path, run.lock):
+        if resume:
+            write_configuration(run, loaded)
+        board = training_board(loaded.config.critics.count)
+        monitor = AttemptLog(display.monitor(board), run.next_log(), datetime.now)
+        monitor.phase("start")
+        with stopping(monitor) as stop:
+            try:
+                # torch and transformers take seconds to import: the display is up by now.
+                from asyppo_cli.build.session import train as session
+
+                attempt = session(loaded.config, run, monitor, stop, resume)
+            finally:
+                monitor.close()
+    tell(run)
+    if not attempt.finished:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def stopping(monitor: Monitor) -> Iterator[Event]:
+    """An event that Ctrl-C and SIGTERM set, so that the step is finished and saved; the second stops at once."""
+    stop = Event()
+
+    def handle(_number: int, _frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        monitor.note("finishing this step and saving; once more to stop at once")
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def tell(run: RunDirectory) -> None:
+    """The end of a run: what changed, and what to do next."""
+    from asyppo_cli.display.summary import show_summary
+    from asyppo_cli.runs.outcome import run_outcome
+
+    show_summary(run_outcome(run))

@@ -1,0 +1,50 @@
+"""``asyppo warmstart``: a base to start from, by supervised training on worked traces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLES = """Examples:
+
+asyppo warmstart --output models/base
+
+asyppo warmstart --output models/critic recipe=critic model=models/base
+
+asyppo warmstart --output models/mine recipe=pretrained model=PATH traces=FILE
+"""
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(epilog=EXAMPLES)
+def warmstart(
+    output: Annotated[Path, typer.Option(help="Folder to write the model to.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Settings in Hydra's grammar: group=option or key=value.", show_default=False),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Replace a model that is there.")] = False,
+    config_dir: Annotated[Path | None, typer.Option(help="Folder with configuration groups of your own.")] = None,
+) -> None:
+    """Train a model on worked traces, so that reinforcement learning has something to improve."""
+    from asyppo_cli import console, display
+    from asyppo_cli.config.load import load_warmstart
+    from asyppo_cli.runs.board import warmstart_board
+
+    if (output / "config.json").exists() and not fresh:
+        raise ValueError(f"--output {output} holds a model already: choose another folder, or --fresh to replace it")
+    config = load_warmstart(overrides or [], config_dir).config
+    monitor = display.monitor(warmstart_board())
+    try:
+        monitor.phase("start")
+        from asyppo_cli.build.warmstart import warm_start
+
+        scores = warm_start(config, output, monitor)
+    finally:
+        monitor.close()
+    accuracy, halfwidth = scores["eval/accuracy"], scores["eval/accuracy_halfwidth"]
+    console.print(f"held-out accuracy {100 * accuracy:.1f} ± {100 * halfwidth:.1f} %, model in {output}/")
+    console.print(f"next: asyppo train policy.model={output}")

@@ -1,0 +1,187 @@
+"""Policies and critics as torch modules around any Hugging Face causal language model.
+
+Both map :class:`Sequences` to one row of numbers per response, computed at response positions only: the hidden state
+in front of response token ``t`` gives the distribution of that token, and the value of the prefix before it.
+Shapes: ``B`` responses, ``S`` tokens of a sequence, ``T`` tokens of a response, ``N`` response tokens in all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from asyppo_cli.engines.locate import read_or_explain
+from asyppo_cli.engines.tokenizer import HuggingFaceTokenizer
+from asyppo_cli.types import PolicyOutputs, Sequences, ValueOutputs
+
+VALUE_HEAD_FILE = "value_head.safetensors"
+
+
+class PolicyModel(nn.Module):
+    """A causal language model that reports on response tokens; logits are divided by ``temperature``."""
+
+    def __init__(self, model: Any, temperature: float) -> None:
+        super().__init__()
+        self.model = model
+        self.temperature = temperature
+        self.plain_head = has_plain_head(model)
+
+    def forward(self, batch: Sequences) -> PolicyOutputs:
+        """Log-probability, entropy and collision probability of each response token, ``[B, T]``."""
+        where = predicting_positions(batch)
+        logits = self._logits(batch.tokens, where).float() / self.temperature
+        log_pi = logits.log_softmax(-1)
+        chosen = batch.tokens[:, 1:][where[:, :-1]]
+        logprobs = log_pi.gather(-1, chosen[:, None])[:, 0]
+        pi = log_pi.exp()
+        entropy = -(pi * log_pi).sum(-1)
+        collision = pi.detach().square().sum(-1)
+        mask = batch.response_mask
+        return PolicyOutputs(unpack(logprobs, mask), unpack(entropy, mask), unpack(collision, mask))
+
+    def _logits(self, tokens: Tensor, where: Tensor) -> Tensor:
+        """Logits ``[N, V]`` at the marked positions: only these rows meet the vocabulary, where the head allows it."""
+        if self.plain_head:
+            hidden = self.model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
+            logits: Tensor = self.model.get_output_embeddings()(hidden[where])
+            return logits
+        full: Tensor = self.model(input_ids=tokens, use_cache=False).logits
+        return full[where]
+
+    def save(self, directory: Path) -> None:
+        """Write the model in Hugging Face form."""
+        self.model.save_pretrained(directory)
+
+
+class ValueModel(nn.Module):
+    """A language model's backbone with a scalar head: the value of every prefix of the response."""
+
+    def __init__(self, backbone: Any) -> None:
+        super().__init__()
+        self.backbone = backbone
+        # Zero weights: every critic starts at value 0, so no random head can throw the first advantages off.
+        self.head = nn.Linear(backbone.config.hidden_size, 1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, batch: Sequences) -> ValueOutputs:
+        """Value of the prefix before each response token, ``[B, T]``."""
+        hidden = self.backbone(input_ids=batch.tokens, use_cache=False).last_hidden_state
+        values = self.head(hidden[predicting_positions(batch)]).float()[:, 0]
+        return ValueOutputs(unpack(values, batch.response_mask))
+
+    def save(self, directory: Path) -> None:
+        """Write the backbone in Hugging Face form, the head beside it."""
+        from safetensors.torch import save_file
+
+        self.backbone.save_pretrained(directory)
+        head = {name: tensor.detach().contiguous() for name, tensor in self.head.state_dict().items()}
+        save_file(head, directory / VALUE_HEAD_FILE)
+
+
+def predicting_positions(batch: Sequences) -> Tensor:
+    """True where the *next* token is a response token, bool ``[B, S]``; row by row as many as the response has."""
+    position = torch.arange(batch.tokens.shape[1], device=batch.tokens.device)
+    start = batch.prompt_lengths[:, None] - 1
+    return (position >= start) & (position < start + batch.response_lengths[:, None])
+
+
+def unpack(packed: Tensor, mask: Tensor) -> Tensor:
+    """Numbers of response tokens in row order, ``[N]``, back to ``[B, T]`` with zeros as padding."""
+    return packed.new_zeros(mask.shape).masked_scatter(mask, packed)
+
+
+@torch.no_grad()
+def has_plain_head(model: Any) -> bool:
+    """Whether logits are just the output matrix times the last hidden state.
+
+    Some families scale or cap their logits; for them the whole forward pass has to be taken. Tried, not guessed.
+    """
+    head = model.get_output_embeddings()
+    if head is None:
+        return False
+    tokens = torch.arange(min(4, model.config.get_text_config().vocab_size), device=model.device)[None]
+    hidden = model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
+    whole = model(input_ids=tokens, use_cache=False).logits
+    return bool(torch.allclose(head(hidden).float(), whole.float(), rtol=1e-3, atol=1e-4))
+
+
+def load_policy(model: str, revision: str | None, key: str = "policy.model") -> Any:
+    """A causal language model with float32 weights."""
+    from transformers import AutoModelForCausalLM
+
+    return load_weights(AutoModelForCausalLM, model, revision, key)
+
+
+def load_weights(auto: Any, model: str, revision: str | None, key: str, **options: Any) -> Any:
+    """Load a model in float32, every one of its weights: a missing one would be left random without a word."""
+    loaded, report = read_or_explain(
+        auto.from_pretrained,
+        model,
+        revision,
+        key,
+        "weights",
+        dtype=torch.float32,
+        attn_implementation="sdpa",
+        output_loading_info=True,
+        **options,
+    )
+    if report["missing_keys"]:
+        raise ValueError(f"{key}={model}: its files lack the weights {sorted(report['missing_keys'])[:3]}")
+    return loaded.eval()
+
+
+def new_policy(architecture: Mapping[str, Any], tokenizer: HuggingFaceTokenizer) -> Any:
+    """A Qwen3 model with fresh weights; ``architecture`` holds arguments of its configuration.
+
+    Weights are drawn with standard deviation hidden_size^-0.5 unless given: the stock 0.02 starves so small a model.
+    """
+    from transformers import AutoModelForCausalLM, Qwen3Config
+
+    settings = {"initializer_range": architecture["hidden_size"] ** -0.5, "tie_word_embeddings": True} | dict(
+        architecture
+    )
+    config = Qwen3Config(
+        vocab_size=len(tokenizer.inner),
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **settings,
+    )
+    return AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
+
+
+def read_model_config(model: str, revision: str | None, key: str) -> Any:
+    """A model's configuration alone: its size and context, before any weight is loaded."""
+    from transformers import AutoConfig
+
+    return read_or_explain(AutoConfig.from_pretrained, model, revision, key, "configuration")
+
+
+def load_backbone(model: str, revision: str | None, depth: float, key: str = "critics.model") -> Any:
+    """The backbone of a language model, of which the first ``depth`` share of layers is kept (at least one)."""
+    from transformers import AutoModel
+
+    config = read_model_config(model, revision, key)
+    keep_first_layers(config, depth)
+    return load_weights(AutoModel, model, revision, key, config=config)
+
+
+def keep_first_layers(config: Any, depth: float) -> None:
+    """Shorten a model's configuration to its first layers, lists with one entry a layer included."""
+    layers = config.num_hidden_layers
+    kept = max(1, math.floor(depth * layers + 0.5))
+    for name, value in list(vars(config).items()):
+        if isinstance(value, list) and len(value) == layers:
+            setattr(config, name, value[:kept])
+    config.num_hidden_layers = kept
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Number of weights, tied ones once."""
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,137 @@
+"""The protocols between the training loop and the engines behind it.
+
+The loop knows nothing but these. A learner on eight devices is the same :class:`Learner`; M critics are M learners in
+a list. Losses are pure, picklable callables that are handed to the engine, so that they can travel to other processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from torch import Tensor
+
+from asyppo_cli.types import (
+    LossTerms,
+    Problem,
+    Response,
+    SamplingParams,
+    Sequences,
+    StepReport,
+    TensorRecord,
+    Verdict,
+)
+
+Outputs = TypeVar("Outputs", bound=TensorRecord, covariant=True)
+Targets = TypeVar("Targets", bound=TensorRecord)
+Weights = Iterable[tuple[str, Tensor]]
+
+
+class Sampler(Protocol):
+    """Generates responses with some version of the policy's weights."""
+
+    def sample(self, prompts: Sequence[Sequence[int]], n: int, params: SamplingParams) -> list[list[Response]]:
+        """Draw ``n`` responses to each prompt (token ids); one list a prompt, in order."""
+        ...
+
+    def load_weights(self, weights: Weights) -> None:
+        """Take over the policy's weights; the next :meth:`sample` uses them."""
+        ...
+
+    def close(self) -> None:
+        """Release processes and memory."""
+        ...
+
+
+class Learner(Protocol[Outputs]):
+    """A model that is trained: the policy (``PolicyOutputs``), or a critic (``ValueOutputs``)."""
+
+    def forward(self, batch: Sequences) -> Outputs:
+        """Outputs at every response token, without gradient."""
+        ...
+
+    def forward_backward(
+        self, batch: Sequences, targets: Targets, loss: Callable[[Outputs, Targets], LossTerms]
+    ) -> tuple[Outputs, Mapping[str, float]]:
+        """Accumulate the gradient of the loss; returns this pass's outputs and the summed terms, ``loss`` among them.
+
+        The gradient does not depend on how the engine splits the batch. A loss that is not finite raises
+        :class:`NonFiniteLoss` before any weight has changed.
+        """
+        ...
+
+    def optimizer_step(self) -> StepReport:
+        """Clip, step, schedule, and clear the gradient."""
+        ...
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Names (Hugging Face's) and weights of the model."""
+        ...
+
+    def save(self, directory: Path) -> None:
+        """Write the model in Hugging Face form and the state of the optimizer into ``directory``."""
+        ...
+
+    def load(self, directory: Path) -> None:
+        """Take back what :meth:`save` wrote, exactly."""
+        ...
+
+
+class Grader(Protocol):
+    """Judges many responses at once."""
+
+    def grade(self, problems: Sequence[Problem], texts: Sequence[str]) -> list[Verdict]:
+        """One verdict for each problem and the response text to it, in order."""
+        ...
+
+    def close(self) -> None:
+        """End worker processes."""
+        ...
+
+
+class Tokenizer(Protocol):
+    """The part of a Hugging Face tokenizer that the house uses."""
+
+    eos_token_id: int
+    pad_token_id: int
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, without special tokens added."""
+        ...
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of token ids, special tokens left out."""
+        ...
+
+    def chat(self, system: str, user: str) -> list[int]:
+        """Token ids of a conversation up to where the assistant begins."""
+        ...
+
+
+class Monitor(Protocol):
+    """Whoever watches a run: a live display, plain lines, or nobody."""
+
+    def start(self, title: str, max_steps: int, step: int) -> None:
+        """A run begins, or goes on after ``step`` finished steps."""
+        ...
+
+    def phase(self, name: str) -> None:
+        """The step enters a phase: sample, grade, values, critics, policy, evaluate, save."""
+        ...
+
+    def step(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Step number ``step`` (from 1) is done; step 0 carries the evaluation before training."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something the user should know, said once, in one line."""
+        ...
+
+    def close(self) -> None:
+        """The run is over; leave the terminal clean."""
+        ...
+
+
+class NonFiniteLoss(RuntimeError):
+    """A loss or gradient that is NaN or infinite."""

@@ -1,0 +1,134 @@
+"""Collecting a batch: problems, prompts, responses, verdicts.
+
+Shapes: ``P`` prompts, ``G`` responses per prompt, ``B = P G`` responses; response ``b`` answers prompt ``b // G``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from asyppo_cli.algorithm.baselines import uniform_groups
+from asyppo_cli.ports import Grader, Sampler, Tokenizer
+from asyppo_cli.runs import metrics as names
+from asyppo_cli.types import Prompt, Response, SamplingParams, Sequences, Verdict
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """A graded batch. Lists are flat over responses, except ``prompts``; ``rounds`` counts sampling rounds."""
+
+    prompts: list[Prompt]
+    responses: list[Response]
+    texts: list[str]
+    verdicts: list[Verdict]
+    rounds: int = 1
+
+    @property
+    def group_size(self) -> int:
+        """Responses per prompt G."""
+        return len(self.responses) // len(self.prompts)
+
+    @property
+    def prompt_index(self) -> Tensor:
+        """Which prompt each response answers, int64 ``[B]``."""
+        return torch.arange(len(self.prompts)).repeat_interleave(self.group_size)
+
+    @property
+    def rewards(self) -> Tensor:
+        """Outcome as graded, float32 ``[B]``."""
+        return torch.tensor([verdict.reward for verdict in self.verdicts])
+
+    @property
+    def truncated(self) -> Tensor:
+        """Responses cut by the length limit, bool ``[B]``."""
+        return torch.tensor([response.truncated for response in self.responses])
+
+    def sequences(self) -> Sequences:
+        """Prompts and responses as tensors."""
+        prompts = [self.prompts[i].tokens for i in self.prompt_index.tolist()]
+        return Sequences.join(prompts, [response.tokens for response in self.responses])
+
+    def sampler_logprobs(self) -> Tensor:
+        """Log-probabilities of the tokens as the sampler saw them, ``[B, T]``."""
+        rows = [torch.tensor(response.logprobs) for response in self.responses]
+        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+
+
+@dataclass(frozen=True)
+class Collector:
+    """Samples and grades one batch a step."""
+
+    sampler: Sampler
+    grader: Grader
+    tokenizer: Tokenizer
+    prompts_at: Callable[[int, int], Sequence[Prompt]]
+    responses: int
+
+    def collect(
+        self, position: int, count: int, params: SamplingParams, phase: Callable[[str], AbstractContextManager[None]]
+    ) -> Rollout:
+        """Responses to the ``count`` problems from stream position ``position`` on, graded."""
+        with phase("sample"):
+            prompts = list(self.prompts_at(position, count))
+            groups = self.sampler.sample([prompt.tokens for prompt in prompts], self.responses, params)
+        with phase("grade"):
+            flat = [response for group in groups for response in group]
+            texts = [self.tokenizer.decode(response.tokens) for response in flat]
+            problems = [prompt.problem for prompt in prompts for _ in range(self.responses)]
+            verdicts = self.grader.grade(problems, texts)
+        return Rollout(prompts, flat, texts, verdicts)
+
+
+def keep_informative(rounds: Sequence[Rollout], count: int) -> Rollout:
+    """DAPO's dynamic sampling: ``count`` groups of all rounds, those with unequal rewards first.
+
+    Where too few differ, uniform groups fill the batch up, so that its size never depends on luck.
+    """
+    group_size = rounds[0].group_size
+    merged = Rollout(
+        [prompt for part in rounds for prompt in part.prompts],
+        [response for part in rounds for response in part.responses],
+        [text for part in rounds for text in part.texts],
+        [verdict for part in rounds for verdict in part.verdicts],
+    )
+    dead = uniform_groups(merged.rewards, merged.prompt_index)[::group_size]
+    chosen = sorted(dead.int().argsort(stable=True)[:count].tolist())
+    rows = [g * group_size + i for g in chosen for i in range(group_size)]
+    return Rollout(
+        [merged.prompts[g] for g in chosen],
+        [merged.responses[b] for b in rows],
+        [merged.texts[b] for b in rows],
+        [merged.verdicts[b] for b in rows],
+        len(rounds),
+    )
+
+
+def informative_groups(rollout: Rollout) -> int:
+    """How many groups have unequal rewards."""
+    dead = uniform_groups(rollout.rewards, rollout.prompt_index)
+    return int((~dead).sum()) // rollout.group_size
+
+
+def rollout_metrics(rollout: Rollout) -> dict[str, float]:
+    """Rewards, lengths and verdicts of a batch."""
+    kinds = Counter(verdict.kind for verdict in rollout.verdicts)
+    total = len(rollout.responses)
+    rewards = rollout.rewards.view(-1, rollout.group_size)
+    return {
+        names.REWARD_MEAN: float(rewards.mean()),
+        names.REWARD_GROUP_STD: float(rewards.std(1, unbiased=False).mean()),
+        names.DEAD_GROUPS: 1.0 - informative_groups(rollout) / len(rollout.prompts),
+        names.LENGTH_MEAN: sum(len(response.tokens) for response in rollout.responses) / total,
+        names.TRUNCATED: float(rollout.truncated.float().mean()),
+        names.WRONG: kinds["wrong"] / total,
+        names.UNPARSEABLE: kinds["unparseable"] / total,
+        names.UNPARSEABLE_GOLD: kinds["unparseable_gold"] / total,
+        names.TIMED_OUT: kinds["timed_out"] / total,
+        names.RESAMPLES: float(rollout.rounds),
+    }

@@ -1,0 +1,213 @@
+"""One training step: sample, grade, value, estimate, learn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+from asyppo_cli.algorithm import diagnostics
+from asyppo_cli.algorithm.targets import Targets
+from asyppo_cli.ports import Learner, Monitor, NonFiniteLoss, Sampler
+from asyppo_cli.runs import metrics as names
+from asyppo_cli.training.estimate import Estimator
+from asyppo_cli.training.rollout import Collector, Rollout, informative_groups, keep_informative, rollout_metrics
+from asyppo_cli.training.seeds import derive_seed
+from asyppo_cli.training.update import CriticUpdate, PolicyUpdate
+from asyppo_cli.types import PolicyOutputs, SamplingParams, Sequences
+
+
+@dataclass
+class StepOutcome:
+    """A batch on its way through a step; each phase fills in its part.
+
+    ``parts`` are the rows of the policy's mini-batches, ``values`` ``[M, B, T]`` (None: critic-free), ``old`` the
+    outputs of the policy that sampled, ``reference`` log-probabilities ``[B, T]`` of the initial policy.
+    """
+
+    step: int
+    rollout: Rollout
+    batch: Sequences
+    mask: Tensor
+    parts: list[Tensor]
+    targets: Targets
+    old: PolicyOutputs | None = None
+    values: Tensor | None = None
+    reference: Tensor | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+class BrokenBatch(RuntimeError):
+    """A batch on which a loss or gradient was not finite; ``tensors`` is what to keep of it."""
+
+    def __init__(self, error: NonFiniteLoss, outcome: StepOutcome) -> None:
+        super().__init__(str(error))
+        batch, targets = outcome.batch, outcome.targets
+        self.tensors = {
+            "tokens": batch.tokens,
+            "prompt_lengths": batch.prompt_lengths,
+            "response_lengths": batch.response_lengths,
+            "rewards": outcome.rollout.rewards,
+            "advantages": targets.advantages,
+            "returns": targets.returns,
+        }
+
+
+class Clock:
+    """Seconds of each phase of a step, told to the monitor as they begin."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time the block as phase ``name``; the same name adds up."""
+        self._monitor.phase(name)
+        start = perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
+
+    def metrics(self) -> dict[str, float]:
+        """The seconds under the names of metrics."""
+        return {names.time(name): seconds for name, seconds in self.seconds.items()}
+
+
+@dataclass(frozen=True)
+class Stepper:
+    """All roles of a step. ``critics`` None: a critic-free method; ``reference`` None: no KL term."""
+
+    seed: int
+    prompts: int
+    params: SamplingParams
+    collector: Collector
+    sampler: Sampler
+    estimator: Estimator
+    policy: PolicyUpdate
+    critics: CriticUpdate | None
+    reference: Learner[PolicyOutputs] | None
+    warmup_steps: int
+    max_rounds: int
+
+    def run(self, step: int, position: int, clock: Clock) -> StepOutcome:
+        """Step number ``step`` (from 1), problems from ``position`` of the stream on.
+
+        Raises:
+            BrokenBatch: a loss or gradient is NaN or infinite.
+        """
+        outcome = self._assess(step, self._collect(step, position, clock), clock)
+        try:
+            self._learn_values(outcome, clock)
+            self._learn_policy(outcome, clock)
+        except NonFiniteLoss as error:
+            raise BrokenBatch(error, outcome) from error
+        outcome.metrics |= rollout_metrics(outcome.rollout) | batch_metrics(outcome)
+        return outcome
+
+    def _collect(self, step: int, position: int, clock: Clock) -> Rollout:
+        """One round, or as many as it takes to fill the batch with groups that differ, if so configured."""
+        rounds: list[Rollout] = []
+        for part in range(self.max_rounds):
+            params = replace(self.params, seed=derive_seed(self.seed, "sample", step, part))
+            rounds.append(self.collector.collect(position + part * self.prompts, self.prompts, params, clock.phase))
+            if sum(informative_groups(rollout) for rollout in rounds) >= self.prompts:
+                break
+        return rounds[0] if self.max_rounds == 1 else keep_informative(rounds, self.prompts)
+
+    def _assess(self, step: int, rollout: Rollout, clock: Clock) -> StepOutcome:
+        """Everything that is known of a batch before any weight changes."""
+        batch = rollout.sequences()
+        parts = self.policy.mini_batches(len(batch), derive_seed(self.seed, "mini_batches", step))
+        with clock.phase("values"):
+            values = None if self.critics is None else self.critics.values(batch)
+        with clock.phase("old_logprobs"):
+            # With one mini-batch the update's first pass sees the old policy: no pass of its own is needed.
+            ask = len(parts) > 1 or self.estimator.needs_old_outputs or step <= self.warmup_steps
+            old = self.policy.policy.forward(batch) if ask else None
+            reference = None if self.reference is None else self.reference.forward(batch).logprobs
+        with clock.phase("targets"):
+            mask = batch.response_mask
+            targets = self._targets(step, rollout, mask, values, parts, old, reference)
+        return StepOutcome(step, rollout, batch, mask, parts, targets, old, values, reference)
+
+    def _targets(
+        self,
+        step: int,
+        rollout: Rollout,
+        mask: Tensor,
+        values: Tensor | None,
+        parts: list[Tensor],
+        old: PolicyOutputs | None,
+        reference: Tensor | None,
+    ) -> Targets:
+        mini_batch = torch.zeros(len(mask), dtype=torch.long)
+        for number, rows in enumerate(parts):
+            mini_batch[rows] = number
+        seed = derive_seed(self.seed, "gates", step)
+        return self.estimator.estimate(rollout, mask, values, mini_batch, seed, old, reference)
+
+    def _learn_values(self, outcome: StepOutcome, clock: Clock) -> None:
+        """Every critic learns; with values from "after", the policy's targets follow the updated critics."""
+        if self.critics is None or outcome.values is None:
+            return
+        with clock.phase("critics"):
+            prompt_index, seed = outcome.rollout.prompt_index, derive_seed(self.seed, "critics", outcome.step)
+            outcome.metrics |= self.critics.learn(outcome.batch, prompt_index, outcome.targets, outcome.values, seed)
+        if self.estimator.advantage.values == "after":
+            with clock.phase("values"):
+                outcome.values = self.critics.values(outcome.batch)
+                outcome.targets = self._targets(
+                    outcome.step,
+                    outcome.rollout,
+                    outcome.mask,
+                    outcome.values,
+                    outcome.parts,
+                    outcome.old,
+                    outcome.reference,
+                )
+
+    def _learn_policy(self, outcome: StepOutcome, clock: Clock) -> None:
+        """The policy learns, unless only the critics are being warmed up, and the sampler takes over its weights."""
+        if outcome.step <= self.warmup_steps:
+            return
+        with clock.phase("policy"):
+            counted = torch.ones(len(outcome.batch), dtype=torch.bool)
+            if self.estimator.rewards.truncated == "mask":
+                counted = ~outcome.rollout.truncated
+            targets = self.policy.targets(outcome.batch, outcome.targets, counted, outcome.rollout.rewards > 0)
+            if self.estimator.policy_loss.kl_in == "loss":
+                targets = replace(targets, reference_logprobs=outcome.reference)
+            outcome.old, learnt = self.policy.learn(outcome.batch, targets, outcome.parts, outcome.old)
+            outcome.metrics |= learnt
+        with clock.phase("sync"):
+            self.sampler.load_weights(self.policy.policy.weights())
+
+
+def batch_metrics(outcome: StepOutcome) -> dict[str, float]:
+    """Numbers over all response tokens of a batch: entropy, sampler difference, gates, and the critics' quality."""
+    mask, values, targets, old = outcome.mask, outcome.values, outcome.targets, outcome.old
+    assert old is not None
+    total = int(mask.sum())
+    advantages = targets.advantages[mask]
+    metrics = {
+        names.ENTROPY: float(old.entropy[mask].mean()),
+        names.LOGPROB_DIFF: float((old.logprobs - outcome.rollout.sampler_logprobs())[mask].abs().mean()),
+        names.ADVANTAGE_MEAN: float(advantages.mean()),
+        names.ADVANTAGE_STD: float(advantages.std(unbiased=False)),
+        names.ADVANTAGE_MASKED: 1.0 - int(targets.advantage_kept.sum()) / total,
+        names.ENTROPY_FILTERED: 1.0 - int(targets.entropy_kept.sum()) / total,
+    }
+    if values is None:
+        return metrics
+    metrics[names.EXPLAINED_VARIANCE] = diagnostics.explained_variance(targets.values, targets.returns, mask)
+    for m, value in enumerate(values):
+        metrics[names.critic(m, "explained_variance")] = diagnostics.explained_variance(value, targets.returns, mask)
+        metrics[names.critic(m, "value_mean")] = float(value[mask].mean())
+    if len(values) > 1:
+        metrics[names.DISAGREEMENT] = float(targets.disagreement[mask].mean())
+        metrics[names.CORRELATION] = diagnostics.correlation(values, mask)
+    return metrics

@@ -1,0 +1,164 @@
+"""One step's learning: every critic on its share of the responses, the policy on all of them.
+
+Shapes: ``M`` critics, ``B`` responses, ``T`` tokens of the longest response.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from asyppo_cli.algorithm.critics import assign
+from asyppo_cli.algorithm.losses import token_weights
+from asyppo_cli.algorithm.targets import Targets
+from asyppo_cli.ports import Learner
+from asyppo_cli.runs import metrics as names
+from asyppo_cli.training import objectives
+from asyppo_cli.training.objectives import PolicyObjective, ValueObjective
+from asyppo_cli.types import PolicyOutputs, PolicyTargets, Sequences, StepReport, ValueOutputs, ValueTargets
+
+
+@dataclass(frozen=True)
+class Passes:
+    """How often a batch is gone through, and in how many optimizer steps each time."""
+
+    epochs: int
+    mini_batches: int
+
+
+def partition(rows: Tensor, parts: int, seed: int) -> list[Tensor]:
+    """Rows shuffled and cut into ``parts`` mini-batches of nearly equal size (fewer if there are fewer rows)."""
+    shuffled = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))]
+    return list(torch.tensor_split(shuffled, min(parts, len(rows))))
+
+
+@dataclass(frozen=True)
+class CriticUpdate:
+    """Trains every critic towards the returns, each on the responses that the split gives it."""
+
+    critics: Sequence[Learner[ValueOutputs]]
+    objective: ValueObjective
+    passes: Passes
+    split: Literal["by_response", "shared", "by_prompt"]
+
+    def values(self, batch: Sequences) -> Tensor:
+        """All critics score all responses: ``[M, B, T]``."""
+        return torch.stack([critic.forward(batch).values for critic in self.critics])
+
+    def learn(
+        self, batch: Sequences, prompt_index: Tensor, targets: Targets, values: Tensor, seed: int
+    ) -> dict[str, float]:
+        """One step of every critic; ``values`` are those from before. Returns metrics."""
+        metrics = {}
+        shares = assign(prompt_index, len(self.critics), self.split)
+        for m, (critic, share) in enumerate(zip(self.critics, shares, strict=True)):
+            parts = partition(share.nonzero()[:, 0], self.passes.mini_batches, seed + m)
+            losses, reports = [], []
+            for rows in parts * self.passes.epochs:
+                loss, report = self._step(critic, batch, rows, targets.returns, values[m])
+                losses.append(loss)
+                reports.append(report)
+            metrics[names.critic(m, "loss")] = sum(losses) / len(losses)
+            metrics[names.critic(m, "grad_norm")] = sum(r.grad_norm for r in reports) / len(reports)
+            metrics[names.critic(m, "lr")] = reports[-1].lr
+        return metrics
+
+    def _step(
+        self, critic: Learner[ValueOutputs], batch: Sequences, rows: Tensor, returns: Tensor, values: Tensor
+    ) -> tuple[float, StepReport]:
+        part = batch.rows(rows)
+        mask = part.response_mask
+        width = mask.shape[1]
+        targets = ValueTargets(
+            mask,
+            token_weights(mask, "token_mean", max_length=width),
+            returns[rows, :width],
+            values[rows, :width] if self.objective.clip is not None else None,
+        )
+        _, sums = critic.forward_backward(part, targets, self.objective)
+        return sums["loss"], critic.optimizer_step()
+
+
+@dataclass(frozen=True)
+class PolicyUpdate:
+    """Trains the policy on a batch: ``passes.epochs`` (UTD) times."""
+
+    policy: Learner[PolicyOutputs]
+    objective: PolicyObjective
+    passes: Passes
+    aggregation: Literal["response_mean", "token_mean", "constant"]
+    response_length: int
+
+    def mini_batches(self, count: int, seed: int) -> list[Tensor]:
+        """Rows of each mini-batch of ``count`` responses, the same in all passes."""
+        rows = torch.arange(count)
+        return [rows] if self.passes.mini_batches == 1 else partition(rows, self.passes.mini_batches, seed)
+
+    def targets(self, batch: Sequences, targets: Targets, counted: Tensor, correct: Tensor) -> PolicyTargets:
+        """Targets of the whole batch. ``counted`` bool ``[B]``: responses that count at all; ``correct`` bool ``[B]``.
+
+        Weights are left to :meth:`learn`, since a mean is taken over each mini-batch.
+        """
+        mask = batch.response_mask
+        return PolicyTargets(
+            mask=mask,
+            weights=counted[:, None] & mask,
+            advantages=targets.advantages,
+            advantage_kept=targets.advantage_kept,
+            entropy_kept=targets.entropy_kept,
+            nll_weights=(correct[:, None] & mask) if self.objective.nll_coef else None,
+        )
+
+    def learn(
+        self, batch: Sequences, targets: PolicyTargets, parts: Sequence[Tensor], old: PolicyOutputs | None
+    ) -> tuple[PolicyOutputs, dict[str, float]]:
+        """All passes over the mini-batches ``parts``; returns the old policy's outputs and metrics.
+
+        ``old`` may be None if there is one mini-batch, in the batch's own order: nothing has changed when the first
+        pass sees it, so that pass gives the old log-probabilities for all later ones.
+        """
+        totals: dict[str, float] = {}
+        reports = []
+        for _ in range(self.passes.epochs):
+            for rows in parts:
+                outputs, sums = self._pass(batch, targets, rows, old)
+                reports.append(self.policy.optimizer_step())
+                totals = {name: totals.get(name, 0.0) + value for name, value in sums.items()}
+            if old is None:
+                old = outputs
+        assert old is not None
+        return old, self._metrics(totals, reports, int(targets.mask.sum()))
+
+    def _pass(
+        self, batch: Sequences, targets: PolicyTargets, rows: Tensor, old: PolicyOutputs | None
+    ) -> tuple[PolicyOutputs, Mapping[str, float]]:
+        """Gradient of one mini-batch."""
+        part = batch.rows(rows)
+        chosen = targets.rows(rows, int(part.response_lengths.max()))
+        width = chosen.mask.shape[1]
+        weights = token_weights(chosen.mask, self.aggregation, self.response_length, rows=chosen.weights.any(-1))
+        likely = chosen.nll_weights
+        chosen = replace(
+            chosen,
+            weights=weights,
+            old_logprobs=None if old is None else old.logprobs[rows, :width],
+            nll_weights=None if likely is None else likely / likely.sum().clamp(min=1),
+        )
+        return self.policy.forward_backward(part, chosen, self.objective)
+
+    def _metrics(self, totals: Mapping[str, float], reports: Sequence[StepReport], tokens: int) -> dict[str, float]:
+        seen = tokens * self.passes.epochs
+        metrics = {
+            names.POLICY_LOSS: totals["loss"] / len(reports),
+            names.CLIP_SHARE: totals[objectives.CLIPPED] / seen,
+            names.KL: totals[objectives.KL] / seen,
+            names.POLICY_GRAD_NORM: sum(report.grad_norm for report in reports) / len(reports),
+            names.POLICY_LR: reports[-1].lr,
+        }
+        if objectives.REFERENCE_KL in totals:
+            metrics[names.REFERENCE_KL] = totals[objectives.REFERENCE_KL] / seen
+        return metrics

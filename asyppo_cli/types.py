@@ -1,0 +1,196 @@
+"""Frozen records that flow between the rooms of the house.
+
+Shape legend: ``B`` responses in a batch, ``S`` tokens of the longest prompt + response, ``T`` tokens of the longest
+response, ``M`` critics, ``G`` responses per prompt. Token tensors are ``[B, T]`` with response token ``t`` of row
+``b`` at ``[b, t]``; entries past a row's length are padding, hold zero, and are never read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor
+
+VerdictKind = Literal["right", "wrong", "unparseable", "unparseable_gold", "timed_out"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One question with its gold answer. ``entry`` is what the task's own verifier needs (JSON values only)."""
+
+    id: str
+    question: str
+    answer: str
+    entry: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A problem as the model sees it: chat template applied, tokenized."""
+
+    problem: Problem
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How tokens are drawn. ``seed`` fixes the draw entirely; ``top_k`` 0 and ``top_p`` 1 mean no restriction."""
+
+    max_tokens: int
+    temperature: float
+    top_p: float
+    top_k: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Response:
+    """One sampled continuation, end-of-text token included unless ``truncated``.
+
+    ``logprobs`` are those of the full softmax at the sampling temperature (what a trainer computes), one a token.
+    """
+
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    truncated: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a grader says of one response; ``reward`` is 1.0 if right and 0.0 otherwise."""
+
+    kind: VerdictKind
+    reward: float
+    extracted: str | None
+
+
+@dataclass(frozen=True)
+class TensorRecord:
+    """Base of records whose fields are tensors ``[B]`` or ``[B, T]``, or None."""
+
+    def rows(self, index: Tensor, width: int) -> Self:
+        """The rows ``index``, token fields cut to ``width`` tokens."""
+
+        def pick(value: Tensor | None) -> Tensor | None:
+            if value is None:
+                return None
+            chosen = value.index_select(0, index)
+            return chosen if chosen.ndim == 1 else chosen[:, :width]
+
+        fields = dataclasses.fields(self)
+        return type(self)(**{field.name: pick(getattr(self, field.name)) for field in fields})
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Prompt + response, one a row, right-padded.
+
+    ``tokens`` int64 ``[B, S]``; ``prompt_lengths`` and ``response_lengths`` int64 ``[B]``.
+    """
+
+    tokens: Tensor
+    prompt_lengths: Tensor
+    response_lengths: Tensor
+
+    @staticmethod
+    def join(prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]) -> Sequences:
+        """Pack prompts and their responses, given pairwise."""
+        joined = [torch.tensor([*p, *r], dtype=torch.long) for p, r in zip(prompts, responses, strict=True)]
+        return Sequences(
+            torch.nn.utils.rnn.pad_sequence(joined, batch_first=True),
+            torch.tensor([len(p) for p in prompts]),
+            torch.tensor([len(r) for r in responses]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def lengths(self) -> Tensor:
+        """Prompt + response tokens, int64 ``[B]``."""
+        return self.prompt_lengths + self.response_lengths
+
+    @property
+    def response_mask(self) -> Tensor:
+        """True at response tokens, bool ``[B, T]``."""
+        width = int(self.response_lengths.max())
+        return torch.arange(width) < self.response_lengths[:, None]
+
+    def rows(self, index: Tensor) -> Sequences:
+        """The rows ``index``, cut to their longest."""
+        lengths = self.lengths[index]
+        return Sequences(
+            self.tokens.index_select(0, index)[:, : int(lengths.max())],
+            self.prompt_lengths[index],
+            self.response_lengths[index],
+        )
+
+
+@dataclass(frozen=True)
+class PolicyOutputs(TensorRecord):
+    """What the policy says of each response token, ``[B, T]`` float32.
+
+    ``logprobs`` log pi(o_t | s_t); ``entropy`` H(pi(. | s_t)) in nats; ``collision`` sum_v pi(v | s_t)^2, from which
+    the gradient's norm follows without the distribution itself.
+    """
+
+    logprobs: Tensor
+    entropy: Tensor
+    collision: Tensor
+
+
+@dataclass(frozen=True)
+class ValueOutputs(TensorRecord):
+    """A critic's value of the prefix before each response token, ``[B, T]`` float32."""
+
+    values: Tensor
+
+
+@dataclass(frozen=True)
+class PolicyTargets(TensorRecord):
+    """All that the policy's loss needs besides the policy's own outputs; ``[B, T]`` unless said otherwise.
+
+    ``weights`` spread the loss over tokens (under a mean they sum to 1 over the batch), so that the sum over
+    any split into micro-batches is the same; ``nll_weights`` do so for the likelihood of correct responses.
+    ``old_logprobs`` None: this pass itself is the old policy.
+    """
+
+    mask: Tensor
+    weights: Tensor
+    advantages: Tensor
+    advantage_kept: Tensor
+    entropy_kept: Tensor
+    old_logprobs: Tensor | None = None
+    reference_logprobs: Tensor | None = None
+    nll_weights: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class ValueTargets(TensorRecord):
+    """What a critic learns towards, ``[B, T]``; ``weights`` as in :class:`PolicyTargets`."""
+
+    mask: Tensor
+    weights: Tensor
+    returns: Tensor
+    old_values: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """A loss as the sum over a (micro-)batch, and what to report of it: sums as well, so parts add up."""
+
+    loss: Tensor
+    sums: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One optimizer step: norm of the gradient before clipping, learning rate, and whether it was skipped."""
+
+    grad_norm: float
+    lr: float
+    skipped: bool = False

@@ -1,0 +1,59 @@
+"""Small real models to run the engines on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from asyppo_cli.types import Sequences
+
+VOCABULARY = 40
+END = 1
+
+
+def new_model(family: str, seed: int = 0) -> Any:
+    """A tiny causal language model of a real architecture, float32, every weight random."""
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 64}
+    extra = {
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "tie_word_embeddings": True,
+        "eos_token_id": END,
+        "pad_token_id": 0,
+    }
+    torch.manual_seed(seed)
+    settings = {"vocab_size": VOCABULARY, "initializer_range": 0.3, "max_position_embeddings": 128, **sizes, **extra}
+    return AutoModelForCausalLM.from_config(CONFIG_MAPPING[family](**settings)).eval()
+
+
+@pytest.fixture
+def make_model() -> Callable[..., Any]:
+    """Builds tiny models: ``make_model("qwen3", seed=0)``."""
+    return new_model
+
+
+@pytest.fixture
+def model_dir(tmp_path: Path) -> Path:
+    """A tiny Qwen3 saved in Hugging Face form."""
+    folder = tmp_path / "model"
+    new_model("qwen3").save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def batch() -> Sequences:
+    """Nine responses of very different lengths to prompts of different lengths."""
+    generator = torch.Generator().manual_seed(3)
+
+    def tokens(count: int) -> list[int]:
+        return torch.randint(2, VOCABULARY, (count,), generator=generator).tolist()
+
+    prompts = [tokens(n) for n in (3, 3, 5, 5, 4, 2, 7, 1, 6)]
+    responses = [tokens(n) for n in (1, 9, 4, 12, 2, 7, 5, 3, 8)]
+    return Sequences.join(prompts, responses)
