@@ -5,7 +5,6 @@ Commands are imported when they are called and not before, so that help and comp
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
@@ -43,19 +42,34 @@ class Commands(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Import the command of that name; None if there is none."""
-        if cmd_name not in COMMANDS:
-            near = difflib.get_close_matches(cmd_name, COMMANDS, n=2, cutoff=0.4) or list(COMMANDS)
-            raise ValueError(f"there is no command {cmd_name!r}; nearest: {', '.join(near)}")
-        module = importlib.import_module(f"asyppo_cli.commands.{cmd_name}")
+        """Import the command of that name, or the only one that begins so."""
+        name = full_name(cmd_name)
+        module = importlib.import_module(f"asyppo_cli.commands.{name}")
         command = typer.main.get_command(module.app)
-        command.name = cmd_name
+        command.name = name
         return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As usual; a family of commands called without one shows its help."""
+        name, command, rest = super().resolve_command(ctx, args)
+        bare = isinstance(command, TyperGroup) and not rest and not ctx.resilient_parsing
+        return name, command, ["--help"] if bare else rest
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The list in the root's help, without importing what is listed."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def full_name(typed: str) -> str:
+    """The command that is meant."""
+    begun = [name for name in COMMANDS if typed and name.startswith(typed)]
+    if typed in COMMANDS or len(begun) == 1:
+        return typed if typed in COMMANDS else begun[0]
+    import difflib
+
+    near = begun or difflib.get_close_matches(typed, COMMANDS, n=2, cutoff=0.4) or list(COMMANDS)
+    raise ValueError(f"there is no command {typed!r}; nearest: {', '.join(near)}")
 
 
 root = typer.Typer(

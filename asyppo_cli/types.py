@@ -134,13 +134,13 @@ class Sequences:
 class PolicyOutputs(TensorRecord):
     """What the policy says of each response token, ``[B, T]`` float32.
 
-    ``logprobs`` log pi(o_t | s_t); ``entropy`` H(pi(. | s_t)) in nats; ``collision`` sum_v pi(v | s_t)^2, from which
-    the gradient's norm follows without the distribution itself.
+    ``logprobs`` log pi(o_t | s_t); ``entropy`` H(pi(. | s_t)) in nats; ``others_squared`` the sum of
+    pi(v | s_t)^2 over all v but o_t, from which the gradient's norm follows without the distribution itself.
     """
 
     logprobs: Tensor
     entropy: Tensor
-    collision: Tensor
+    others_squared: Tensor
 
 
 @dataclass(frozen=True)

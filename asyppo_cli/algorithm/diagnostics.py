@@ -38,15 +38,16 @@ def policy_gradient_norm(
     advantages: Float[Tensor, "B T"],
     clipped: Bool[Tensor, "B T"],
     logprobs: Float[Tensor, "B T"],
-    collision: Float[Tensor, "B T"],
+    others_squared: Float[Tensor, "B T"],
     temperature: float = 1.0,
 ) -> Float[Tensor, "B T"]:
     """Norm of each token's policy-loss gradient with respect to its logits, 0 where clipped.
 
-    ``|A| rho |onehot(o_t) - pi|_2 / temperature``, where ``|onehot - pi|^2 = 1 - 2 p + sum_v pi_v^2`` with p the
-    token's probability and ``collision`` the last sum. ``pi`` is the softmax of the logits divided by ``temperature``.
+    ``|A| rho |onehot(o_t) - pi|_2 / temperature``, where ``|onehot - pi|^2 = (1 - p)^2 + sum_{v != o_t} pi_v^2`` with p
+    the token's probability and ``others_squared`` that sum (so written, nothing cancels where p is nearly 1). ``pi`` is
+    the softmax of the logits divided by ``temperature``.
     """
-    distance = (1.0 - 2.0 * logprobs.exp() + collision).clamp(min=0.0).sqrt()
+    distance = (torch.expm1(logprobs).square() + others_squared).sqrt()
     norm = advantages.abs() * ratio * distance / temperature
     return norm.masked_fill(clipped, 0.0)
 

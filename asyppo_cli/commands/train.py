@@ -62,7 +62,11 @@ def train(
         if dry_run:
             return rehearse(loaded, runs_dir, name)
         run = open_new(loaded, runs_dir, name, fresh)
-    carry_out(run, loaded, resume)
+    try:
+        carry_out(run, loaded, resume)
+    except ValueError:
+        discard_untrained(run)
+        raise
 
 
 def open_new(loaded: Loaded[Config], runs_dir: Path, name: str | None, fresh: bool) -> RunDirectory:
@@ -74,6 +78,16 @@ def open_new(loaded: Loaded[Config], runs_dir: Path, name: str | None, fresh: bo
     run = create_run(runs_dir, name, fresh, label, datetime.now())
     write_configuration(run, loaded)
     return run
+
+
+def discard_untrained(run: RunDirectory) -> None:
+    """A mistake that showed before the first number was computed leaves no run behind, and its name free."""
+    import shutil
+
+    from asyppo_cli.runs.metric_log import read_metrics
+
+    if not read_metrics(run.metrics).rows:
+        shutil.rmtree(run.path)
 
 
 def write_configuration(run: RunDirectory, loaded: Loaded[Config]) -> None:

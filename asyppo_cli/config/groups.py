@@ -7,8 +7,10 @@ line is its description.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 # Groups whose name takes a preset or any valid number, and the settings that the number stands for.
 NUMERIC_GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -20,18 +22,42 @@ NUMERIC_GROUPS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+@dataclass(frozen=True)
+class Group:
+    """A choice to make: files by option, the option taken by default (None: the user's own group, none)."""
+
+    name: str
+    options: Mapping[str, Path]
+    default: str | None
+
+    @property
+    def takes_number(self) -> bool:
+        """Whether a number may stand in place of an option."""
+        return self.name in NUMERIC_GROUPS
+
+
 def config_folder() -> Path:
     """The folder of YAML files that the package ships."""
     return Path(str(resources.files("conf")))
 
 
-def read_groups(config_dir: Path | None) -> dict[str, dict[str, Path]]:
-    """Options of every group by name; a user's option replaces ours of the same name."""
-    groups: dict[str, dict[str, Path]] = {}
-    for folder in (config_folder(), *([] if config_dir is None else [config_dir])):
-        for file in sorted(folder.glob("*/*.yaml")):
-            groups.setdefault(file.parent.name, {})[file.stem] = file
-    return dict(sorted(groups.items()))
+def read_groups(primary: str, config_dir: Path | None) -> dict[str, Group]:
+    """The groups of a primary configuration (``config`` or ``warmstart``) and the user's own, by name.
+
+    Raises:
+        ValueError: the user's folder is not there, or has an option of the same name as one of ours.
+    """
+    defaults = _defaults(primary)
+    ours = _files(config_folder())
+    groups = {name: Group(name, ours[name], option) for name, option in defaults.items()}
+    for name, options in _files(config_dir).items() if config_dir is not None else ():
+        twice = sorted(options.keys() & ours.get(name, {}).keys())
+        if twice:
+            raise ValueError(f"{options[twice[0]]}: {name}={twice[0]} is there already; give yours another name")
+        if name in groups or name not in ours:
+            known = groups.get(name, Group(name, {}, None))
+            groups[name] = Group(name, {**known.options, **options}, known.default)
+    return groups
 
 
 def description(file: Path) -> str:
@@ -40,3 +66,43 @@ def description(file: Path) -> str:
         if line.startswith("#") and "@package" not in line:
             return line.removeprefix("#").strip()
     return ""
+
+
+def option_values(group: str, file: Path) -> dict[str, Any]:
+    """The keys that an option sets itself, by dotted name, with their values."""
+    import yaml
+
+    text = file.read_text(encoding="utf-8")
+    tree = yaml.safe_load(text) or {}
+    tree.pop("defaults", None)
+    return flatten(tree, "" if "@package _global_" in text else f"{group}.")
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted keys; an empty mapping stays a value."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _defaults(primary: str) -> dict[str, str]:
+    """Groups and default options as the primary configuration lists them."""
+    import yaml
+
+    tree = yaml.safe_load((config_folder() / f"{primary}.yaml").read_text(encoding="utf-8"))
+    return {
+        name: str(option) for entry in tree["defaults"] if isinstance(entry, dict) for name, option in entry.items()
+    }
+
+
+def _files(folder: Path) -> dict[str, dict[str, Path]]:
+    if not folder.is_dir():
+        raise ValueError(f"--config-dir {folder}: no such folder")
+    found: dict[str, dict[str, Path]] = {}
+    for file in sorted(folder.glob("*/*.yaml")):
+        found.setdefault(file.parent.name, {})[file.stem] = file
+    return found

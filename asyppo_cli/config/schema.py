@@ -21,7 +21,7 @@ Scalar = bool | int | float | str | None
 class Section(BaseModel):
     """Base of all sections: frozen, no unknown keys, no silent conversion of strings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class TaskConfig(Section):

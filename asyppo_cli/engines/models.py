@@ -32,7 +32,7 @@ class PolicyModel(nn.Module):
         self.plain_head = has_plain_head(model)
 
     def forward(self, batch: Sequences) -> PolicyOutputs:
-        """Log-probability, entropy and collision probability of each response token, ``[B, T]``."""
+        """Log-probability, entropy and squared mass elsewhere of each response token, ``[B, T]``."""
         where = predicting_positions(batch)
         logits = self._logits(batch.tokens, where).float() / self.temperature
         log_pi = logits.log_softmax(-1)
@@ -40,9 +40,9 @@ class PolicyModel(nn.Module):
         logprobs = log_pi.gather(-1, chosen[:, None])[:, 0]
         pi = log_pi.exp()
         entropy = -(pi * log_pi).sum(-1)
-        collision = pi.detach().square().sum(-1)
+        elsewhere = pi.detach().square().scatter(-1, chosen[:, None], 0.0).sum(-1)
         mask = batch.response_mask
-        return PolicyOutputs(unpack(logprobs, mask), unpack(entropy, mask), unpack(collision, mask))
+        return PolicyOutputs(unpack(logprobs, mask), unpack(entropy, mask), unpack(elsewhere, mask))
 
     def _logits(self, tokens: Tensor, where: Tensor) -> Tensor:
         """Logits ``[N, V]`` at the marked positions: only these rows meet the vocabulary, where the head allows it."""

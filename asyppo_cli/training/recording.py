@@ -29,7 +29,7 @@ def token_columns(
         targets.advantages,
         torch.zeros_like(old.logprobs, dtype=torch.bool),
         old.logprobs,
-        old.collision,
+        old.others_squared,
         temperature,
     )
     tokens = [token for row in rows.tolist() for token in rollout.responses[row].tokens]

@@ -33,7 +33,7 @@ def outputs() -> PolicyOutputs:
     return PolicyOutputs(
         logprobs=leaf([-1.0, -2.0, -0.5], [-0.7, 0.0, 0.0]),
         entropy=leaf([1.0, 0.5, 0.2], [2.0, 0.0, 0.0]),
-        collision=torch.zeros(2, 3),
+        others_squared=torch.zeros(2, 3),
     )
 
 
