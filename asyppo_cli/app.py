@@ -22,15 +22,13 @@ COMMANDS = {
     "config": "Show and explain the configuration.",
     "warmstart": "Make a base to start from, by supervised training.",
 }
-EXAMPLES = """Examples:
-
-\b
-  asyppo train                                   learn arithmetic, here and now
-  asyppo train algorithm=grpo seed=2             the same without critics
-  asyppo train critic_count=4 mask_pct=0.15      presets or numbers
-  asyppo runs ls                                 what has been trained
-  asyppo config describe gates.mask_pct          what a setting means
-"""
+EXAMPLES = {
+    "asyppo train": "learn arithmetic, here and now",
+    "asyppo train algorithm=grpo seed=2": "the same without critics",
+    "asyppo train critic_count=4 mask_pct=0.15": "presets or numbers",
+    "asyppo runs ls": "what has been trained",
+    "asyppo config describe mask_pct": "what a setting means",
+}
 DEBUG = "ASYPPO_DEBUG"
 
 
@@ -55,10 +53,13 @@ class Commands(TyperGroup):
         bare = isinstance(command, TyperGroup) and not rest and not ctx.resilient_parsing
         return name, command, ["--help"] if bare else rest
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The list in the root's help, without importing what is listed."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help, without importing the commands that it lists."""
+        from asyppo_cli.commands.overview import show_overview
+
+        records = (parameter.get_help_record(ctx) for parameter in self.get_params(ctx))
+        options = [(names, " ".join(text.split())) for names, text in filter(None, records)]
+        show_overview(self.help or "", COMMANDS, options, EXAMPLES)
 
 
 def full_name(typed: str) -> str:
@@ -74,11 +75,10 @@ def full_name(typed: str) -> str:
 
 root = typer.Typer(
     cls=Commands,
-    # Panels would cost more time than all the rest; the commands' own help has them.
+    # Typer's own panels would import every command.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=EXAMPLES,
 )
 
 

@@ -15,7 +15,7 @@ VOCABULARY = 40
 END = 1
 
 
-def new_model(family: str, seed: int = 0) -> Any:
+def new_model(family: str, seed: int = 0, **changes: Any) -> Any:
     """A tiny causal language model of a real architecture, float32, every weight random."""
     from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
@@ -28,7 +28,14 @@ def new_model(family: str, seed: int = 0) -> Any:
         "pad_token_id": 0,
     }
     torch.manual_seed(seed)
-    settings = {"vocab_size": VOCABULARY, "initializer_range": 0.3, "max_position_embeddings": 128, **sizes, **extra}
+    settings = {
+        "vocab_size": VOCABULARY,
+        "initializer_range": 0.3,
+        "max_position_embeddings": 128,
+        **sizes,
+        **extra,
+        **changes,
+    }
     return AutoModelForCausalLM.from_config(CONFIG_MAPPING[family](**settings)).eval()
 
 

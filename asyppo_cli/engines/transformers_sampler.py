@@ -23,15 +23,16 @@ KEEP_SHARE = 0.75
 class TransformersSampler:
     """Generates with its own copy of a model. Implements :class:`~asyppo_cli.ports.Sampler`."""
 
-    def __init__(self, model: Any, *, eos_token_ids: Sequence[int], batch_size: int) -> None:
-        self._model = model
+    def __init__(self, model: Any, *, eos_token_ids: Sequence[int], batch_size: int, device: torch.device) -> None:
+        self._model = model.to(device)
+        self._device = device
         self._eos = torch.tensor(list(eos_token_ids))
         self._batch_size = batch_size
 
     @torch.inference_mode()
     def sample(self, prompts: Sequence[Sequence[int]], n: int, params: SamplingParams) -> list[list[Response]]:
         """Draw ``n`` responses to each prompt; one list a prompt, in order."""
-        generator = torch.Generator().manual_seed(params.seed)
+        generator = torch.Generator(self._device).manual_seed(params.seed)
         per_round = max(1, self._batch_size // n)
         drawn: list[list[Response]] = []
         for start in range(0, len(prompts), per_round):
@@ -70,7 +71,7 @@ class TransformersSampler:
                 break
             if running.alive.float().mean() < KEEP_SHARE:
                 kept = running.drop_finished()
-                cache.batch_select_indices(kept)
+                cache.batch_select_indices(kept.to(self._device))
                 drawn, mask = drawn[kept], mask[kept]
             mask = torch.nn.functional.pad(mask, (0, 1), value=1)
             logits = self._forward(drawn[:, None], mask, cache)
@@ -80,9 +81,9 @@ class TransformersSampler:
         """Logits ``[R, V]`` after the last token of every row."""
         positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
         output = self._model(
-            input_ids=tokens,
-            attention_mask=mask,
-            position_ids=positions,
+            input_ids=tokens.to(self._device),
+            attention_mask=mask.to(self._device),
+            position_ids=positions.to(self._device),
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
@@ -148,14 +149,14 @@ def left_pad(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
 
 
 def draw(logits: Tensor, params: SamplingParams, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """One token a row from logits ``[R, V]``, and its log-probability under the full softmax, both ``[R]``.
+    """One token a row from logits ``[R, V]``, and its log-probability under the full softmax, both ``[R]`` on the CPU.
 
     The race of exponential clocks: the first of clocks with rates pi(v) is v with probability pi(v).
     """
     log_pi = (logits / params.temperature).log_softmax(-1)
     clocks = torch.empty_like(log_pi).exponential_(generator=generator)
     drawn = (restrict(log_pi, params.top_p, params.top_k) - clocks.log()).argmax(-1)
-    return drawn, log_pi.gather(-1, drawn[:, None])[:, 0]
+    return drawn.cpu(), log_pi.gather(-1, drawn[:, None])[:, 0].cpu()
 
 
 def restrict(log_pi: Tensor, top_p: float, top_k: int) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from asyppo_cli.config.schema import CheckpointsConfig, EvaluationConfig, RecordsConfig
 from asyppo_cli.ports import Learner, Monitor
 from asyppo_cli.runs import metrics as names
+from asyppo_cli.training.alarms import alarms
 from asyppo_cli.training.recording import sample_rows, token_columns
 from asyppo_cli.training.step import BrokenBatch, Clock, StepOutcome, Stepper
 
@@ -68,6 +69,7 @@ class Loop:
     journal: Journal
     monitor: Monitor
     progress: Progress = field(default_factory=Progress)
+    raised: set[str] = field(default_factory=set)
 
     def resume(self, checkpoint: Path) -> None:
         """Take back models, optimizers and position from a checkpoint; the sampler gets the weights."""
@@ -131,6 +133,10 @@ class Loop:
     def _report(self, row: dict[str, float]) -> None:
         self.journal.metrics(row)
         self.monitor.step(int(row[names.STEP]), row)
+        for name, warning in alarms(row).items():
+            if name not in self.raised:
+                self.raised.add(name)
+                self.monitor.note(f"step {row[names.STEP]:.0f}: {warning}")
 
     def _save(self, row: Mapping[str, float]) -> None:
         """A checkpoint, with the metric that ranks it if this step measured it."""

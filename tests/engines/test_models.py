@@ -26,7 +26,9 @@ def test_policy_outputs_are_those_of_the_whole_softmax(
         expected = log_pi.gather(-1, tokens[0, prompt:, None])[:, 0]
         torch.testing.assert_close(outputs.logprobs[row, :length], expected, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(outputs.entropy[row, :length], -(pi * log_pi).sum(-1), atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(outputs.others_squared[row, :length], (pi * pi).sum(-1) - expected.exp() ** 2, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            outputs.others_squared[row, :length], (pi * pi).sum(-1) - expected.exp() ** 2, atol=1e-4, rtol=1e-4
+        )
         assert not outputs.logprobs[row, length:].any()
 
 

@@ -17,10 +17,13 @@ from asyppo_cli.types import Response, SamplingParams, Sequences
 PARAMS = SamplingParams(max_tokens=12, temperature=1.0, top_p=1.0, top_k=0, seed=5)
 PROMPTS = [[3, 4, 5], [6, 7], [8, 9, 10, 11, 12], [13]]
 END = 1
+CPU = torch.device("cpu")
 
 SAMPLERS: dict[str, Callable[[Any], Sampler]] = {
-    "transformers": lambda model: TransformersSampler(model, eos_token_ids=[END], batch_size=64),
-    "transformers-small-batches": lambda model: TransformersSampler(model, eos_token_ids=[END], batch_size=5),
+    "transformers": lambda model: TransformersSampler(model, eos_token_ids=[END], batch_size=64, device=CPU),
+    "transformers-small-batches": lambda model: TransformersSampler(
+        model, eos_token_ids=[END], batch_size=5, device=CPU
+    ),
 }
 
 

@@ -1,0 +1,197 @@
+"""From a configuration to a training run's objects."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from asyppo_cli.build.engines import build_sampler, build_torch_learner, check_context, peak_memory, pick_device, sampling_params, set_threads
+from asyppo_cli.config.schema import Config
+from asyppo_cli.engines.models import PolicyModel, ValueModel, load_backbone, load_policy
+from asyppo_cli.engines.tokenizer import HuggingFaceTokenizer, check_same_tokenizer, load_tokenizer
+from asyppo_cli.engines.torch_learner import TorchLearner
+from asyppo_cli.evaluation.heldout import HeldOut
+from asyppo_cli.ports import Grader, Learner, Monitor, Sampler
+from asyppo_cli.tasks.pool import GraderPool
+from asyppo_cli.tasks.problems import load_problems
+from asyppo_cli.tasks.prompts import check_prompt_lengths, render
+from asyppo_cli.tasks.stream import ProblemStream
+from asyppo_cli.training.estimate import Estimator
+from asyppo_cli.training.loop import Journal, Loop
+from asyppo_cli.training.objectives import PolicyObjective, ValueObjective
+from asyppo_cli.training.rollout import Collector
+from asyppo_cli.training.seeds import derive_seed
+from asyppo_cli.training.step import Stepper
+from asyppo_cli.training.update import CriticUpdate, Passes, PolicyUpdate
+from asyppo_cli.types import PolicyOutputs, Prompt, ValueOutputs
+
+# Every run is scored on the same draw of its held-out set, whatever its seed.
+EVALUATION_SEED = 0
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What a run needs before any weight is loaded, checked: tokenizer, problems, prompts."""
+
+    tokenizer: HuggingFaceTokenizer
+    prompts_at: Callable[[int, int], Sequence[Prompt]]
+    heldout: Sequence[Prompt]
+
+
+def gather(config: Config) -> Materials:
+    """Load and check everything but weights.
+
+    Raises:
+        ValueError: a model or file that is not there, tokenizers that differ, prompts or a context that do not fit.
+    """
+    tokenizer = load_tokenizer(config.policy.model, config.policy.revision, "policy.model")
+    check_context(config.policy.model, config.policy.revision, "policy.model", config.rollout)
+    if config.critics.count and config.critics.model is not None:
+        critic_tokenizer = load_tokenizer(config.critics.model, None, "critics.model")
+        check_same_tokenizer(tokenizer, critic_tokenizer, config.critics.model)
+        check_context(config.critics.model, None, "critics.model", config.rollout)
+    train, heldout = load_problems(config.task, config.seed, config.evaluation.problems)
+    to_prompt = partial(render, tokenizer, config.task.system_prompt)
+    heldout_prompts = [to_prompt(problem) for problem in heldout]
+    check_prompt_lengths(heldout_prompts, config.rollout.prompt_length, "rollout.prompt_length")
+    stream = ProblemStream(len(train), config.seed)
+
+    def prompts_at(position: int, count: int) -> Sequence[Prompt]:
+        prompts = [to_prompt(train[index]) for index in stream.indices(position, count)]
+        check_prompt_lengths(prompts, config.rollout.prompt_length, "rollout.prompt_length")
+        return prompts
+
+    prompts_at(0, min(len(train), config.rollout.prompts))
+    return Materials(tokenizer, prompts_at, heldout_prompts)
+
+
+def build_grader(config: Config) -> GraderPool:
+    """The pool that judges answers. It holds processes: close it."""
+    return GraderPool(config.grading.workers, config.grading.deadline)
+
+
+def build_loop(config: Config, materials: Materials, grader: Grader, journal: Journal, monitor: Monitor) -> Loop:
+    """All roles of a run, wired."""
+    set_threads(config.learner)
+    tokenizer = materials.tokenizer
+    monitor.phase("load models")
+    model = load_policy(config.policy.model, config.policy.revision)
+    sampler = build_sampler(config.sampler, copy.deepcopy(model), tokenizer, pick_device(config.learner))
+    reference = build_reference(config, model)
+    policy = build_policy_learner(config, model)
+    critics = build_critic_learners(config)
+    note_idle_gates(config, monitor)
+    stepper = Stepper(
+        seed=config.seed,
+        prompts=config.rollout.prompts,
+        params=sampling_params(config.sampler, config.rollout.response_length, config.sampler.temperature, 0),
+        collector=Collector(sampler, grader, tokenizer, materials.prompts_at, config.rollout.responses),
+        sampler=sampler,
+        estimator=Estimator(
+            config.advantage,
+            config.critics,
+            config.gates,
+            config.policy_loss,
+            config.rewards,
+            config.rollout.response_length,
+        ),
+        policy=build_policy_update(config, policy),
+        critics=build_critic_update(config, critics),
+        reference=reference,
+        warmup_steps=config.critics.warmup_steps if critics else 0,
+        max_rounds=config.rewards.max_resamples if config.rewards.drop_uniform_groups else 1,
+    )
+    return Loop(
+        max_steps=config.max_steps,
+        evaluation=config.evaluation,
+        checkpoints=config.checkpoints,
+        records=config.records,
+        stepper=stepper,
+        learners={"policy": policy, **{f"critic_{m}": critic for m, critic in enumerate(critics)}},
+        evaluate=build_heldout(config, materials, sampler, grader).evaluate,
+        token_text=tokenizer.token_text,
+        save_tokenizer=tokenizer.save,
+        peak_memory=peak_memory,
+        journal=journal,
+        monitor=monitor,
+    )
+
+
+def build_policy_learner(config: Config, model: Any) -> Learner[PolicyOutputs]:
+    """The policy behind the learner protocol."""
+    steps = config.max_steps * config.training.utd * config.training.mini_batches
+    module = PolicyModel(model, config.sampler.temperature)
+    learner: TorchLearner[PolicyOutputs] = build_torch_learner(module, config.learner, config.learner.policy, steps)
+    return learner
+
+
+def build_reference(config: Config, model: Any) -> Learner[PolicyOutputs] | None:
+    """A frozen copy of the initial policy, if there is a KL term."""
+    if config.policy_loss.kl_coef == 0:
+        return None
+    return build_policy_learner(config, copy.deepcopy(model))
+
+
+def build_critic_learners(config: Config) -> list[Learner[ValueOutputs]]:
+    """M critics, each a model and an optimizer of its own, from one checkpoint or the policy's first layers."""
+    own = config.critics.model is None
+    model = config.policy.model if config.critics.model is None else config.critics.model
+    steps = config.max_steps * config.critics.epochs * config.critics.mini_batches
+    learners: list[Learner[ValueOutputs]] = []
+    for _ in range(config.critics.count):
+        backbone = load_backbone(
+            model, config.policy.revision if own else None, config.critics.depth, "policy.model" if own else "critics.model"
+        )
+        critic: TorchLearner[ValueOutputs] = build_torch_learner(
+            ValueModel(backbone), config.learner, config.learner.critics, steps
+        )
+        learners.append(critic)
+    return learners
+
+
+def build_policy_update(config: Config, policy: Learner[PolicyOutputs]) -> PolicyUpdate:
+    """The policy's loss and passes."""
+    loss = config.policy_loss
+    objective = PolicyObjective(
+        clip_low=loss.clip_low,
+        clip_high=loss.clip_high,
+        dual_clip=loss.dual_clip,
+        ratio=loss.ratio,
+        entropy_coef=loss.entropy_coef,
+        kl_coef=loss.kl_coef if loss.kl_in == "loss" else 0.0,
+        kl_form=loss.kl_form,
+        nll_coef=loss.nll_coef,
+    )
+    passes = Passes(config.training.utd, config.training.mini_batches)
+    return PolicyUpdate(policy, objective, passes, loss.aggregation, config.rollout.response_length)
+
+
+def build_critic_update(config: Config, critics: Sequence[Learner[ValueOutputs]]) -> CriticUpdate | None:
+    """The critics' loss and passes; None where there are none."""
+    if not critics:
+        return None
+    passes = Passes(config.critics.epochs, config.critics.mini_batches)
+    return CriticUpdate(critics, ValueObjective(config.critics.value_clip), passes, config.critics.split)
+
+
+def build_heldout(config: Config, materials: Materials, sampler: Sampler, grader: Grader) -> HeldOut:
+    """The held-out evaluation of a run."""
+    seed = derive_seed(EVALUATION_SEED, "evaluate", 0)
+    params = sampling_params(config.sampler, config.rollout.response_length, config.evaluation.temperature, seed)
+    return HeldOut(materials.heldout, config.evaluation.samples, params, sampler, grader, materials.tokenizer)
+
+
+def note_idle_gates(config: Config, monitor: Monitor) -> None:
+    """Say so when gates are asked for that nothing can drive."""
+    gates, count = config.gates, config.critics.count
+    by_disagreement = (gates.mask_pct > 0 and gates.mask_signal == "value_std") or (
+        gates.entropy_filter_pct > 0 and gates.entropy_filter_signal == "value_std"
+    )
+    if by_disagreement and count < 2:
+        who = "one critic" if count == 1 else "no critic"
+        monitor.note(f"{who}: nothing can disagree, so the gates by value-std are off")
+
+

@@ -1,0 +1,198 @@
+"""Checkpoints: written aside, complete or not there, the newest and the best kept.
+
+A checkpoint is a folder ``step-000010``. Its marker ``complete.json`` is written last, into a folder with another
+name, which is then renamed: a folder without a marker, or with a file that differs from it, is never loaded.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asyppo_cli.runs.atomic import sync_to_disk
+from asyppo_cli.runs.directory import step_name
+
+MARKER = "complete.json"
+PARTIAL = ".partial-"
+REPLACED = ".replaced-"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder whose marker says that it is complete; ``metric`` is what the best is chosen by."""
+
+    path: Path
+    step: int
+    metric: float | None
+    files: dict[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(entry["size"] for entry in self.files.values())
+
+    def damage(self, thorough: bool) -> str | None:
+        """What is wrong with the files, or None; ``thorough`` reads them all."""
+        for name, entry in self.files.items():
+            file = self.path / name
+            size = file.stat().st_size if file.is_file() else None
+            if size != entry["size"]:
+                return f"{name} is missing" if size is None else f"{name} has {size} bytes instead of {entry['size']}"
+            if thorough and _digest(file) != entry["sha256"]:
+                return f"the contents of {name} have changed"
+        return None
+
+
+def checkpoints(directory: Path) -> list[Checkpoint]:
+    """All complete checkpoints by step, files not looked at; anybody may ask at any time."""
+    found = (_read_marker(path) for path in sorted(directory.glob("step-*")))
+    return [checkpoint for checkpoint in found if checkpoint is not None]
+
+
+def best_checkpoint(found: list[Checkpoint]) -> Checkpoint | None:
+    """The one of the highest metric, the newest of equals; None where no metric is known."""
+    scored = [(c.metric, c.step, c) for c in found if c.metric is not None and math.isfinite(c.metric)]
+    return max(scored, key=lambda entry: entry[:2])[2] if scored else None
+
+
+def latest_checkpoint(directory: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint that is complete and undamaged (every file is read), and a notice for each one skipped.
+
+    Raises:
+        ValueError: there are checkpoints, and none can be used.
+    """
+    notices: list[str] = []
+    for path in sorted(directory.glob("step-*"), reverse=True):
+        checkpoint = _read_marker(path)
+        damage = "it was never completed" if checkpoint is None else checkpoint.damage(thorough=True)
+        if checkpoint is not None and damage is None:
+            return checkpoint, notices
+        notices.append(f"checkpoint {path.name} is damaged ({damage}) and skipped")
+    if notices:
+        raise ValueError(f"no checkpoint in {directory} can be used: {'; '.join(notices)}; start over with --fresh")
+    return None, []
+
+
+class CheckpointStore:
+    """Writes and prunes checkpoints. Only the process that holds the run's lock may have one: it clears leftovers."""
+
+    def __init__(self, directory: Path, keep: int) -> None:
+        assert keep >= 1, f"keep must be at least 1, not {keep}"
+        self.directory = directory
+        self._keep = keep
+        directory.mkdir(parents=True, exist_ok=True)
+        self._clear_leftovers()
+
+    def write(self, step: int, fill: Callable[[Path], None], metric: float | None) -> Checkpoint:
+        """Let ``fill`` put files into a folder and make it the checkpoint of ``step``; an older one is replaced.
+
+        Raises:
+            RuntimeError: the disk is full; all earlier checkpoints are as they were.
+        """
+        target = self.directory / step_name(step)
+        partial = self.directory / f"{PARTIAL}{target.name}"
+        with _telling_full_disk(self.directory, step):
+            try:
+                partial.mkdir()
+                fill(partial)
+                self._complete(partial, step, metric)
+                self._put_in_place(partial, target)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+        self._prune()
+        checkpoint = _read_marker(target)
+        assert checkpoint is not None
+        return checkpoint
+
+    def latest(self) -> tuple[Checkpoint | None, list[str]]:
+        """See :func:`latest_checkpoint`."""
+        return latest_checkpoint(self.directory)
+
+    def best(self) -> Checkpoint | None:
+        """See :func:`best_checkpoint`."""
+        return best_checkpoint(checkpoints(self.directory))
+
+    def _complete(self, folder: Path, step: int, metric: float | None) -> None:
+        """Everything to the disk, and the marker last."""
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        manifest = {
+            path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": _digest(path)}
+            for path in files
+        }
+        for path in files:
+            sync_to_disk(path)
+        finite = metric if metric is not None and math.isfinite(metric) else None
+        marker = folder / MARKER
+        marker.write_text(json.dumps({"step": step, "metric": finite, "files": manifest}, indent=1))
+        for path in (marker, *(path for path in folder.rglob("*") if path.is_dir()), folder):
+            sync_to_disk(path)
+
+    def _put_in_place(self, partial: Path, target: Path) -> None:
+        """A folder cannot be renamed over a full one: the old one steps aside, and back if we die in between."""
+        old = self.directory / f"{REPLACED}{target.name}"
+        if target.exists():
+            target.rename(old)
+        partial.rename(target)
+        sync_to_disk(self.directory)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _prune(self) -> None:
+        found = checkpoints(self.directory)
+        best = best_checkpoint(found)
+        for checkpoint in found[: -self._keep]:
+            if best is None or checkpoint.step != best.step:
+                doomed = self.directory / f"{PARTIAL}old-{checkpoint.path.name}"
+                checkpoint.path.rename(doomed)
+                shutil.rmtree(doomed)
+
+    def _clear_leftovers(self) -> None:
+        """What a process left that died while writing, replacing or pruning."""
+        for old in self.directory.glob(f"{REPLACED}*"):
+            target = self.directory / old.name.removeprefix(REPLACED)
+            if target.exists():
+                shutil.rmtree(old)
+            else:
+                old.rename(target)
+        for partial in self.directory.glob(f"{PARTIAL}*"):
+            shutil.rmtree(partial)
+
+
+def _read_marker(path: Path) -> Checkpoint | None:
+    """The checkpoint in a folder, or None if it has no whole marker."""
+    try:
+        marker = json.loads((path / MARKER).read_text())
+        return Checkpoint(path, marker["step"], marker["metric"], marker["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _telling_full_disk(directory: Path, step: int) -> Iterator[None]:
+    """A full disk is an OSError, or what safetensors and torch make of it: make it one, and let all others pass."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        number = getattr(error, "errno", None)
+        if number not in (errno.ENOSPC, errno.EDQUOT) and os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        free = shutil.disk_usage(directory).free / 2**20
+        raise RuntimeError(
+            f"the disk is full ({free:.0f} MiB free): the checkpoint of step {step} could not be written to "
+            f"{directory}; earlier ones are untouched: make room (or lower checkpoints.keep), then go on with --resume"
+        ) from error

@@ -1,0 +1,230 @@
+"""The run directory: every path in it, and how a run is named, made and found."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shutil
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from asyppo_cli.runs.lock import lock_run
+from asyppo_cli.runs.status import read_status
+
+LONGEST_NAME = 120
+LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Where everything of a run lies."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The run's name: that of its folder."""
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        """Resolved configuration; what makes a folder a run directory."""
+        return self.path / "config.yaml"
+
+    @property
+    def overrides(self) -> Path:
+        """Overrides as they were typed."""
+        return self.path / "overrides.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, git commit, hardware, command line."""
+        return self.path / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def status(self) -> Path:
+        """State, process and progress."""
+        return self.path / "status.json"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the process that trains."""
+        return self.path / LOCK
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def samples_folder(self) -> Path:
+        """Folder of readable samples, a file a step."""
+        return self.path / "samples"
+
+    @property
+    def records_folder(self) -> Path:
+        """Folder of token records, a file a step."""
+        return self.path / "records"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of figures."""
+        return self.path / "figures"
+
+    def samples(self, step: int) -> Path:
+        """Readable samples of a step."""
+        return self.samples_folder / f"{step_name(step)}.jsonl"
+
+    def records(self, step: int) -> Path:
+        """Token records of a step."""
+        return self.records_folder / f"{step_name(step)}.parquet"
+
+    def failure(self, step: int) -> Path:
+        """The batch that broke the run at a step."""
+        return self.path / "failures" / f"{step_name(step)}.npz"
+
+    def log(self, attempt: int) -> Path:
+        """Log of an attempt, from 1."""
+        return self.path / "logs" / f"attempt-{attempt}.log"
+
+    def next_log(self) -> Path:
+        """Log of the attempt that is about to begin."""
+        attempt = 1
+        while self.log(attempt).exists():
+            attempt += 1
+        return self.log(attempt)
+
+    def exists(self) -> bool:
+        """Whether there is a run here."""
+        return self.config.is_file()
+
+
+def step_name(step: int) -> str:
+    """``step-000010``: sorts by step."""
+    return f"step-{step:06d}"
+
+
+def run_directories(runs_dir: Path) -> list[RunDirectory]:
+    """All runs of a folder, by name."""
+    if not runs_dir.is_dir():
+        return []
+    return [run for run in map(RunDirectory, sorted(runs_dir.iterdir())) if run.exists()]
+
+
+def create_run(runs_dir: Path, name: str | None, fresh: bool, label: str, now: datetime) -> RunDirectory:
+    """Make the folder of a new run; without a name it is called by the time and ``label``.
+
+    ``fresh`` removes a run of that name first.
+
+    Raises:
+        ValueError: a name that is no folder's name, or in use, or a place that cannot be written to.
+    """
+    if name is None:
+        stem = f"{now:%Y-%m-%d_%H-%M}-{re.sub(r'[^A-Za-z0-9._+-]+', '_', label)}"[:LONGEST_NAME]
+        return _first_free(runs_dir, stem)
+    run = RunDirectory(runs_dir / check_name(name))
+    if run.path.exists() or run.path.is_symlink():
+        _clear(run, fresh)
+    if not _make(run.path):
+        raise ValueError(f"run {name} was made by another process just now: choose another --name")
+    return run
+
+
+def find_run(runs_dir: Path, name: str | None) -> RunDirectory:
+    """The run of that name, or of the only name that begins so; without a name, the one last trained.
+
+    Raises:
+        ValueError: no such run, or several.
+    """
+    runs = run_directories(runs_dir)
+    if not runs:
+        raise ValueError(f"there is no run in {runs_dir}/: start one with asyppo train, or name its folder: --runs-dir")
+    if name is None:
+        return max(runs, key=last_active)
+    exact = [run for run in runs if run.name == name]
+    begun = exact or [run for run in runs if name and run.name.startswith(name)]
+    if len(begun) == 1:
+        return begun[0]
+    if begun:
+        raise ValueError(f"{len(begun)} runs begin with {name}: {_some([run.name for run in begun])}; write more of it")
+    near = difflib.get_close_matches(name, [run.name for run in runs], n=3, cutoff=0.3)
+    known = near or [run.name for run in sorted(runs, key=last_active, reverse=True)]
+    raise ValueError(f"there is no run {name!r} in {runs_dir}/; nearest: {_some(known)}")
+
+
+def last_active(run: RunDirectory) -> datetime:
+    """When the run last got on, in local time."""
+    status = read_status(run.status)
+    if status is not None:
+        return datetime.fromisoformat(status.updated).astimezone()
+    return datetime.fromtimestamp(run.config.stat().st_mtime).astimezone()
+
+
+def check_name(name: str) -> str:
+    """The name itself, if a folder may be called so everywhere.
+
+    Raises:
+        ValueError: it may not.
+    """
+    if not re.fullmatch(rf"[A-Za-z0-9_][A-Za-z0-9._=,+@-]{{0,{LONGEST_NAME - 1}}}", name) or ".." in name:
+        raise ValueError(
+            f"--name {name!r} cannot name a folder: use letters, digits and . _ - + = , @ (no '/', no '..', "
+            f"at most {LONGEST_NAME} characters, a letter or digit first)"
+        )
+    return name
+
+
+def _first_free(runs_dir: Path, stem: str) -> RunDirectory:
+    number = 1
+    while True:
+        path = runs_dir / (stem if number == 1 else f"{stem}-{number}")
+        if _make(path):
+            return RunDirectory(path)
+        number += 1
+
+
+def _make(path: Path) -> bool:
+    """Make the folder; False if it is there already."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir()
+    except FileExistsError:
+        if not path.parent.is_dir():
+            raise ValueError(f"{path.parent} is a file, not a folder: choose another --runs-dir") from None
+        return False
+    except OSError as error:
+        raise ValueError(f"cannot write to {path.parent}: {error.strerror}: choose another --runs-dir") from error
+    return True
+
+
+def _clear(run: RunDirectory, fresh: bool) -> None:
+    """Remove an old run, if that is asked for and it is one; nothing else is ever removed."""
+    if not fresh:
+        raise ValueError(
+            f"run {run.name} exists in {run.path.parent}/: go on with --resume, or start over with --fresh"
+        )
+    leftovers = not run.path.is_symlink() and run.path.is_dir() and all(p.name == LOCK for p in run.path.iterdir())
+    if run.path.is_symlink() or not (run.exists() or leftovers):
+        raise ValueError(
+            f"{run.path} is no run directory (it has no config.yaml), so --fresh leaves it: choose a --name"
+        )
+    with lock_run(run.path, run.lock):
+        try:
+            shutil.rmtree(run.path)
+        except OSError as error:
+            raise ValueError(f"cannot remove {run.path}: {error.strerror}: remove it by hand") from error
+
+
+def _some(names: list[str], most: int = 4) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

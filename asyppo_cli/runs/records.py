@@ -1,0 +1,116 @@
+"""Token records (Parquet, one row a response token) and readable samples (JSON lines), one file of each a step."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asyppo_cli.runs.atomic import replace_file, replace_text
+from asyppo_cli.runs.directory import RunDirectory
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BEFORE_VALUES = ("step", "prompt_id", "response_id", "position", "token_id", "token")
+AFTER_VALUES = (
+    "value_mean",
+    "value_std",
+    "advantage",
+    "entropy",
+    "logprob",
+    "gradient_norm",
+    "advantage_kept",
+    "entropy_kept",
+    "reward",
+)
+INTEGERS = ("step", "response_id", "position", "token_id")
+STRINGS = ("prompt_id", "token")
+BOOLEANS = ("advantage_kept", "entropy_kept")
+
+
+def record_columns(critics: int) -> list[str]:
+    """Names of all columns, in order; with ``critics`` M there are value_0 ... value_{M-1}."""
+    return [*BEFORE_VALUES, *(f"value_{m}" for m in range(critics)), *AFTER_VALUES]
+
+
+def write_records(path: Path, columns: Mapping[str, Any]) -> None:
+    """Write the columns (arrays or lists of one length) in compact types; the file appears whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = record_columns(sum(re.fullmatch(r"value_\d+", name) is not None for name in columns))
+    assert set(names) == set(columns), f"columns differ from the records' by {sorted(set(names) ^ set(columns))}"
+    schema = pa.schema([(name, _column_type(name)) for name in names])
+    table = pa.table({name: _array(columns[name], schema.field(name).type) for name in names}, schema=schema)
+    replace_file(path, lambda aside: pq.write_table(table, aside, compression="zstd"))
+
+
+def _column_type(name: str) -> pa.DataType:
+    import pyarrow as pa
+
+    if name in STRINGS:
+        return pa.dictionary(pa.int32(), pa.string())
+    if name in BOOLEANS:
+        return pa.bool_()
+    return pa.int32() if name in INTEGERS else pa.float32()
+
+
+def _array(values: Any, kind: pa.DataType) -> pa.Array:
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        # A byte token may be half a character: what is no text is kept as an escape instead of failing the step.
+        texts = [text.encode("utf-8", "backslashreplace").decode("utf-8") for text in values]
+        return pa.array(texts, pa.string()).dictionary_encode()
+    return pa.array(values).cast(kind)
+
+
+def recorded_steps(run: RunDirectory) -> list[int]:
+    """Steps that have token records."""
+    return [int(path.stem.removeprefix("step-")) for path in sorted(run.records_folder.glob("step-*.parquet"))]
+
+
+def read_records(run: RunDirectory, step: int | None = None) -> pa.Table:
+    """Token records of one step, or of all, one after the other.
+
+    Raises:
+        ValueError: there are none, or a file is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    steps = recorded_steps(run)
+    if not steps or (step is not None and step not in steps):
+        which = "" if step is None else f" of step {step} (there are: {', '.join(map(str, steps)) or 'none'})"
+        raise ValueError(f"run {run.name} has no token records{which}: train with records.every=N")
+    tables = []
+    for chosen in steps if step is None else [step]:
+        try:
+            tables.append(pq.read_table(run.records(chosen)))
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ValueError(f"{run.records(chosen)} is damaged: delete it") from error
+    return pa.concat_tables(tables)
+
+
+def write_samples(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write readable samples: {step, prompt_id, problem, answer, response, reward, verdict, ...}, one a line."""
+    replace_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def read_samples(run: RunDirectory, step: int | None = None) -> list[dict[str, Any]]:
+    """Samples of one step, or of the last that has any; none if there are none.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    files = sorted(run.samples_folder.glob("step-*.jsonl"))
+    path = files[-1] if step is None and files else run.samples(step or 0)
+    if not path.exists():
+        return []
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: delete it") from error

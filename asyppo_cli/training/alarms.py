@@ -1,0 +1,47 @@
+"""What a run's own numbers say is going wrong, in words, while there is still time to do something about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from asyppo_cli.runs import metrics as names
+
+# Above these, something other than the policy decides the outcome.
+TRUNCATED_SHARE = 0.3
+UNPARSEABLE_SHARE = 0.7
+TIMED_OUT_SHARE = 0.05
+# Below 0.005 sampler and trainer agree; above 0.01 one of them computes something else.
+LOGPROB_DIFF = 0.01
+
+
+def alarms(metrics: Mapping[str, float]) -> dict[str, str]:
+    """Metric name and warning for everything that looks wrong in one step's metrics."""
+
+    def above(name: str, limit: float) -> bool:
+        return metrics.get(name, 0.0) > limit
+
+    found = {}
+    if above(names.TRUNCATED, TRUNCATED_SHARE):
+        found[names.TRUNCATED] = (
+            f"{metrics[names.TRUNCATED]:.0%} of the responses are cut by the length limit and earn nothing: "
+            "raise rollout.response_length"
+        )
+    if metrics.get(names.DEAD_GROUPS) == 1.0:
+        found[names.DEAD_GROUPS] = (
+            "all responses of every prompt got the same reward, so there is nothing to compare: "
+            "an easier or harder task, or more rollout.responses"
+        )
+    if above(names.UNPARSEABLE, UNPARSEABLE_SHARE):
+        found[names.UNPARSEABLE] = (
+            f"{metrics[names.UNPARSEABLE]:.0%} of the responses box no answer: start from a model that does "
+            "(asyppo warmstart), or look at task.system_prompt"
+        )
+    if above(names.TIMED_OUT, TIMED_OUT_SHARE):
+        found[names.TIMED_OUT] = (
+            f"{metrics[names.TIMED_OUT]:.0%} of the answers took longer to grade than grading.deadline allows"
+        )
+    if above(names.LOGPROB_DIFF, LOGPROB_DIFF):
+        found[names.LOGPROB_DIFF] = (
+            f"sampler and trainer differ by {metrics[names.LOGPROB_DIFF]:.3f} nats a token: importance ratios are off"
+        )
+    return found

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from asyppo_cli.runs.directory import RunDirectory, create_run
+from asyppo_cli.runs.listing import MISSING, algorithm_label, diff_configs, diff_metrics, list_runs, summarise
+from asyppo_cli.runs.metric_log import MetricLog, MetricRows
+from asyppo_cli.runs.status import State, begin, end, read_status
+
+NOW = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
+CONFIG = {
+    "max_steps": 60,
+    "task": {"name": "chain_sum"},
+    "advantage": {"estimator": "gae"},
+    "critics": {"count": 2, "split": "by_response"},
+    "gates": {"mask_pct": 0.2, "entropy_filter_pct": 0.2},
+}
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from asyppo_cli.runs.lock import lock_run
+with lock_run(Path("."), Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def made(runs_dir: Path, name: str, state: State = "finished", minutes: int = 0) -> RunDirectory:
+    run = create_run(runs_dir, name, False, "", NOW)
+    run.config.write_text(yaml.safe_dump(CONFIG))
+    now = NOW + timedelta(minutes=minutes)
+    status = begin(run.status, 60, 0, now)
+    if state != "running":
+        end(run.status, status, state, now)
+    return run
+
+
+def test_a_run_in_one_record(tmp_path: Path) -> None:
+    run = made(tmp_path, "a")
+    log = MetricLog(run.metrics)
+    log.append({"step": 0, "eval/accuracy": 0.3, "time/evaluate": 2.0})
+    log.append({"step": 1, "reward/mean": 0.4, "time/step": 5.0})
+    log.append({"step": 2, "reward/mean": 0.5, "eval/accuracy": 0.6, "time/step": 5.0, "time/evaluate": 1.0})
+    log.append({"step": 3, "reward/mean": 0.6, "eval/accuracy": 0.5, "time/step": 5.0})
+    log.close()
+    summary = summarise(run)
+    assert (summary.state, summary.algorithm, summary.task) == ("finished", "asyppo, 2 critics", "chain_sum")
+    assert (summary.accuracy_first, summary.accuracy_last, summary.accuracy_best) == (0.3, 0.5, 0.6)
+    assert (summary.reward, summary.seconds, summary.max_steps) == (0.6, 18.0, 60)
+
+
+def test_a_running_run_that_no_process_holds_was_interrupted(tmp_path: Path) -> None:
+    run = made(tmp_path, "a", "running")
+    assert summarise(run).state == "running"
+    status = json.loads(run.status.read_text())
+    run.status.write_text(json.dumps(status | {"pid": os.getppid()}))
+    assert summarise(run).state == "interrupted"
+
+
+def test_a_run_that_another_process_holds_is_running(tmp_path: Path) -> None:
+    run = made(tmp_path, "a", "running")
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(run.lock)], stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout is not None
+            holder.stdout.readline()
+            status = json.loads(run.status.read_text())
+            run.status.write_text(json.dumps(status | {"pid": holder.pid}))
+            assert summarise(run).state == "running"
+        finally:
+            holder.kill()
+    assert summarise(run).state == "interrupted"
+
+
+def test_a_resumed_run_keeps_when_it_was_begun(tmp_path: Path) -> None:
+    run = made(tmp_path, "a", "failed")
+    begin(run.status, 60, 10, NOW + timedelta(hours=1))
+    status = read_status(run.status)
+    assert status is not None
+    assert (status.state, status.step, status.started) == ("running", 10, "2026-11-23T14:05:00+00:00")
+
+
+def test_the_last_trained_comes_first_and_a_damaged_one_does_not_hide_the_others(tmp_path: Path) -> None:
+    for name, minutes in {"a": 3, "b": 9, "c": 6}.items():
+        made(tmp_path, name, minutes=minutes)
+    broken = made(tmp_path, "d")
+    broken.metrics.write_text("nonsense\n")
+    made(tmp_path, "e").config.write_text("a: [")
+    runs, notices = list_runs(tmp_path)
+    assert [run.name for run in runs] == ["b", "c", "a"]
+    assert "metrics.jsonl, line 1" in notices[0]
+    assert "config.yaml" in notices[1]
+    assert list_runs(tmp_path / "nowhere") == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("estimator", "critics", "gates", "label"),
+    [
+        ("grpo", {"count": 0}, {}, "grpo"),
+        ("gae", {"count": 1}, {"mask_pct": 0.2}, "ppo"),
+        ("gae", {"count": 2, "split": "shared"}, {"mask_pct": 0.0}, "ppo, 2 critics, shared"),
+        ("gae", {"count": 4}, {"mask_pct": 0.0, "entropy_filter_pct": 0.2}, "asyppo, 4 critics"),
+    ],
+)
+def test_the_method_is_named_by_what_it_does(
+    estimator: str, critics: dict[str, object], gates: dict[str, object], label: str
+) -> None:
+    assert algorithm_label({"advantage": {"estimator": estimator}, "critics": critics, "gates": gates}) == label
+
+
+def test_configurations_differ_by_dotted_keys() -> None:
+    first = {"a": 1, "b": {"c": 2, "d": [1]}, "gone": None}
+    second = {"a": 1, "b": {"c": 3, "d": [1]}, "new": {"x": 0}}
+    assert diff_configs(first, second) == {"b.c": (2, 3), "gone": (None, MISSING), "new.x": (MISSING, 0)}
+    assert diff_configs(first, first) == {}
+
+
+def test_metrics_are_compared_by_their_last_values() -> None:
+    first = MetricRows([{"step": 1, "a": 1.0, "b": 5.0}, {"step": 2, "a": 2.0, "b": float("nan")}], [])
+    second = MetricRows([{"step": 9, "a": 7.0, "b": 4.0}], [])
+    assert diff_metrics(first, second) == {"a": (2.0, 7.0), "b": (5.0, 4.0)}
+
+
+def test_a_damaged_status_is_named(tmp_path: Path) -> None:
+    run = made(tmp_path, "a")
+    run.status.write_text('{"state": "fin')
+    with pytest.raises(ValueError, match=r"status.json is damaged"):
+        summarise(run)
