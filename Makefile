@@ -2,6 +2,8 @@
 PY ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# As a module: a script's first line cannot name an interpreter at the end of a very long path.
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 ARGS ?=
 
 .PHONY: help install train test test-slow check format clean
@@ -14,15 +16,17 @@ help:
 # A CPU build of torch where there is no GPU: from the index pip is set up with, else from PyTorch's own.
 TORCH := torch==2.13.0
 $(VENV)/run.stamp: pyproject.toml
-	$(PY) -m venv $(VENV)
-	@if nvidia-smi -L >/dev/null 2>&1 || [ "$$(uname -s)" = Darwin ]; then $(BIN)/pip install -q '$(TORCH)'; \
-	else $(BIN)/pip install -q '$(TORCH)+cpu' 2>/dev/null \
-	  || $(BIN)/pip install -q '$(TORCH)' --index-url https://download.pytorch.org/whl/cpu; fi
-	$(BIN)/pip install -q -e .
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed, and $(PY) is not: name one, as in make PY=python3.12"; exit 1; }
+	@echo "setting up $(VENV): a minute or two, this once"
+	@$(PY) -m venv $(VENV)
+	@if nvidia-smi -L >/dev/null 2>&1 || [ "$$(uname -s)" = Darwin ]; then $(PIP) '$(TORCH)'; \
+	else $(PIP) '$(TORCH)+cpu' 2>/dev/null || $(PIP) '$(TORCH)' --index-url https://download.pytorch.org/whl/cpu; fi
+	@$(PIP) -e .
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
-	$(BIN)/pip install -q -e '.[dev]'
+	@$(PIP) -e '.[dev]'
 	@touch $@
 
 install: $(VENV)/dev.stamp

@@ -18,9 +18,10 @@ from typer.exceptions import TyperException
 # Name, and what the root's help says of it; each lives in a module of its name in ``commands``.
 COMMANDS = {
     "train": "Train a policy with its critics, and watch it learn.",
+    "sweep": "Run a grid of settings and seeds, and compare.",
     "runs": "List, show and compare runs.",
     "config": "Show and explain the configuration.",
-    "warmstart": "Make a base to start from, by supervised training.",
+    "warmstart": "Train a model on worked traces, a base to start from.",
 }
 EXAMPLES = {
     "asyppo train": "learn arithmetic, here and now",

@@ -118,7 +118,7 @@ class Sequences:
     def response_mask(self) -> Tensor:
         """True at response tokens, bool ``[B, T]``."""
         width = int(self.response_lengths.max())
-        return torch.arange(width) < self.response_lengths[:, None]
+        return torch.arange(width, device=self.response_lengths.device) < self.response_lengths[:, None]
 
     def rows(self, index: Tensor) -> Sequences:
         """The rows ``index``, cut to their longest."""

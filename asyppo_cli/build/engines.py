@@ -29,9 +29,7 @@ def check_context(model: str, revision: str | None, key: str, rollout: RolloutCo
         )
 
 
-def build_sampler(
-    config: SamplerConfig, model: Any, tokenizer: HuggingFaceTokenizer, device: torch.device
-) -> Sampler:
+def build_sampler(config: SamplerConfig, model: Any, tokenizer: HuggingFaceTokenizer, device: torch.device) -> Sampler:
     """The sampling engine, around a model of its own."""
     match config.engine:
         case "transformers":

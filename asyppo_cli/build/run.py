@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from asyppo_cli.build.engines import build_sampler, build_torch_learner, check_context, peak_memory, pick_device, sampling_params, set_threads
+from asyppo_cli.build.engines import (
+    build_sampler,
+    build_torch_learner,
+    check_context,
+    peak_memory,
+    pick_device,
+    sampling_params,
+    set_threads,
+)
 from asyppo_cli.config.schema import Config
 from asyppo_cli.engines.models import PolicyModel, ValueModel, load_backbone, load_policy
 from asyppo_cli.engines.tokenizer import HuggingFaceTokenizer, check_same_tokenizer, load_tokenizer
@@ -143,7 +151,10 @@ def build_critic_learners(config: Config) -> list[Learner[ValueOutputs]]:
     learners: list[Learner[ValueOutputs]] = []
     for _ in range(config.critics.count):
         backbone = load_backbone(
-            model, config.policy.revision if own else None, config.critics.depth, "policy.model" if own else "critics.model"
+            model,
+            config.policy.revision if own else None,
+            config.critics.depth,
+            "policy.model" if own else "critics.model",
         )
         critic: TorchLearner[ValueOutputs] = build_torch_learner(
             ValueModel(backbone), config.learner, config.learner.critics, steps
@@ -193,5 +204,3 @@ def note_idle_gates(config: Config, monitor: Monitor) -> None:
     if by_disagreement and count < 2:
         who = "one critic" if count == 1 else "no critic"
         monitor.note(f"{who}: nothing can disagree, so the gates by value-std are off")
-
-

@@ -10,7 +10,14 @@ from typing import Any
 
 import torch
 
-from asyppo_cli.build.engines import build_sampler, build_torch_learner, check_context, pick_device, sampling_params, set_threads
+from asyppo_cli.build.engines import (
+    build_sampler,
+    build_torch_learner,
+    check_context,
+    pick_device,
+    sampling_params,
+    set_threads,
+)
 from asyppo_cli.config.schema import WarmstartConfig
 from asyppo_cli.engines.models import PolicyModel, load_policy, new_policy, parameter_count
 from asyppo_cli.engines.tokenizer import HuggingFaceTokenizer, load_tokenizer, train_tokenizer
@@ -50,8 +57,11 @@ def warm_start(config: WarmstartConfig, output: Path, monitor: Monitor) -> dict[
         return [tokenize(tokenizer, config.task.system_prompt, problem, trace) for problem, trace in source(step)]
 
     monitor.start("warm start", config.steps, 0)
-    supervise(learner, pairs_at, config.steps, monitor)
-    model.cpu().save_pretrained(output)
+    try:
+        supervise(learner, pairs_at, config.steps, monitor)
+    finally:
+        # Also when stopped: what has been learnt so far is a model too.
+        model.cpu().save_pretrained(output)
     return evaluate(config, model, tokenizer, monitor)
 
 

@@ -18,10 +18,11 @@ app = typer.Typer(add_completion=False, help="Show and explain the configuration
 
 
 def complete_overrides(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Overrides for the shell."""
+    """Overrides for the shell, of whichever command takes them."""
     from asyppo_cli.config.completion import complete_words
 
-    return complete_words(ctx.params.get("overrides") or [], incomplete, primary(bool(ctx.params.get("warmstart"))))
+    warmstart = ctx.info_name == "warmstart" or bool(ctx.params.get("warmstart"))
+    return complete_words(ctx.params.get("overrides") or [], incomplete, primary(warmstart))
 
 
 def complete_names(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -62,6 +63,8 @@ asyppo config describe gates.mask_pct
 
 asyppo config describe critic_size
 
+asyppo config describe algorithm=vapo
+
 asyppo config describe advantage algorithm=vapo
 """
 
@@ -98,16 +101,20 @@ def list_command(
 @app.command("describe", epilog=DESCRIBE)
 def describe_command(
     name: Annotated[
-        str, typer.Argument(metavar="KEY", help="A key, a section or a group.", autocompletion=complete_names)
+        str,
+        typer.Argument(metavar="KEY", help="A key, a section, a group or group=option.", autocompletion=complete_names),
     ],
     overrides: Overrides = None,
     config_dir: ConfigDir = None,
     warmstart: Warmstart = False,
 ) -> None:
-    """Explain a key, a section or a group: what it means, what is allowed, what it is now, what sets it."""
+    """Explain a key, a section, a group or an option: what it means, what is allowed, what it is now, what sets it."""
     from asyppo_cli.config.describe import unknown
 
     settings, groups = vocabulary(config_dir, warmstart)
+    group, equals, option = name.partition("=")
+    if equals and group in groups:
+        return print_option(groups[group], option)
     if name not in settings and name not in settings.sections and name not in groups:
         raise unknown(name, settings, groups)
     loaded = compose(overrides or [], config_dir, warmstart)
@@ -163,18 +170,38 @@ def print_group(group: Group) -> None:
     console.pairs([*facts, ("sets", ", ".join(keys_set(group)) or "nothing"), ("default", group.default or "none")])
 
 
+def print_option(group: Group, option: str) -> None:
+    """An option: what it is, chooses and sets."""
+    from asyppo_cli import console
+    from asyppo_cli.config.describe import describe_option
+
+    found = describe_option(group, option)
+    console.heading(f"{group.name}={option}{'  (the default)' if option == group.default else ''}")
+    console.print(found.meaning)
+    chooses = [("with" if number == 0 else "", choice) for number, choice in enumerate(found.chooses)]
+    sets = [
+        ("sets" if number == 0 else "", f"{key}: {value}") for number, (key, value) in enumerate(found.sets.items())
+    ]
+    console.pairs([*chooses, *sets])
+
+
 def print_section(name: str, settings: Settings, loaded: Loaded[Config] | Loaded[WarmstartConfig]) -> None:
     """What a section is about, and its keys with values and meanings."""
     from asyppo_cli import console
     from asyppo_cli.config.describe import value_of
 
     console.heading(f"{name}: {settings.sections[name]}")
-    columns = [console.Column("key", style="bold"), console.Column("now"), console.Column("allowed", wrap=True)]
+    columns = [console.Column("key", style="bold"), console.Column(tense(loaded)), console.Column("allowed", wrap=True)]
     columns += [console.Column("meaning", wrap=True)]
     console.table(
         columns,
         [(s.key, value_of(s.key, loaded.resolved), s.allowed, s.meaning) for s in settings.within(name)],
     )
+
+
+def tense(loaded: Loaded[Config] | Loaded[WarmstartConfig]) -> str:
+    """Whether a value is what there is by default, or what overrides make of it."""
+    return "now" if loaded.overrides else "default"
 
 
 def print_key(
@@ -189,8 +216,11 @@ def print_key(
     console.pairs(
         [
             ("meaning", found.setting.meaning),
-            ("allowed", found.setting.allowed),
-            ("now", found.value or "not set"),
+            (
+                "allowed",
+                ("any keys, each " if name == found.setting.key and found.setting.open else "") + found.setting.allowed,
+            ),
+            (tense(loaded), found.value or "not set"),
             *(
                 ("set by" if number == 0 else "", f"{option}: {value}")
                 for number, (option, value) in enumerate(found.set_by.items())

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asyppo_cli.commands.config import ConfigDir, Overrides
+
 if TYPE_CHECKING:
     from asyppo_cli.config.load import Loaded
     from asyppo_cli.config.schema import Config
@@ -37,10 +39,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command(epilog=EXAMPLES)
 def train(
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(help="Settings in Hydra's grammar: group=option or key=value.", show_default=False),
-    ] = None,
+    overrides: Overrides = None,
     name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
     runs_dir: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run: --name, or the newest.")] = False,
@@ -48,7 +47,7 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, write the configuration, stop.")
     ] = False,
-    config_dir: Annotated[Path | None, typer.Option(help="Folder with configuration groups of your own.")] = None,
+    config_dir: ConfigDir = None,
 ) -> None:
     """Train a policy with its critics, and watch it learn."""
     if resume and fresh:
@@ -62,11 +61,7 @@ def train(
         if dry_run:
             return rehearse(loaded, runs_dir, name)
         run = open_new(loaded, runs_dir, name, fresh)
-    try:
-        carry_out(run, loaded, resume)
-    except ValueError:
-        discard_untrained(run)
-        raise
+    carry_out(run, loaded, resume)
 
 
 def open_new(loaded: Loaded[Config], runs_dir: Path, name: str | None, fresh: bool) -> RunDirectory:
@@ -170,6 +165,10 @@ def carry_out(run: RunDirectory, loaded: Loaded[Config], resume: bool) -> None:
                 from asyppo_cli.build.session import train as session
 
                 attempt = session(loaded.config, run, monitor, stop, resume)
+            except ValueError:
+                if not resume:
+                    discard_untrained(run)
+                raise
             finally:
                 monitor.close()
     tell(run)

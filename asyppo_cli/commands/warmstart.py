@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from asyppo_cli.commands.config import ConfigDir, Overrides
+
 EXAMPLES = """Examples:
 
 asyppo warmstart --output models/base
@@ -22,16 +24,14 @@ app = typer.Typer(add_completion=False)
 @app.command(epilog=EXAMPLES)
 def warmstart(
     output: Annotated[Path, typer.Option(help="Folder to write the model to.")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(help="Settings in Hydra's grammar: group=option or key=value.", show_default=False),
-    ] = None,
+    overrides: Overrides = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Replace a model that is there.")] = False,
-    config_dir: Annotated[Path | None, typer.Option(help="Folder with configuration groups of your own.")] = None,
+    config_dir: ConfigDir = None,
 ) -> None:
     """Train a model on worked traces, so that reinforcement learning has something to improve."""
     from asyppo_cli import console, display
     from asyppo_cli.config.load import load_warmstart
+    from asyppo_cli.runs import metrics as names
     from asyppo_cli.runs.board import warmstart_board
 
     if (output / "config.json").exists() and not fresh:
@@ -45,6 +45,6 @@ def warmstart(
         scores = warm_start(config, output, monitor)
     finally:
         monitor.close()
-    accuracy, halfwidth = scores["eval/accuracy"], scores["eval/accuracy_halfwidth"]
+    accuracy, halfwidth = scores[names.ACCURACY], scores[names.ACCURACY_HALFWIDTH]
     console.print(f"held-out accuracy {100 * accuracy:.1f} ± {100 * halfwidth:.1f} %, model in {output}/")
-    console.print(f"next: asyppo train policy.model={output}")
+    console.print(f"next: asyppo train policy.model={output} critic_size=third")

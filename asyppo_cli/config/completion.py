@@ -31,10 +31,13 @@ def complete_words(words: Sequence[str], incomplete: str, primary: str = "config
 
 
 def complete_key(incomplete: str, primary: str = "config") -> list[str]:
-    """Keys, sections and groups that begin with what is typed."""
-    settings = read_settings(SCHEMAS[primary])
-    names = dict.fromkeys([*read_groups(primary, None), *settings.sections, *settings.keys])
-    return [name for name in names if name and name.startswith(incomplete)]
+    """Keys, sections and groups that begin with what is typed, and a group's options once there is an ``=``."""
+    settings, groups = read_settings(SCHEMAS[primary]), read_groups(primary, None)
+    group, equals, _ = incomplete.partition("=")
+    if equals and group in groups:
+        return [f"{group}={option}" for option in groups[group].options if f"{group}={option}".startswith(incomplete)]
+    names = dict.fromkeys([*groups, *settings.sections, *settings.keys])
+    return [name for name in names if name.startswith(incomplete)]
 
 
 def _values(name: str, settings: Settings, groups: dict[str, Group]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from asyppo_cli.config.groups import NUMERIC_GROUPS, Group, option_values
+from asyppo_cli.config.groups import NUMERIC_GROUPS, Group, description, option_choices, option_values
 from asyppo_cli.config.settings import Setting, Settings, nearest
 from asyppo_cli.config.validation import shown
 
@@ -35,6 +35,30 @@ def describe_key(
         if any(template.startswith(f"{key}={{") for template in NUMERIC_GROUPS.get(group.name, ())):
             set_by[f"{group.name}=NUMBER"] = "NUMBER"
     return KeyDescription(setting, value_of(key, resolved), set_by)
+
+
+@dataclass(frozen=True)
+class OptionDescription:
+    """An option of a group: what it is, what it builds on and chooses elsewhere, the keys it sets itself."""
+
+    meaning: str
+    chooses: tuple[str, ...]
+    sets: Mapping[str, str]
+
+
+def describe_option(group: Group, option: str) -> OptionDescription:
+    """All that is known of one option.
+
+    Raises:
+        ValueError: the group has no such option.
+    """
+    if option not in group.options:
+        near = nearest(option, group.options, limit=2)
+        hint = f"; nearest: {', '.join(near)}" if near else ""
+        raise ValueError(f"{group.name}={option}: {group.name} takes {group.offer}{hint}")
+    file = group.options[option]
+    sets = {key: shown(value) for key, value in option_values(group.name, file).items()}
+    return OptionDescription(description(file), tuple(option_choices(file)), sets)
 
 
 def value_of(key: str, resolved: Mapping[str, Any]) -> str:

@@ -35,6 +35,11 @@ class Group:
         """Whether a number may stand in place of an option."""
         return self.name in NUMERIC_GROUPS
 
+    @property
+    def offer(self) -> str:
+        """What may be chosen, in words."""
+        return ", ".join(self.options) + (" or a number" if self.takes_number else "")
+
 
 def config_folder() -> Path:
     """The folder of YAML files that the package ships."""
@@ -45,7 +50,8 @@ def read_groups(primary: str, config_dir: Path | None) -> dict[str, Group]:
     """The groups of a primary configuration (``config`` or ``warmstart``) and the user's own, by name.
 
     Raises:
-        ValueError: the user's folder is not there, or has an option of the same name as one of ours.
+        ValueError: the user's folder is not there, has an option of the same name as one of ours, or a file that is
+            none of settings.
     """
     defaults = _defaults(primary)
     ours = _files(config_folder())
@@ -54,6 +60,8 @@ def read_groups(primary: str, config_dir: Path | None) -> dict[str, Group]:
         twice = sorted(options.keys() & ours.get(name, {}).keys())
         if twice:
             raise ValueError(f"{options[twice[0]]}: {name}={twice[0]} is there already; give yours another name")
+        for file in options.values():
+            _check_defaults(file)
         if name in groups or name not in ours:
             known = groups.get(name, Group(name, {}, None))
             groups[name] = Group(name, {**known.options, **options}, known.default)
@@ -70,12 +78,18 @@ def description(file: Path) -> str:
 
 def option_values(group: str, file: Path) -> dict[str, Any]:
     """The keys that an option sets itself, by dotted name, with their values."""
-    import yaml
-
-    text = file.read_text(encoding="utf-8")
-    tree = yaml.safe_load(text) or {}
+    text, tree = _read(file)
     tree.pop("defaults", None)
     return flatten(tree, "" if "@package _global_" in text else f"{group}.")
+
+
+def option_choices(file: Path) -> list[str]:
+    """What an option builds on and chooses in other groups: ``["asyppo", "critic_count=one"]``."""
+    chosen: list[str] = []
+    for entry in _read(file)[1].get("defaults", []):
+        parts = entry.items() if isinstance(entry, dict) else [("", entry)]
+        chosen += [f"{name.rpartition('/')[2]}={option}".removeprefix("=") for name, option in parts]
+    return chosen
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -91,17 +105,49 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _defaults(primary: str) -> dict[str, str]:
     """Groups and default options as the primary configuration lists them."""
-    import yaml
-
-    tree = yaml.safe_load((config_folder() / f"{primary}.yaml").read_text(encoding="utf-8"))
+    _, tree = _read(config_folder() / f"{primary}.yaml")
     return {
         name: str(option) for entry in tree["defaults"] if isinstance(entry, dict) for name, option in entry.items()
     }
 
 
+def _read(file: Path) -> tuple[str, dict[str, Any]]:
+    """A file of settings as text and as data."""
+    import yaml
+
+    try:
+        text = file.read_text(encoding="utf-8")
+        tree = yaml.safe_load(text)
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
+    match tree:
+        case None | dict():
+            return text, tree or {}
+        case _:
+            raise ValueError(f"{file}: settings are written as key: value, but this is a {type(tree).__name__}")
+
+
+def _check_defaults(file: Path) -> None:
+    """What Hydra would refuse without naming the file."""
+    _, tree = _read(file)
+    match tree.get("defaults", []):
+        case list() as entries if all(isinstance(entry, str | dict) for entry in entries):
+            choices = [choice for entry in entries if isinstance(entry, dict) for choice in entry.items()]
+        case wrong:
+            raise ValueError(f"{file}: defaults must be a list of options, or of group: option, but is {wrong!r}")
+    wrong = {group: option for group, option in choices if isinstance(option, bool | int | float)}
+    for group, option in wrong.items():
+        raise ValueError(
+            f"{file}: {group}: {option!r} is no option: write off, on, yes and no in quotes, and instead of a number "
+            "the key that it is for"
+        )
+
+
 def _files(folder: Path) -> dict[str, dict[str, Path]]:
     if not folder.is_dir():
         raise ValueError(f"--config-dir {folder}: no such folder")
+    for file in folder.glob("*/*.yml"):
+        raise ValueError(f"{file}: a file of settings must end in .yaml: rename it")
     found: dict[str, dict[str, Path]] = {}
     for file in sorted(folder.glob("*/*.yaml")):
         found.setdefault(file.parent.name, {})[file.stem] = file

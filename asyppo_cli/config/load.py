@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from yaml import YAMLError
 
 from asyppo_cli.config.groups import config_folder, read_groups
-from asyppo_cli.config.overrides import Vocabulary
+from asyppo_cli.config.overrides import Vocabulary, quoted
 from asyppo_cli.config.schema import Config, Section, WarmstartConfig
 from asyppo_cli.config.settings import read_settings
 from asyppo_cli.config.validation import explain
@@ -53,11 +53,13 @@ def load_warmstart(overrides: Sequence[str], config_dir: Path | None = None) -> 
 def _load(schema: type[C], primary: str, overrides: Sequence[str], config_dir: Path | None) -> Loaded[C]:
     known = Vocabulary(read_settings(schema), read_groups(primary, config_dir))
     translated = [part for text in overrides for part in known.translate(text)]
-    resolved = _compose(primary, translated, config_dir)
+    composed = _compose(primary, translated, config_dir)
     try:
-        return Loaded(schema.model_validate(resolved), resolved, tuple(overrides))
+        config = schema.model_validate(composed)
     except ValidationError as error:
-        raise ValueError(explain(error, known.settings)) from error
+        raise ValueError(explain(error, known.settings, known.origins(overrides, config_dir))) from error
+    # As validated: in the schema's order, and 1 where 1.0 is meant as 1.0.
+    return Loaded(config, config.model_dump(), tuple(overrides))
 
 
 def _compose(primary: str, overrides: Sequence[str], config_dir: Path | None) -> dict[str, Any]:
@@ -69,14 +71,23 @@ def _compose(primary: str, overrides: Sequence[str], config_dir: Path | None) ->
         plain: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         raise ValueError(f"{error.full_key} has no value: set it with {error.full_key}=VALUE") from error
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise ValueError(f"the configuration cannot be composed: {' '.join(str(error).split())}") from error
+    except OmegaConfBaseException as error:
+        key = f"{error.full_key}: " if error.full_key else ""
+        raise ValueError(f"{key}{_one_line(error, 'full_key:')}") from error
+    except (HydraException, YAMLError) as error:
+        # What follows is where Hydra looked, four lines of it.
+        told = _one_line(error, "Config search path:")
+        raise ValueError(f"the configuration cannot be composed: {told}") from error
     return dict(plain)
+
+
+def _one_line(error: Exception, end: str) -> str:
+    """A message up to what would only confuse."""
+    return " ".join(str(error).partition(end)[0].split())
 
 
 def _search(config_dir: Path | None) -> list[str]:
     """The override that makes Hydra look into the user's folder too, its path quoted."""
     if config_dir is None:
         return []
-    path = str(config_dir.resolve()).replace("\\", "\\\\").replace("'", "\\'")
-    return [f"hydra.searchpath=['file://{path}']"]
+    return [f"hydra.searchpath=[{quoted(f'file://{config_dir.resolve()}')}]"]

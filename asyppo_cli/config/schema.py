@@ -13,13 +13,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
+Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Text = Annotated[str, Field(min_length=1)]
 Scalar = bool | int | float | str | None
 
 
 class Section(BaseModel):
-    """Base of all sections: frozen, no unknown keys, no silent conversion of strings."""
+    """Base of all sections: frozen, no unknown keys, no silent conversion of strings, finite numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -28,7 +31,7 @@ class TaskConfig(Section):
     """Where problems come from and how an answer is judged."""
 
     source: Literal["reasoning_gym", "jsonl"] = Field(description="Procedural task, or a file of problems.")
-    name: str = Field(description="reasoning-gym dataset name, or a label for the file.")
+    name: Text = Field(description="reasoning-gym dataset name, or a label for the file.")
     path: str | None = Field(description="source=jsonl: file of {id, problem, answer} lines.")
     heldout_path: str | None = Field(description="source=jsonl: held-out file; null holds back the file's last lines.")
     params: dict[str, Scalar] = Field(description="reasoning-gym arguments (difficulty).")
@@ -39,7 +42,7 @@ class TaskConfig(Section):
 class PolicyConfig(Section):
     """The model that is trained to reason."""
 
-    model: str = Field(description="Folder, Hugging Face hub id, or embedded:NAME for a model in the package.")
+    model: Text = Field(description="Folder, Hugging Face hub id, or embedded:NAME for a model in the package.")
     revision: str | None = Field(description="Revision of a hub model; null takes the newest.")
 
 
@@ -161,8 +164,8 @@ class OptimizerConfig(Section):
 
     lr: Positive = Field(description="Peak learning rate.")
     weight_decay: NonNegative = Field(description="Decoupled weight decay.")
-    beta1: Share = Field(description="Decay of the first moment.")
-    beta2: Share = Field(description="Decay of the second moment.")
+    beta1: Decay = Field(description="Decay of the first moment.")
+    beta2: Decay = Field(description="Decay of the second moment.")
     warmup_steps: Whole = Field(description="Optimizer steps of linear warm-up.")
     schedule: Literal["constant", "linear", "cosine"] = Field(description="Course of the rate after warm-up.")
     max_grad_norm: Positive = Field(description="Gradients are scaled down to this norm.")
@@ -224,7 +227,7 @@ class LoggingConfig(Section):
 class Config(Section):
     """A whole training run."""
 
-    seed: Whole = Field(description="Seed of problems, sampling, splits and initial heads.")
+    seed: Seed = Field(description="Seed of problems, sampling, splits and initial heads.")
     max_steps: Count = Field(description="Steps: one batch sampled and learnt from.")
     task: TaskConfig
     policy: PolicyConfig
@@ -277,6 +280,8 @@ def _contradictions(config: Config) -> list[str]:
             f"training.mini_batches={config.training.mini_batches} is more than the "
             f"{rollout.prompts * rollout.responses} responses of a step"
         )
+    if critics.mini_batches > (share := _responses_of_a_critic(critics, rollout)):
+        found.append(f"critics.mini_batches={critics.mini_batches} is more than the {share} responses of each critic")
     if config.advantage.estimator not in ("gae", "reinforce_pp") and rollout.responses < 2:
         found.append(
             f"advantage.estimator={config.advantage.estimator} compares the responses of a prompt: "
@@ -292,10 +297,21 @@ def _contradictions(config: Config) -> list[str]:
     return found
 
 
+def _responses_of_a_critic(critics: CriticsConfig, rollout: RolloutConfig) -> int:
+    """The fewest responses of a step that any critic learns from."""
+    match critics.split:
+        case "by_response":
+            return rollout.prompts * rollout.responses // max(critics.count, 1)
+        case "by_prompt":
+            return rollout.prompts // max(critics.count, 1) * rollout.responses
+        case "shared":
+            return rollout.prompts * rollout.responses
+
+
 class WarmstartConfig(Section):
     """Supervised training of a model on worked traces (``asyppo warmstart``)."""
 
-    seed: Whole = Field(description="Seed of initial weights, problems and order.")
+    seed: Seed = Field(description="Seed of initial weights, problems and order.")
     steps: Count = Field(description="Optimizer steps.")
     batch_size: Count = Field(description="Traces per optimizer step.")
     init: Literal["pretrained", "architecture"] = Field(

@@ -15,12 +15,7 @@ from asyppo_cli.config.schema import Section
 # A JSON schema, or a part of one.
 Node = Mapping[str, Any]
 
-BOUNDS = {
-    "minimum": "at least {:g}",
-    "exclusiveMinimum": "above {:g}",
-    "maximum": "at most {:g}",
-    "exclusiveMaximum": "below {:g}",
-}
+BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
 # A union of so many kinds is any value that is neither a list nor a mapping.
 ANY_SCALAR = 4
 
@@ -78,12 +73,13 @@ def read_settings(schema: type[Section]) -> Settings:
 
 def nearest(word: str, names: Iterable[str], limit: int = 4) -> list[str]:
     """Names like a wrong one, the likest first: by the whole name, or by its last part wherever it stands."""
-    names = list(names)
-    whole = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
-    ends = {name: name.rpartition(".")[2] for name in names}
-    alike = difflib.get_close_matches(word.rpartition(".")[2], set(ends.values()), n=2, cutoff=0.7)
-    by_end = [name for end in alike for name in names if ends[name] == end]
-    return list(dict.fromkeys([*whole, *by_end]))[:limit]
+    folded = {name: name.casefold() for name in names}
+    ends = {name: fold.rpartition(".")[2] for name, fold in folded.items()}
+    whole = difflib.get_close_matches(word.casefold(), folded.values(), n=3, cutoff=0.6)
+    alike = difflib.get_close_matches(word.casefold().rpartition(".")[2], set(ends.values()), n=2, cutoff=0.7)
+    by_name = [name for fold in whole for name in folded if folded[name] == fold]
+    by_end = [name for end in alike for name in ends if ends[name] == end]
+    return list(dict.fromkeys([*by_name, *by_end]))[:limit]
 
 
 def _walk(node: Node, definitions: Node, prefix: str) -> Iterator[tuple[str, Node]]:
@@ -124,16 +120,20 @@ def in_words(node: Node) -> str:
                 "integer": "a whole number",
                 "number": "a number",
                 "boolean": "true or false",
-                "string": "text",
+                "string": "text that is not empty" if node.get("minLength") else "text",
             }
             return " ".join([names.get(str(kind), str(kind)), *_bounds(node)])
 
 
 def _bounds(node: Node) -> list[str]:
     if "minimum" in node and "maximum" in node:
-        return [f"from {node['minimum']:g} to {node['maximum']:g}"]
-    found = [words.format(node[bound]) for bound, words in BOUNDS.items() if bound in node]
+        return [f"from {_number(node['minimum'])} to {_number(node['maximum'])}"]
+    found = [f"{words} {_number(node[bound])}" for bound, words in BOUNDS.items() if bound in node]
     return [" and ".join(found)] if found else []
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 def _text(node: Node) -> str:

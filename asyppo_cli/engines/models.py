@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asyppo_cli.engines.locate import read_or_explain
+from asyppo_cli.engines.locate import read_or_explain, silence_transformers
 from asyppo_cli.engines.tokenizer import HuggingFaceTokenizer
 from asyppo_cli.types import PolicyOutputs, Sequences, ValueOutputs
 
@@ -143,6 +143,7 @@ def new_policy(architecture: Mapping[str, Any], tokenizer: HuggingFaceTokenizer)
     """
     from transformers import AutoModelForCausalLM, Qwen3Config
 
+    silence_transformers()
     settings = {"initializer_range": architecture["hidden_size"] ** -0.5, "tie_word_embeddings": True} | dict(
         architecture
     )

@@ -1,0 +1,63 @@
+"""What README and docs show exists: commands, configurations, functions, tests and files."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from asyppo_cli.app import COMMANDS, run
+from asyppo_cli.config.load import load, load_warmstart
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# What a reader puts in their own words for.
+PLACEHOLDERS = ("PATH", "NAME", "FILE", "PATH_OR_HUB_ID")
+
+
+def shown_commands() -> list[str]:
+    """Every asyppo command in a fenced block or a table's code, without its comment."""
+    found = set()
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for block in re.findall(r"```\w*\n(.*?)```", text, re.DOTALL):
+            found |= {line.split("  #")[0].strip() for line in block.splitlines() if line.startswith("asyppo ")}
+        found |= set(re.findall(r"`(asyppo [^`]+)`", text))
+    return sorted(found)
+
+
+@pytest.mark.parametrize("shown", shown_commands())
+def test_a_shown_command_is_one(shown: str) -> None:
+    _, command, *rest = shlex.split(shown)
+    if command.startswith("-"):
+        return
+    assert command in COMMANDS
+    overrides = [word for word in rest if "=" in word and not any(f"={name}" in word for name in PLACEHOLDERS)]
+    if command == "train":
+        load(overrides)
+    if command == "warmstart":
+        load_warmstart(overrides)
+    if command in ("runs", "config"):
+        assert run([command, *[word for word in rest[:1] if not word.startswith("-")], "--help"]) == 0
+
+
+def test_the_readmes_table_names_functions_and_tests_that_exist() -> None:
+    rows = re.findall(
+        r"\| `((?:algorithm|training)\.[\w.]+)` \| `(tests/[\w/.]+)` \|", (ROOT / "README.md").read_text()
+    )
+    assert len(rows) >= 8
+    for name, test in rows:
+        module, _, attribute = f"asyppo_cli.{name}".rpartition(".")
+        is_module = importlib.util.find_spec(f"asyppo_cli.{name}") if module.count(".") == 1 else None
+        assert is_module or hasattr(importlib.import_module(module), attribute), name
+        assert (ROOT / test).is_file(), test
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
