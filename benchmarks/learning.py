@@ -30,6 +30,8 @@ from asyppo_cli.runs.listing import lookup, read_config
 REFERENCE = "asyppo"
 # The axes of the comparison; anything else has to be the same in all runs of a folder.
 AXES = ("algorithm", "utd", "seed")
+# Says how fast a run is, not what it computes.
+FREE = ("learner.threads",)
 COLUMNS = ("algorithm", "utd", "seed", "steps", "accuracy_before", "accuracy_after", "gained")
 COLUMNS += ("seconds_per_step", "seconds", "heldout_problems")
 TITLES = (
@@ -77,7 +79,7 @@ def read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
     runs, left_out = [], []
     for folder in folders:
         directories = run_directories(folder)
-        odd = [key for key in varying([read_overrides(run) for run in directories]) if key not in AXES]
+        odd = [key for key in varying([read_overrides(run) for run in directories]) if key not in (*AXES, *FREE)]
         if odd:
             raise SystemExit(f"{folder}: the runs differ in {', '.join(odd)} too, so they cannot be compared")
         for directory in directories:
@@ -220,7 +222,8 @@ def command(folder: Path) -> str:
     """The sweep that makes the runs of a folder, from what they were started with."""
     overrides = [read_overrides(run) for run in run_directories(folder)]
     swept = varying(overrides)
-    typed = [f"{key}={','.join(swept.get(key, [value]))}" for key, value in overrides[0].items()]
+    settings = {key: swept.get(key, [value]) for key, value in overrides[0].items() if key not in FREE}
+    typed = [f"{key}={','.join(values)}" for key, values in settings.items()]
     return f"asyppo sweep {shlex.join(typed)} --jobs 2 --name {folder.name}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,7 @@ from asyppo_cli.engines.tokenizer import HuggingFaceTokenizer, check_same_tokeni
 from asyppo_cli.engines.torch_learner import TorchLearner
 from asyppo_cli.evaluation.heldout import HeldOut
 from asyppo_cli.ports import Grader, Learner, Monitor, Sampler
+from asyppo_cli.runs import metrics as names
 from asyppo_cli.tasks.pool import GraderPool
 from asyppo_cli.tasks.problems import load_problems
 from asyppo_cli.tasks.prompts import check_prompt_lengths, render
@@ -55,6 +57,7 @@ def gather(config: Config) -> Materials:
     Raises:
         ValueError: a model or file that is not there, tokenizers that differ, prompts or a context that do not fit.
     """
+    check_best_metric(config)
     tokenizer = load_tokenizer(config.policy.model, config.policy.revision, "policy.model")
     check_context(config.policy.model, config.policy.revision, "policy.model", config.rollout)
     if config.critics.count and config.critics.model is not None:
@@ -74,6 +77,14 @@ def gather(config: Config) -> Materials:
 
     prompts_at(0, min(len(train), config.rollout.prompts))
     return Materials(tokenizer, prompts_at, heldout_prompts)
+
+
+def check_best_metric(config: Config) -> None:
+    """ValueError if checkpoints are to be ranked by what is never measured."""
+    metric, known = config.checkpoints.best_metric, names.known(config.critics.count)
+    if metric is not None and metric not in known:
+        near = difflib.get_close_matches(metric, known, n=3, cutoff=0.4) or [names.ACCURACY]
+        raise ValueError(f"checkpoints.best_metric={metric}: there is no such metric; nearest: {', '.join(near)}")
 
 
 def build_grader(config: Config) -> GraderPool:

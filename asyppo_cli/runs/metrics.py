@@ -45,6 +45,8 @@ SUPERVISED_LOSS = "supervised/loss"
 TOKENS_PER_SECOND = "throughput/tokens_per_second"
 PEAK_MEMORY = "memory/peak_bytes"
 
+CRITIC_QUANTITIES = ("loss", "explained_variance", "value_mean", "grad_norm", "lr")
+
 STEP = "step"
 STEP_TIME = "time/step"
 
@@ -52,6 +54,12 @@ STEP_TIME = "time/step"
 def critic(m: int, quantity: str) -> str:
     """Name of a quantity of critic ``m``: ``loss``, ``explained_variance``, ``value_mean``, ``grad_norm`` or ``lr``."""
     return f"critic_{m}/{quantity}"
+
+
+def known(critics: int) -> list[str]:
+    """Names of all that can be measured of a run with so many critics, seconds of phases aside."""
+    named = [value for name, value in globals().items() if name.isupper() and isinstance(value, str)]
+    return [*named, *(critic(m, quantity) for m in range(critics) for quantity in CRITIC_QUANTITIES)]
 
 
 def time(phase: str) -> str:

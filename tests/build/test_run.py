@@ -157,3 +157,11 @@ def test_weights_that_are_missing_are_an_error(llama: Path) -> None:
     save_file(weights, llama / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ValueError, match="lack the weights"):
         trained([f"policy.model={llama}", "critic_size=0.5"])
+
+
+def test_checkpoints_are_ranked_by_what_is_measured() -> None:
+    for metric in ("null", names.ACCURACY, names.critic(1, "explained_variance")):
+        gather(load([*SMALL, f"checkpoints.best_metric={metric}"]).config)
+    for metric in ("eval/acuracy", names.critic(2, "loss")):
+        with pytest.raises(ValueError, match=rf"checkpoints.best_metric={metric}: .* nearest: "):
+            gather(load([*SMALL, f"checkpoints.best_metric={metric}"]).config)
