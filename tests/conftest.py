@@ -39,6 +39,14 @@ def new_model(family: str, seed: int = 0, **changes: Any) -> Any:
     return AutoModelForCausalLM.from_config(CONFIG_MAPPING[family](**settings)).eval()
 
 
+@pytest.fixture(autouse=True)
+def same_terminal_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test draws does not depend on the terminal it is started from."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "ASYPPO_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def make_model() -> Callable[..., Any]:
     """Builds tiny models: ``make_model("qwen3", seed=0)``."""

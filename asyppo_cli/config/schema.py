@@ -287,6 +287,11 @@ def _contradictions(config: Config) -> list[str]:
             f"advantage.estimator={config.advantage.estimator} compares the responses of a prompt: "
             "rollout.responses must be at least 2"
         )
+    if not uses_values and config.policy_loss.kl_coef > 0 and config.policy_loss.kl_in == "reward":
+        found.append(
+            f"advantage.estimator={config.advantage.estimator} has one advantage per response, which a KL per token "
+            "cannot enter: set policy_loss.kl_in=loss"
+        )
     if config.task.source == "jsonl" and config.task.path is None:
         found.append("task.source=jsonl needs task.path=FILE")
     if config.rewards.overlong_cache >= rollout.response_length:

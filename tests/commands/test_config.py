@@ -51,6 +51,9 @@ DESCRIBED = [
     ("gates", ["The advantage mask", "gates.entropy_filter_pct", "one of batch, mini_batch, response"]),
     ("task", ["chain_sum", "task.system_prompt", "Where problems come from"]),
     ("task.params.max_terms", ["8", "task=chain_sum"]),
+    ("task.params", ["any keys, each a single value", "default"]),
+    ("algorithm=vapo", ["2504.05118", "critic_size=symmetric", "policy_loss.nll_coef: 0.1"]),
+    ("critic_size=mini", ["(the default)", "critics.model: embedded:critic"]),
 ]
 
 
@@ -69,6 +72,8 @@ def test_describe_tells_the_value_under_overrides(asyppo: Asyppo, tmp_path: Path
 MISTAKES = [
     (["config", "describe", "gate.mask"], "gates.mask_pct"),
     (["config", "ls", "algoritm"], "algorithm"),
+    (["config", "describe", "algorithm=PP"], "nearest: ppo"),
+    (["config", "describe", "critic_size=0.4"], "or a number"),
     (["config", "show", "critics.cuont=3"], "critics.count"),
     (["config", "show", "mask_pct=2"], "a number from 0 to 1"),
     (["config", "show", "mask_pct=0.1,0.2"], "asyppo sweep"),
@@ -173,6 +178,9 @@ def test_a_message_of_several_lines_becomes_one() -> None:
         (["config", "show", "mask"], "mask_pct="),
         (["config", "show", "seed=1", "mask_pct", "=", "pa"], "paper"),
         (["config", "describe", "gates.s"], "gates.scope"),
+        (["config", "describe", "algorithm=va"], "algorithm=vapo"),
+        (["train", "algorithm", "=", "va"], "vapo"),
+        (["warmstart", "recipe", "=", "cr"], "critic"),
     ],
 )
 def test_the_shell_completes(line: list[str], offered: str, tmp_path: Path) -> None:

@@ -154,6 +154,7 @@ CONTRADICTIONS = [
     (["critic_count=0"], "needs critics"),
     (["algorithm=grpo", "critic_count=1"], "uses no critic"),
     (["algorithm=grpo", "rollout.responses=1"], "at least 2"),
+    (["algorithm=grpo", "policy_loss.kl_coef=0.1", "policy_loss.kl_in=reward"], "policy_loss.kl_in=loss"),
     (["task=jsonl"], "task.path=FILE"),
     (["rollout.prompts=1", "critics.mini_batches=5"], "the 4 responses of each critic"),
     (["rollout.prompts=2", "critics.split=by_prompt", "critics.mini_batches=9"], "the 8 responses of each critic"),
