@@ -106,14 +106,17 @@ def reopen(
     """A run to go on with, under its own configuration and at most harmless changes to it."""
     import yaml
 
-    from asyppo_cli.config.load import load
+    from asyppo_cli.config.load import load, restore
     from asyppo_cli.runs.directory import find_run
     from asyppo_cli.runs.listing import diff_configs, read_config
 
     run = find_run(runs_dir, name)
     typed = yaml.safe_load(run.overrides.read_text(encoding="utf-8"))
+    saved = read_config(run)
+    if not overrides:
+        return run, restore(saved, typed, run.config)
     loaded = load([*typed, *overrides], config_dir)
-    changed = [key for key in diff_configs(read_config(run), loaded.resolved) if not may_change(key)]
+    changed = [key for key in diff_configs(saved, loaded.resolved) if not may_change(key)]
     if changed:
         raise ValueError(
             f"--resume cannot change {', '.join(changed[:3])} of run {run.name}: leave it out, or start a new run"

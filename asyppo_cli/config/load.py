@@ -5,7 +5,7 @@ Every mistake of the user is a ValueError of one line that names the key, the va
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -59,6 +59,20 @@ def _load(schema: type[C], primary: str, overrides: Sequence[str], config_dir: P
     except ValidationError as error:
         raise ValueError(explain(error, known.settings, known.origins(overrides, config_dir))) from error
     # As validated: in the schema's order, and 1 where 1.0 is meant as 1.0.
+    return Loaded(config, config.model_dump(), tuple(overrides))
+
+
+def restore(saved: Mapping[str, Any], overrides: Sequence[str], source: Path) -> Loaded[Config]:
+    """The configuration that a run wrote to ``source``, as it is: nothing is composed anew.
+
+    Raises:
+        ValueError: it has been damaged, or was written by another version.
+    """
+    try:
+        config = Config.model_validate(saved)
+    except ValidationError as error:
+        why = explain(error, read_settings(Config), {})
+        raise ValueError(f"{source} is not a configuration of this version: {why}") from error
     return Loaded(config, config.model_dump(), tuple(overrides))
 
 

@@ -174,3 +174,26 @@ def test_a_resumed_run_keeps_its_own_configuration(
     folder = trained[0].parent.parent
     done = asyppo(["train", "--resume", "--name", "whole", "mask_pct=0.5"], folder)
     assert done.returncode == 2 and "gates.mask_pct" in done.stderr
+
+
+def test_a_run_goes_on_without_the_folder_its_groups_came_from(
+    asyppo: Callable[..., CompletedProcess[str]], small: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "mine" / "utd").mkdir(parents=True)
+    (tmp_path / "mine" / "utd" / "twice.yaml").write_text("# @package _global_\ntraining:\n  utd: 2\n")
+    args = ["train", "--name", "own", "utd=twice", "max_steps=1", *small]
+    done = asyppo([*args, "--config-dir", "mine"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = asyppo(["train", "--resume", "--name", "own"], tmp_path)
+    assert done.returncode == 0 and "going on after step 1" in done.stdout
+
+
+def test_a_damaged_configuration_is_named(
+    asyppo: Callable[..., CompletedProcess[str]], trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    run = tmp_path / "runs" / "old"
+    run.mkdir(parents=True)
+    (run / "overrides.yaml").write_text("[]\n")
+    (run / "config.yaml").write_text((trained[0] / "config.yaml").read_text().replace("max_steps: 6", "max_steps: six"))
+    done = asyppo(["train", "--resume", "--name", "old"], tmp_path)
+    assert done.returncode == 2 and "config.yaml is not a configuration" in done.stderr and "max_steps" in done.stderr
