@@ -5,6 +5,7 @@ Commands are imported when they are called and not before, so that help and comp
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -33,8 +34,21 @@ EXAMPLES = {
 DEBUG = "ASYPPO_DEBUG"
 
 
+class Stopped(TyperException):
+    """Ctrl-C, with what to say about it."""
+
+    exit_code = 130
+
+
 class Commands(TyperGroup):
     """The root, whose commands are known by name until one of them is called."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """As usual, but Ctrl-C says what it has done: Typer would leave without a word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise Stopped(str(error) or "stopped") from error
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order of help."""
@@ -109,11 +123,23 @@ def asyppo(
 
 def main() -> None:
     """Entry point of the console script. Exit codes: 0 done, 1 failed, 2 usage, 130 stopped at once."""
+    open_missing_streams()
     # Wherever it stands, --debug is meant for the root.
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     if len(arguments) < len(sys.argv) - 1:
         os.environ[DEBUG] = "1"
     sys.exit(guarded(lambda: run(arguments)))
+
+
+def open_missing_streams() -> None:
+    """Started without stdin, stdout or stderr, a program would take its own files for them."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
 
 
 def run(arguments: list[str]) -> int:
@@ -147,8 +173,11 @@ def exit_code(error: Exception) -> int | None:
 
 
 def one_line(error: Exception) -> str:
-    """The message without line breaks."""
+    """The message without line breaks; of the operating system's, where and what instead of numbers."""
     text = error.format_message() if hasattr(error, "format_message") else str(error)
+    if isinstance(error, OSError) and error.strerror:
+        remedy = ": make room on the disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        text = (f"{error.filename}: " if error.filename else "") + error.strerror + remedy
     return " ".join(text.split()) or type(error).__name__
 
 

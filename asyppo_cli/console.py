@@ -6,6 +6,7 @@ A console is made for each call, so that it belongs to the stream of the moment,
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -57,6 +58,13 @@ def is_terminal(stderr: bool = False) -> bool:
     """Whether somebody watches the stream on a terminal that can move its cursor."""
     console = make_console(stderr)
     return console.is_terminal and not console.is_dumb_terminal
+
+
+def abandon_stdout() -> None:
+    """Nobody reads stdout any more: whatever is still written to it, at exit too, goes nowhere without an error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def width() -> int:

@@ -17,6 +17,8 @@ from asyppo_cli.engines.transformers_sampler import TransformersSampler
 from asyppo_cli.ports import Sampler
 from asyppo_cli.types import SamplingParams
 
+MOST_THREADS = 1024
+
 
 def check_context(model: str, revision: str | None, key: str, rollout: RolloutConfig) -> None:
     """A prompt and its response must fit into what the model can attend to."""
@@ -81,7 +83,9 @@ def pick_device(config: LearnerConfig) -> torch.device:
 
 
 def set_threads(config: LearnerConfig) -> None:
-    """CPU threads of this process."""
+    """CPU threads of this process. ValueError beyond what any machine has: torch would crash."""
+    if config.threads > MOST_THREADS:
+        raise ValueError(f"learner.threads={config.threads} must be at most {MOST_THREADS}; 0: all cores")
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(config.threads or usable)
 

@@ -38,6 +38,8 @@ from asyppo_cli.training.step import Stepper
 from asyppo_cli.training.update import CriticUpdate, Passes, PolicyUpdate
 from asyppo_cli.types import PolicyOutputs, Prompt, ValueOutputs
 
+# Prompts of a file whose length is checked before the start: some seconds' worth.
+MOST_CHECKED = 20_000
 # Every run is scored on the same draw of its held-out set, whatever its seed.
 EVALUATION_SEED = 0
 
@@ -75,7 +77,9 @@ def gather(config: Config) -> Materials:
         check_prompt_lengths(prompts, config.rollout.prompt_length, "rollout.prompt_length")
         return prompts
 
-    prompts_at(0, min(len(train), config.rollout.prompts))
+    # Problems of a file are there to be checked; others are made when they are needed.
+    checked = MOST_CHECKED if config.task.source == "jsonl" else config.rollout.prompts
+    prompts_at(0, min(len(train), checked))
     return Materials(tokenizer, prompts_at, heldout_prompts)
 
 

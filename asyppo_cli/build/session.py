@@ -43,6 +43,8 @@ def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resu
         run, logging.wandb, logging.wandb_project, logging.tensorboard, config.model_dump(), monitor.note
     )
     step = None if checkpoint is None else checkpoint.step
+    if step is not None and step > config.max_steps:
+        raise ValueError(f"max_steps={config.max_steps}: run {run.name} has done {step} steps: choose at least as many")
     journal = RunJournal(run, config.max_steps, step, store, sinks, lambda: datetime.now(UTC))
     with written_down(journal) as ending, closing(build_grader(config)) as grader:
         loop = build_loop(config, materials, grader, journal, monitor)

@@ -24,6 +24,7 @@ from asyppo_cli.engines.tokenizer import HuggingFaceTokenizer, load_tokenizer, t
 from asyppo_cli.engines.torch_learner import TorchLearner
 from asyppo_cli.evaluation.heldout import HeldOut
 from asyppo_cli.ports import Monitor
+from asyppo_cli.runs.disk import telling_full_disk
 from asyppo_cli.tasks.pool import GraderPool
 from asyppo_cli.tasks.problems import load_problems
 from asyppo_cli.tasks.prompts import render
@@ -46,8 +47,10 @@ def warm_start(config: WarmstartConfig, output: Path, monitor: Monitor) -> dict[
     source = trace_source(config)
     tokenizer = build_tokenizer(config, source)
     model = build_model(config, tokenizer)
-    tokenizer.save(output)
-    model.config.save_pretrained(output)
+    full = f"the model could not be written to {output}: make room, or choose another --output"
+    with telling_full_disk(output, full):
+        tokenizer.save(output)
+        model.config.save_pretrained(output)
     monitor.note(f"{parameter_count(model):,} weights, {len(tokenizer.inner)} tokens in the vocabulary")
     learner: TorchLearner[PolicyOutputs] = build_torch_learner(
         PolicyModel(model, config.sampler.temperature), config.learner, config.learner.policy, config.steps
@@ -61,7 +64,8 @@ def warm_start(config: WarmstartConfig, output: Path, monitor: Monitor) -> dict[
         supervise(learner, pairs_at, config.steps, monitor)
     finally:
         # Also when stopped: what has been learnt so far is a model too.
-        model.cpu().save_pretrained(output)
+        with telling_full_disk(output, full):
+            model.cpu().save_pretrained(output)
     return evaluate(config, model, tokenizer, monitor)
 
 

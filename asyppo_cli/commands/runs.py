@@ -163,7 +163,7 @@ def _highlights(config: dict[str, Any]) -> list[tuple[str, Content]]:
 
 def _board(config: dict[str, Any], metrics: MetricRows, every: bool) -> Board:
     """The rows of the live display, or one for every metric there is."""
-    board = training_board(int(listing.lookup(config, "critics.count", 0)))
+    board = training_board(listing.whole_number(config, "critics.count"))
     if not every:
         return board
     labels = list(dict.fromkeys(name for row in metrics.rows for name in row if name != "step"))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -65,24 +65,32 @@ def train(
 
 
 def open_new(loaded: Loaded[Config], runs_dir: Path, name: str | None, fresh: bool) -> RunDirectory:
-    """A new run directory with its configuration and environment written down."""
+    """A new run directory with its configuration and environment written down; or nothing at all."""
+    import shutil
+
     from asyppo_cli.runs.directory import create_run
+    from asyppo_cli.runs.disk import telling_full_disk
     from asyppo_cli.runs.listing import algorithm_label
 
     label = f"{algorithm_label(loaded.resolved)}-{loaded.config.task.name}"
     run = create_run(runs_dir, name, fresh, label, datetime.now())
-    write_configuration(run, loaded)
+    with ExitStack() as failed, telling_full_disk(runs_dir, "make room, or choose another --runs-dir"):
+        failed.callback(shutil.rmtree, run.path, ignore_errors=True)
+        write_configuration(run, loaded)
+        failed.pop_all()
     return run
 
 
-def discard_untrained(run: RunDirectory) -> None:
-    """A mistake that showed before the first number was computed leaves no run behind, and its name free."""
+def discard_untrained(run: RunDirectory) -> bool:
+    """A mistake that showed before the first number was computed leaves no run behind, and its name free: True."""
     import shutil
 
     from asyppo_cli.runs.metric_log import read_metrics
 
-    if not read_metrics(run.metrics).rows:
-        shutil.rmtree(run.path)
+    if read_metrics(run.metrics).rows:
+        return False
+    shutil.rmtree(run.path)
+    return True
 
 
 def write_configuration(run: RunDirectory, loaded: Loaded[Config]) -> None:
@@ -104,15 +112,12 @@ def reopen(
     runs_dir: Path, name: str | None, overrides: list[str], config_dir: Path | None
 ) -> tuple[RunDirectory, Loaded[Config]]:
     """A run to go on with, under its own configuration and at most harmless changes to it."""
-    import yaml
-
     from asyppo_cli.config.load import load, restore
     from asyppo_cli.runs.directory import find_run
-    from asyppo_cli.runs.listing import diff_configs, read_config
+    from asyppo_cli.runs.listing import diff_configs, read_config, read_overrides
 
     run = find_run(runs_dir, name)
-    typed = yaml.safe_load(run.overrides.read_text(encoding="utf-8"))
-    saved = read_config(run)
+    saved, typed = read_config(run), read_overrides(run)
     if not overrides:
         return run, restore(saved, typed, run.config)
     loaded = load([*typed, *overrides], config_dir)
@@ -136,15 +141,21 @@ def rehearse(loaded: Loaded[Config], runs_dir: Path, name: str | None) -> None:
 
     from asyppo_cli import console
     from asyppo_cli.runs.atomic import replace_text
+    from asyppo_cli.runs.directory import check_name, check_runs_dir
 
+    check_runs_dir(runs_dir)
+    target = runs_dir / f"{'dry-run' if name is None else check_name(name)}.yaml"
     console.note("checking models, tokenizers, problems and prompts")
     from asyppo_cli.build.run import gather
 
     materials = gather(loaded.config)
     prompt = materials.prompts_at(0, 1)[0]
-    target = runs_dir / f"{name or 'dry-run'}.yaml"
-    replace_text(target, yaml.safe_dump(loaded.resolved, sort_keys=False))
-    console.yaml(target.read_text(encoding="utf-8"))
+    resolved = yaml.safe_dump(loaded.resolved, sort_keys=False)
+    try:
+        replace_text(target, resolved)
+    except OSError as error:
+        raise ValueError(f"cannot write {target}: {error.strerror}: choose another --runs-dir") from error
+    console.yaml(resolved)
     console.print(f"first prompt ({len(prompt.tokens)} tokens): {prompt.problem.question}")
     console.note(f"nothing was trained; the configuration is in {target}")
 
@@ -154,48 +165,74 @@ def carry_out(run: RunDirectory, loaded: Loaded[Config], resume: bool) -> None:
     from asyppo_cli import display
     from asyppo_cli.runs.attempt_log import AttemptLog
     from asyppo_cli.runs.board import training_board
+    from asyppo_cli.runs.disk import telling_full_disk
     from asyppo_cli.runs.lock import lock_run
 
-    with lock_run(run.path, run.lock):
+    stop = Event()
+    full = f"run {run.name} has stopped: make room, then go on with --resume"
+    with lock_run(run.path, run.lock), telling_full_disk(run.path, full):
         if resume:
             write_configuration(run, loaded)
-        board = training_board(loaded.config.critics.count)
-        monitor = AttemptLog(display.monitor(board), run.next_log(), datetime.now)
-        monitor.phase("start")
-        with stopping(monitor) as stop:
-            try:
-                # torch and transformers take seconds to import: the display is up by now.
-                from asyppo_cli.build.session import train as session
-
-                attempt = session(loaded.config, run, monitor, stop, resume)
-            except ValueError:
-                if not resume:
-                    discard_untrained(run)
-                raise
-            finally:
-                monitor.close()
+        # Whoever closes the pipe or the terminal has stopped watching: what has been learnt is saved.
+        shown = display.shielded(training_board(loaded.config.critics.count), lost=stop.set)
+        monitor = AttemptLog(shown, run.next_log(), datetime.now)
+        try:
+            finished = train_in(run, loaded.config, monitor, stop, resume)
+        finally:
+            monitor.close()
     tell(run)
-    if not attempt.finished:
+    if not finished:
         raise typer.Exit(1)
 
 
+def train_in(run: RunDirectory, config: Config, monitor: Monitor, stop: Event, resume: bool) -> bool:
+    """Train under signals; True if all steps are done. A new run that comes to nothing leaves nothing behind."""
+    monitor.phase("start")
+    try:
+        with stopping(stop, monitor):
+            # torch and transformers take seconds to import: the display is up by now.
+            from asyppo_cli.build.session import train as session
+
+            return session(config, run, monitor, stop, resume).finished
+    except (ValueError, KeyboardInterrupt) as error:
+        discarded = not resume and discard_untrained(run)
+        if isinstance(error, ValueError):
+            raise
+        then = "nothing was computed yet" if discarded else f"go on with {how_to_resume(run)}"
+        raise KeyboardInterrupt(f"stopped at once: {then}") from error
+
+
+def how_to_resume(run: RunDirectory) -> str:
+    """The command that goes on with a run."""
+    from asyppo_cli.runs.outcome import next_commands
+
+    return next_commands(run, finished=False)[0][0]
+
+
 @contextmanager
-def stopping(monitor: Monitor) -> Iterator[Event]:
-    """An event that Ctrl-C and SIGTERM set, so that the step is finished and saved; the second stops at once."""
-    stop = Event()
+def stopping(stop: Event, monitor: Monitor) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and a terminal that closes set ``stop``, so that the step is finished and saved; the second
+    stops at once.
+    """
+    # Not told from within the handler: a signal may strike while the stream that the note goes to is being written.
+    teller = Thread(target=monitor.note, args=("finishing this step and saving; once more to stop at once",))
 
     def handle(_number: int, _frame: Any) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        monitor.note("finishing this step and saving; once more to stop at once")
+        teller.start()
 
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    # Under nohup SIGHUP is ignored, and stays so.
+    hangup = [] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP]
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, *hangup)}
     try:
-        yield stop
+        yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+        if teller.ident is not None:
+            teller.join()
 
 
 def tell(run: RunDirectory) -> None:

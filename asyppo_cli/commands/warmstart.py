@@ -18,6 +18,8 @@ asyppo warmstart --output models/critic recipe=critic model=models/base
 asyppo warmstart --output models/mine recipe=pretrained model=PATH traces=FILE
 """
 
+WEIGHTS = "model.safetensors"
+
 app = typer.Typer(add_completion=False)
 
 
@@ -34,8 +36,7 @@ def warmstart(
     from asyppo_cli.runs import metrics as names
     from asyppo_cli.runs.board import warmstart_board
 
-    if (output / "config.json").exists() and not fresh:
-        raise ValueError(f"--output {output} holds a model already: choose another folder, or --fresh to replace it")
+    check_output(output, fresh)
     config = load_warmstart(overrides or [], config_dir).config
     monitor = display.monitor(warmstart_board())
     try:
@@ -43,8 +44,21 @@ def warmstart(
         from asyppo_cli.build.warmstart import warm_start
 
         scores = warm_start(config, output, monitor)
+    except KeyboardInterrupt as error:
+        kept = f"what was learnt so far is in {output}/" if (output / WEIGHTS).exists() else "no model was written"
+        raise KeyboardInterrupt(f"stopped: {kept}") from error
     finally:
         monitor.close()
     accuracy, halfwidth = scores[names.ACCURACY], scores[names.ACCURACY_HALFWIDTH]
     console.print(f"held-out accuracy {100 * accuracy:.1f} ± {100 * halfwidth:.1f} %, model in {output}/")
     console.print(f"next: asyppo train policy.model={output} critic_size=third")
+
+
+def check_output(output: Path, fresh: bool) -> None:
+    """Make the folder for the model. ValueError if it cannot be, or holds one that is not to be replaced."""
+    if (output / "config.json").exists() and not fresh:
+        raise ValueError(f"--output {output} holds a model already: choose another folder, or --fresh to replace it")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--output {output}: {error.strerror}: choose another folder") from error

@@ -5,6 +5,7 @@ Implements the trainer's monitor protocol structurally: ``start``, ``phase``, ``
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from asyppo_cli import console
@@ -13,8 +14,9 @@ from asyppo_cli.display.board import Board, Row
 if TYPE_CHECKING:
     from asyppo_cli.display.live import LiveMonitor
     from asyppo_cli.display.plain import PlainMonitor
+    from asyppo_cli.display.shield import ShieldedMonitor
 
-__all__ = ["Board", "Row", "monitor"]
+__all__ = ["Board", "Row", "monitor", "shielded"]
 
 # Plain lines end up in logs: one of them every few seconds is enough.
 SECONDS_BETWEEN_LINES = 5.0
@@ -29,3 +31,10 @@ def monitor(board: Board, plain: bool = False) -> LiveMonitor | PlainMonitor:
     from asyppo_cli.display.live import LiveMonitor
 
     return LiveMonitor(board)
+
+
+def shielded(board: Board, lost: Callable[[], None]) -> ShieldedMonitor:
+    """The monitor that suits stdout; if stdout goes away, it falls silent and calls ``lost``."""
+    from asyppo_cli.display.shield import ShieldedMonitor
+
+    return ShieldedMonitor(monitor(board), lost)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asyppo_cli.engines.locate import read_or_explain, silence_transformers
+from asyppo_cli.engines.locate import locate, read_or_explain, silence_transformers
 from asyppo_cli.engines.tokenizer import HuggingFaceTokenizer
 from asyppo_cli.types import PolicyOutputs, Sequences, ValueOutputs
 
@@ -119,7 +119,13 @@ def load_policy(model: str, revision: str | None, key: str = "policy.model") -> 
 
 
 def load_weights(auto: Any, model: str, revision: str | None, key: str, **options: Any) -> Any:
-    """Load a model in float32, every one of its weights: a missing one would be left random without a word."""
+    """Load a model in float32, every one of its weights: a missing one would be left random without a word.
+
+    From safetensors alone: the older form is a pickle.
+    """
+    folder = Path(locate(model, key))
+    if any(folder.glob("pytorch_model*.bin")) and not any(folder.glob("*.safetensors")):
+        raise ValueError(f"{key}={model}: its weights are pickled (pytorch_model.bin): convert them to safetensors")
     loaded, report = read_or_explain(
         auto.from_pretrained,
         model,
@@ -129,10 +135,18 @@ def load_weights(auto: Any, model: str, revision: str | None, key: str, **option
         dtype=torch.float32,
         attn_implementation="sdpa",
         output_loading_info=True,
+        use_safetensors=True,
+        # Reported below, in words.
+        ignore_mismatched_sizes=True,
         **options,
     )
     if report["missing_keys"]:
         raise ValueError(f"{key}={model}: its files lack the weights {sorted(report['missing_keys'])[:3]}")
+    if report["mismatched_keys"]:
+        name, stored, wanted = sorted(report["mismatched_keys"])[0]
+        raise ValueError(
+            f"{key}={model}: its weights do not fit its config.json: {name} is {list(stored)} instead of {list(wanted)}"
+        )
     return loaded.eval()
 
 

@@ -49,11 +49,23 @@ class HuggingFaceTokenizer:
     def chat(self, system: str, user: str) -> list[int]:
         """Token ids of a conversation up to where the assistant begins.
 
-        A tokenizer without a chat template (a base model) gets the plain texts, one after the other.
+        A tokenizer without a chat template (a base model) gets the plain texts, one after the other; a template that
+        refuses a system's turn (Gemma 2) gets both texts as the user's. Raises ValueError for one that cannot be used.
         """
+        from jinja2 import TemplateError
+
         if self.inner.chat_template is None:
             return self.encode(f"{system}\n\n{user}\n\n")
-        messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+        try:
+            return self._apply([{"role": "system", "content": system}, {"role": "user", "content": user}])
+        except TemplateError:
+            merged = [{"role": "user", "content": f"{system}\n\n{user}"}]
+        try:
+            return self._apply(merged)
+        except TemplateError as error:
+            raise ValueError(f"the chat template of {self.inner.name_or_path} cannot be used: {error}") from error
+
+    def _apply(self, messages: list[dict[str, str]]) -> list[int]:
         text = self.inner.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         return self.encode(str(text))
 

@@ -65,8 +65,11 @@ class AttemptLog:
 
     def close(self) -> None:
         """The attempt is over."""
-        self._file.close()
-        self._inner.close()
+        try:
+            self._file.close()
+        finally:
+            # Whatever the disk says, the terminal gets its cursor back.
+            self._inner.close()
 
     def _write(self, text: str) -> None:
         self._file.write(f"{self._clock():%Y-%m-%d %H:%M:%S}  {text}\n")

@@ -6,20 +6,18 @@ name, which is then renamed: a folder without a marker, or with a file that diff
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import math
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from asyppo_cli.runs.atomic import sync_to_disk
 from asyppo_cli.runs.directory import step_name
+from asyppo_cli.runs.disk import telling_full_disk
 
 MARKER = "complete.json"
 PARTIAL = ".partial-"
@@ -100,7 +98,11 @@ class CheckpointStore:
         """
         target = self.directory / step_name(step)
         partial = self.directory / f"{PARTIAL}{target.name}"
-        with _telling_full_disk(self.directory, step):
+        consequence = (
+            f"the checkpoint of step {step} could not be written to {self.directory}; earlier ones are untouched: "
+            "make room, or delete the oldest of them, then go on with --resume"
+        )
+        with telling_full_disk(self.directory, consequence):
             try:
                 partial.mkdir()
                 fill(partial)
@@ -170,29 +172,13 @@ def _read_marker(path: Path) -> Checkpoint | None:
     """The checkpoint in a folder, or None if it has no whole marker."""
     try:
         marker = json.loads((path / MARKER).read_text())
-        return Checkpoint(path, marker["step"], marker["metric"], marker["files"])
-    except (OSError, ValueError, KeyError, TypeError):
+        files = {str(name): {"size": int(f["size"]), "sha256": str(f["sha256"])} for name, f in marker["files"].items()}
+        metric = None if marker["metric"] is None else float(marker["metric"])
+        return Checkpoint(path, int(marker["step"]), metric, files)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def _telling_full_disk(directory: Path, step: int) -> Iterator[None]:
-    """A full disk is an OSError, or what safetensors and torch make of it: make it one, and let all others pass."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (OSError, RuntimeError, SafetensorError) as error:
-        number = getattr(error, "errno", None)
-        if number not in (errno.ENOSPC, errno.EDQUOT) and os.strerror(errno.ENOSPC) not in str(error):
-            raise
-        free = shutil.disk_usage(directory).free / 2**20
-        raise RuntimeError(
-            f"the disk is full ({free:.0f} MiB free): the checkpoint of step {step} could not be written to "
-            f"{directory}; earlier ones are untouched: make room (or lower checkpoints.keep), then go on with --resume"
-        ) from error

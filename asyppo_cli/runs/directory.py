@@ -147,6 +147,7 @@ def find_run(runs_dir: Path, name: str | None) -> RunDirectory:
     Raises:
         ValueError: no such run, or several.
     """
+    check_runs_dir(runs_dir)
     runs = run_directories(runs_dir)
     if not runs:
         raise ValueError(f"there is no run in {runs_dir}/: start one with asyppo train, or name its folder: --runs-dir")
@@ -185,6 +186,12 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_runs_dir(runs_dir: Path) -> None:
+    """ValueError if something else stands where runs should lie."""
+    if runs_dir.exists() and not runs_dir.is_dir():
+        raise ValueError(f"{runs_dir} is a file, not a folder: choose another --runs-dir")
+
+
 def _first_free(runs_dir: Path, stem: str) -> RunDirectory:
     number = 1
     while True:
@@ -200,8 +207,7 @@ def _make(path: Path) -> bool:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir()
     except FileExistsError:
-        if not path.parent.is_dir():
-            raise ValueError(f"{path.parent} is a file, not a folder: choose another --runs-dir") from None
+        check_runs_dir(path.parent)
         return False
     except OSError as error:
         raise ValueError(f"cannot write to {path.parent}: {error.strerror}: choose another --runs-dir") from error

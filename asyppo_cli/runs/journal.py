@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from asyppo_cli.runs.atomic import sync_to_disk
 from asyppo_cli.runs.checkpoints import CheckpointStore
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.metric_log import MetricLog, truncate_metrics
@@ -53,7 +54,8 @@ class RunJournal:
         write_samples(self._run.samples(step), rows)
 
     def checkpoint(self, step: int, fill: Callable[[Path], None], metric: float | None) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint, with the metrics up to it: both outlive a power cut, or neither."""
+        sync_to_disk(self._run.metrics)
         self._store.write(step, fill, metric)
 
     def failure(self, step: int, tensors: Mapping[str, Any]) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from asyppo_cli.runs import metrics as names
-from asyppo_cli.runs.directory import RunDirectory, last_active, run_directories
+from asyppo_cli.runs.directory import RunDirectory, check_runs_dir, last_active, run_directories
 from asyppo_cli.runs.lock import is_locked
 from asyppo_cli.runs.metric_log import MetricRows, read_metrics
 from asyppo_cli.runs.status import RunStatus, State, read_status
@@ -37,7 +37,12 @@ class RunSummary:
 
 
 def list_runs(runs_dir: Path) -> tuple[list[RunSummary], list[str]]:
-    """All runs of a folder, the one last trained first, and a notice for each that cannot be read."""
+    """All runs of a folder, the one last trained first, and a notice for each that cannot be read.
+
+    Raises:
+        ValueError: the folder is a file.
+    """
+    check_runs_dir(runs_dir)
     runs, notices = [], []
     for run in run_directories(runs_dir):
         try:
@@ -61,7 +66,7 @@ def summarise(run: RunDirectory) -> RunSummary:
         algorithm=algorithm_label(config),
         task=str(lookup(config, "task.name", "?")),
         step=status.step if status else int(metrics.rows[-1][names.STEP]) if metrics.rows else 0,
-        max_steps=status.max_steps if status else int(lookup(config, "max_steps", 0)),
+        max_steps=status.max_steps if status else whole_number(config, "max_steps"),
         accuracy_first=accuracy[0] if accuracy else None,
         accuracy_last=accuracy[-1] if accuracy else None,
         accuracy_best=max(accuracy, default=None),
@@ -92,10 +97,44 @@ def read_config(run: RunDirectory) -> dict[str, Any]:
     try:
         config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ValueError(f"{run.config} cannot be read: {str(error).splitlines()[0]}") from error
+        mark = getattr(error, "problem_mark", None)
+        line = "" if mark is None else f" line {mark.line + 1}"
+        raise ValueError(f"{run.config}{line} cannot be read: {str(error).splitlines()[0]}") from error
     if not isinstance(config, dict):
         raise ValueError(f"{run.config} is damaged: it holds no configuration")
     return config
+
+
+def read_overrides(run: RunDirectory) -> list[str]:
+    """The overrides as they were typed.
+
+    Raises:
+        ValueError: the file is missing or damaged.
+    """
+    import yaml
+
+    try:
+        typed = yaml.safe_load(run.overrides.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        why = str(error.strerror if isinstance(error, OSError) else error).splitlines()[0]
+        raise ValueError(f"{run.overrides} cannot be read: {why}: write [] into it to go on without") from error
+    if not isinstance(typed, list) or not all(isinstance(override, str) for override in typed):
+        raise ValueError(
+            f"{run.overrides} is damaged: it holds no list of overrides: write [] into it to go on without"
+        )
+    return typed
+
+
+def whole_number(config: Mapping[str, Any], key: str) -> int:
+    """The value of a dotted key that counts something; 0 where there is none.
+
+    Raises:
+        ValueError: it is no whole number.
+    """
+    value = lookup(config, key, 0)
+    if not isinstance(value, int):
+        raise ValueError(f"config.yaml is damaged: {key}={value!r} must be a whole number")
+    return value
 
 
 def lookup(config: Mapping[str, Any], key: str, default: Any) -> Any:
@@ -113,7 +152,7 @@ def algorithm_label(config: Mapping[str, Any]) -> str:
     estimator = str(lookup(config, "advantage.estimator", "?"))
     if estimator != "gae":
         return estimator
-    count = int(lookup(config, "critics.count", 0))
+    count = whole_number(config, "critics.count")
     gated = lookup(config, "gates.mask_pct", 0) or lookup(config, "gates.entropy_filter_pct", 0)
     if count < 2:
         return "ppo"

@@ -71,9 +71,12 @@ def read_metrics(path: Path) -> MetricRows:
 
 def _parse(path: Path, number: int, line: str) -> dict[str, float]:
     try:
-        return {name: math.nan if value is None else value for name, value in json.loads(line).items()}
-    except (ValueError, AttributeError) as error:
+        row = {name: math.nan if value is None else value for name, value in json.loads(line).items()}
+        if not all(isinstance(value, Real) for value in row.values()) or not math.isfinite(row[STEP]):
+            raise ValueError("not all values are numbers")
+    except (ValueError, AttributeError, KeyError) as error:
         raise ValueError(f"{path}, line {number}, is damaged: delete that line") from error
+    return row
 
 
 def truncate_metrics(path: Path, step: int) -> None:

@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from asyppo_cli.runs.atomic import replace_text
 
@@ -58,9 +58,14 @@ def read_status(path: Path) -> RunStatus | None:
         return None
     try:
         known = json.loads(text)
-        return RunStatus(**{field.name: known[field.name] for field in fields(RunStatus)})
+        status = RunStatus(**{field.name: known[field.name] for field in fields(RunStatus)})
+        datetime.fromisoformat(status.updated)
+        numbers = (status.step, status.max_steps, status.pid)
+        if status.state not in get_args(State) or not all(isinstance(number, int) for number in numbers):
+            raise ValueError("a value of another kind")
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged: delete it, the run itself does not need it") from error
+    return status
 
 
 def timestamp(now: datetime) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Number
 from typing import Any, overload
 
 from asyppo_cli.types import Problem
@@ -101,7 +102,7 @@ def create(task: str, params: Mapping[str, Any], size: int, seed: int) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """JSON values only: tuples become lists, keys text, subclasses of text and numbers themselves.
+    """JSON values only: tuples become lists, keys and fractions text, subclasses of text and numbers themselves.
 
     Raises TypeError for anything else.
     """
@@ -116,6 +117,8 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if hasattr(value, "item"):  # a number of numpy
         return plain(value.item())
+    if isinstance(value, Number):  # a fraction or decimal
+        return str(value)
     raise TypeError(f"{value!r} of type {type(value).__name__} has no form in JSON")
 
 

@@ -82,7 +82,7 @@ class Loop:
 
     def run(self, stop: Event) -> bool:
         """Train up to ``max_steps``, or until ``stop`` is set; saves either way. True if all steps are done."""
-        if self.progress.step == 0:
+        if self.progress.step == 0 and not stop.is_set():
             self._report(self._evaluated({names.STEP: 0}))
         while self.progress.step < self.max_steps and not stop.is_set():
             step = self.progress.step + 1

@@ -42,18 +42,16 @@ class StepOutcome:
 
 
 class BrokenBatch(RuntimeError):
-    """A batch on which a loss or gradient was not finite; ``tensors`` is what to keep of it."""
+    """A batch on which a value, loss or gradient was not finite; ``tensors`` is what to keep of it."""
 
-    def __init__(self, error: NonFiniteLoss, outcome: StepOutcome) -> None:
-        super().__init__(str(error))
-        batch, targets = outcome.batch, outcome.targets
+    def __init__(self, reason: str, rollout: Rollout, batch: Sequences, **tensors: Tensor) -> None:
+        super().__init__(reason)
         self.tensors = {
             "tokens": batch.tokens,
             "prompt_lengths": batch.prompt_lengths,
             "response_lengths": batch.response_lengths,
-            "rewards": outcome.rollout.rewards,
-            "advantages": targets.advantages,
-            "returns": targets.returns,
+            "rewards": rollout.rewards,
+            **tensors,
         }
 
 
@@ -97,14 +95,17 @@ class Stepper:
         """Step number ``step`` (from 1), problems from ``position`` of the stream on.
 
         Raises:
-            BrokenBatch: a loss or gradient is NaN or infinite.
+            BrokenBatch: a value, loss or gradient is NaN or infinite.
         """
         outcome = self._assess(step, self._collect(step, position, clock), clock)
         try:
             self._learn_values(outcome, clock)
             self._learn_policy(outcome, clock)
         except NonFiniteLoss as error:
-            raise BrokenBatch(error, outcome) from error
+            advantages, returns = outcome.targets.advantages, outcome.targets.returns
+            raise BrokenBatch(
+                str(error), outcome.rollout, outcome.batch, advantages=advantages, returns=returns
+            ) from error
         outcome.metrics |= rollout_metrics(outcome.rollout) | batch_metrics(outcome)
         return outcome
 
@@ -123,7 +124,7 @@ class Stepper:
         batch = rollout.sequences()
         parts = self.policy.mini_batches(len(batch), derive_seed(self.seed, "mini_batches", step))
         with clock.phase("values"):
-            values = None if self.critics is None else self.critics.values(batch)
+            values = None if self.critics is None else self._values(self.critics, rollout, batch)
         with clock.phase("old_logprobs"):
             # With one mini-batch the update's first pass sees the old policy: no pass of its own is needed.
             ask = len(parts) > 1 or self.estimator.needs_old_outputs or step <= self.warmup_steps
@@ -133,6 +134,13 @@ class Stepper:
             mask = batch.response_mask
             targets = self._targets(step, rollout, mask, values, parts, old, reference)
         return StepOutcome(step, rollout, batch, mask, parts, targets, old, values, reference)
+
+    def _values(self, critics: CriticUpdate, rollout: Rollout, batch: Sequences) -> Tensor:
+        """Values ``[M, B, T]``: whatever is made of one that is not finite would hide where it came from."""
+        values = critics.values(batch)
+        if not values[:, batch.response_mask].isfinite().all():
+            raise BrokenBatch("a critic's value is NaN or infinite", rollout, batch, values=values)
+        return values
 
     def _targets(
         self,
@@ -159,7 +167,7 @@ class Stepper:
             outcome.metrics |= self.critics.learn(outcome.batch, prompt_index, outcome.targets, outcome.values, seed)
         if self.estimator.advantage.values == "after":
             with clock.phase("values"):
-                outcome.values = self.critics.values(outcome.batch)
+                outcome.values = self._values(self.critics, outcome.rollout, outcome.batch)
                 outcome.targets = self._targets(
                     outcome.step,
                     outcome.rollout,

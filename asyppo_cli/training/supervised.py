@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from asyppo_cli.algorithm.losses import token_weights
-from asyppo_cli.ports import Learner, Monitor
+from asyppo_cli.ports import Learner, Monitor, NonFiniteLoss
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.training.objectives import LikelihoodObjective
 from asyppo_cli.types import PolicyOutputs, PolicyTargets, Sequences
@@ -22,11 +22,15 @@ def supervise(
 ) -> float:
     """Maximise the likelihood of responses given prompts, token-mean; returns the last mean loss in nats a token.
 
-    ``pairs_at(step)`` gives the tokenized prompts and responses of optimizer step ``step`` (from 0).
+    ``pairs_at(step)`` gives the tokenized prompts and responses of optimizer step ``step`` (from 0). RuntimeError if a
+    loss or gradient is NaN or infinite; the weights are those before that step.
     """
     recent: list[float] = []
     for step in range(steps):
-        loss = supervised_step(learner, pairs_at(step))
+        try:
+            loss = supervised_step(learner, pairs_at(step))
+        except NonFiniteLoss as error:
+            raise RuntimeError(f"step {step + 1}: {error}: lower learner.policy.lr") from error
         recent.append(loss)
         if (step + 1) % report_every == 0 or step + 1 == steps:
             monitor.step(step + 1, {names.SUPERVISED_LOSS: sum(recent) / len(recent)})

@@ -88,7 +88,8 @@ def made(folder: Path, state: str, overrides: list[str]) -> RunDirectory:
     run.path.mkdir()
     run.overrides.write_text(yaml.safe_dump(overrides))
     run.config.write_text(yaml.safe_dump({"seed": 3, "evaluation": {"problems": 64}}))
-    fields = {"pid": 1, "step": 3, "max_steps": 3, "started": "", "updated": "", "ended": None, "message": None}
+    fields = {"pid": 1, "step": 3, "max_steps": 3, "message": None}
+    fields |= {"started": "2026-01-01T00:00:00+00:00", "updated": "2026-01-01T00:00:00+00:00", "ended": None}
     run.status.write_text(json.dumps({"state": state, **fields}))
     rows = [
         {"step": 0, "eval/accuracy": 0.25, "time/evaluate": 1.0},

@@ -29,7 +29,8 @@ def made(folder: Path, algorithm: str, seed: int, after: float, state: str = "fi
     (run / "config.yaml").write_text(yaml.safe_dump(config))
     (run / "overrides.yaml").write_text(yaml.safe_dump([f"algorithm={algorithm}", "utd=four", f"seed={seed}", *more]))
     (run / "environment.json").write_text(json.dumps(ENVIRONMENT))
-    fields = {"pid": 1, "step": 2, "max_steps": 2, "started": "", "updated": "", "ended": None, "message": None}
+    fields = {"pid": 1, "step": 2, "max_steps": 2, "message": None}
+    fields |= {"started": "2026-01-01T00:00:00+00:00", "updated": "2026-01-01T00:00:00+00:00", "ended": None}
     (run / "status.json").write_text(json.dumps({"state": state, **fields}))
     rows = [
         {"step": 0, "eval/accuracy": 0.4, "time/evaluate": 1.0},
