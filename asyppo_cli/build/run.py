@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-from asyppo_cli.build.engines import (
-    build_sampler,
-    build_torch_learner,
-    check_context,
-    peak_memory,
-    pick_device,
-    sampling_params,
-    set_threads,
-)
+from asyppo_cli.build.learners import build_critic_learner, build_policy_learner, build_reference
+from asyppo_cli.build.machine import peak_memory, set_threads
+from asyppo_cli.build.samplers import build_sampler, check_context, sampling_params
 from asyppo_cli.config.schema import Config
-from asyppo_cli.engines.models import PolicyModel, ValueModel, load_backbone, load_policy
 from asyppo_cli.engines.tokenizer import HuggingFaceTokenizer, check_same_tokenizer, load_tokenizer
-from asyppo_cli.engines.torch_learner import TorchLearner
 from asyppo_cli.evaluation.heldout import HeldOut
 from asyppo_cli.ports import Grader, Learner, Monitor, Sampler
 from asyppo_cli.runs import metrics as names
@@ -101,11 +91,10 @@ def build_loop(config: Config, materials: Materials, grader: Grader, journal: Jo
     set_threads(config.learner)
     tokenizer = materials.tokenizer
     monitor.phase("load models")
-    model = load_policy(config.policy.model, config.policy.revision)
-    sampler = build_sampler(config.sampler, copy.deepcopy(model), tokenizer, pick_device(config.learner))
-    reference = build_reference(config, model)
-    policy = build_policy_learner(config, model)
-    critics = build_critic_learners(config)
+    sampler = build_sampler(config, tokenizer)
+    reference = build_reference(config)
+    policy = build_policy_learner(config)
+    critics = [build_critic_learner(config) for _ in range(config.critics.count)]
     note_idle_gates(config, monitor)
     stepper = Stepper(
         seed=config.seed,
@@ -141,41 +130,6 @@ def build_loop(config: Config, materials: Materials, grader: Grader, journal: Jo
         journal=journal,
         monitor=monitor,
     )
-
-
-def build_policy_learner(config: Config, model: Any) -> Learner[PolicyOutputs]:
-    """The policy behind the learner protocol."""
-    steps = config.max_steps * config.training.utd * config.training.mini_batches
-    module = PolicyModel(model, config.sampler.temperature)
-    learner: TorchLearner[PolicyOutputs] = build_torch_learner(module, config.learner, config.learner.policy, steps)
-    return learner
-
-
-def build_reference(config: Config, model: Any) -> Learner[PolicyOutputs] | None:
-    """A frozen copy of the initial policy, if there is a KL term."""
-    if config.policy_loss.kl_coef == 0:
-        return None
-    return build_policy_learner(config, copy.deepcopy(model))
-
-
-def build_critic_learners(config: Config) -> list[Learner[ValueOutputs]]:
-    """M critics, each a model and an optimizer of its own, from one checkpoint or the policy's first layers."""
-    own = config.critics.model is None
-    model = config.policy.model if config.critics.model is None else config.critics.model
-    steps = config.max_steps * config.critics.epochs * config.critics.mini_batches
-    learners: list[Learner[ValueOutputs]] = []
-    for _ in range(config.critics.count):
-        backbone = load_backbone(
-            model,
-            config.policy.revision if own else None,
-            config.critics.depth,
-            "policy.model" if own else "critics.model",
-        )
-        critic: TorchLearner[ValueOutputs] = build_torch_learner(
-            ValueModel(backbone), config.learner, config.learner.critics, steps
-        )
-        learners.append(critic)
-    return learners
 
 
 def build_policy_update(config: Config, policy: Learner[PolicyOutputs]) -> PolicyUpdate:

@@ -10,14 +10,9 @@ from typing import Any
 
 import torch
 
-from asyppo_cli.build.engines import (
-    build_sampler,
-    build_torch_learner,
-    check_context,
-    pick_device,
-    sampling_params,
-    set_threads,
-)
+from asyppo_cli.build.learners import build_torch_learner
+from asyppo_cli.build.machine import pick_device, set_threads
+from asyppo_cli.build.samplers import check_context, sampling_params, transformers_sampler
 from asyppo_cli.config.schema import WarmstartConfig
 from asyppo_cli.engines.models import PolicyModel, load_policy, new_policy, parameter_count
 from asyppo_cli.engines.tokenizer import HuggingFaceTokenizer, load_tokenizer, train_tokenizer
@@ -139,7 +134,7 @@ def evaluate(
         config.evaluation.temperature,
         derive_seed(config.seed, "evaluate", 0),
     )
-    sampler = build_sampler(config.sampler, model, tokenizer, pick_device(config.learner))
+    sampler = transformers_sampler(config.sampler, model, tokenizer, pick_device(config.learner))
     to_prompt = partial(render, tokenizer, config.task.system_prompt)
     with GraderPool(config.grading.workers, config.grading.deadline) as grader:
         prompts = [to_prompt(problem) for problem in heldout]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from asyppo_cli.config.groups import Group, read_groups
-from asyppo_cli.config.schema import Config, Section, WarmstartConfig
+from asyppo_cli.config.schema import Config, WarmstartConfig
+from asyppo_cli.config.section import Section
 from asyppo_cli.config.settings import Settings, read_settings
 
 SCHEMAS: dict[str, type[Section]] = {"config": Config, "warmstart": WarmstartConfig}

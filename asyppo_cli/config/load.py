@@ -20,7 +20,8 @@ from yaml import YAMLError
 
 from asyppo_cli.config.groups import config_folder, read_groups
 from asyppo_cli.config.overrides import Vocabulary, quoted
-from asyppo_cli.config.schema import Config, Section, WarmstartConfig
+from asyppo_cli.config.schema import Config, WarmstartConfig
+from asyppo_cli.config.section import Section
 from asyppo_cli.config.settings import read_settings
 from asyppo_cli.config.validation import explain
 

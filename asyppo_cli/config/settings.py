@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from asyppo_cli.config.schema import Section
+from asyppo_cli.config.section import Section
 
 # A JSON schema, or a part of one.
 Node = Mapping[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from asyppo_cli.config.schema import TaskConfig
+from asyppo_cli.config.method import TaskConfig
 from asyppo_cli.tasks.jsonl import read_lines
 from asyppo_cli.tasks.procedural import GeneratedProblems, heldout_problems
 from asyppo_cli.types import Problem

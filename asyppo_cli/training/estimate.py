@@ -10,7 +10,7 @@ from torch import Tensor
 
 from asyppo_cli.algorithm import baselines, losses, returns, targets
 from asyppo_cli.algorithm.targets import Targets
-from asyppo_cli.config.schema import AdvantageConfig, CriticsConfig, GatesConfig, PolicyLossConfig, RewardsConfig
+from asyppo_cli.config.method import AdvantageConfig, CriticsConfig, GatesConfig, PolicyLossConfig, RewardsConfig
 from asyppo_cli.training.rollout import Rollout
 from asyppo_cli.types import PolicyOutputs
 

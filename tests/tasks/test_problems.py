@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import reasoning_gym
 
-from asyppo_cli.config.schema import TaskConfig
+from asyppo_cli.config.method import TaskConfig
 from asyppo_cli.tasks.problems import load_problems
 from asyppo_cli.tasks.procedural import plain
 

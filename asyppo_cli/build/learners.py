@@ -1,0 +1,67 @@
+"""Learners as configured, the policy's and the critics': the one place that picks a training engine by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from asyppo_cli.build.machine import pick_device
+from asyppo_cli.config.engines import LearnerConfig, OptimizerConfig
+from asyppo_cli.config.schema import Config
+from asyppo_cli.engines.models import PolicyModel, ValueModel, load_backbone, load_policy
+from asyppo_cli.engines.torch_learner import AdamW, TorchLearner
+from asyppo_cli.ports import Learner
+from asyppo_cli.types import PolicyOutputs, ValueOutputs
+
+
+def build_policy_learner(config: Config) -> Learner[PolicyOutputs]:
+    """The policy behind the learner protocol."""
+    steps = config.max_steps * config.training.utd * config.training.mini_batches
+    model = load_policy(config.policy.model, config.policy.revision)
+    module = PolicyModel(model, config.sampler.temperature)
+    learner: TorchLearner[PolicyOutputs] = build_torch_learner(module, config.learner, config.learner.policy, steps)
+    return learner
+
+
+def build_reference(config: Config) -> Learner[PolicyOutputs] | None:
+    """The initial policy, which never learns, if there is a KL term."""
+    return None if config.policy_loss.kl_coef == 0 else build_policy_learner(config)
+
+
+def build_critic_learner(config: Config) -> Learner[ValueOutputs]:
+    """One critic, a model and an optimizer of its own, from a checkpoint or the policy's first layers."""
+    own = config.critics.model is None
+    backbone = load_backbone(
+        config.policy.model if config.critics.model is None else config.critics.model,
+        config.policy.revision if own else None,
+        config.critics.depth,
+        "policy.model" if own else "critics.model",
+    )
+    steps = config.max_steps * config.critics.epochs * config.critics.mini_batches
+    critic: TorchLearner[ValueOutputs] = build_torch_learner(
+        ValueModel(backbone), config.learner, config.learner.critics, steps
+    )
+    return critic
+
+
+def build_torch_learner(
+    module: torch.nn.Module, config: LearnerConfig, optimizer: OptimizerConfig, total_steps: int
+) -> TorchLearner[Any]:
+    """The training engine, around a module."""
+    return TorchLearner(
+        module,
+        AdamW(
+            lr=optimizer.lr,
+            weight_decay=optimizer.weight_decay,
+            betas=(optimizer.beta1, optimizer.beta2),
+            max_grad_norm=optimizer.max_grad_norm,
+            warmup_steps=optimizer.warmup_steps,
+            schedule=optimizer.schedule,
+            total_steps=total_steps,
+        ),
+        device=pick_device(config),
+        dtype=torch.bfloat16 if config.dtype == "bfloat16" else torch.float32,
+        micro_batch_tokens=config.micro_batch_tokens,
+        gradient_checkpointing=config.gradient_checkpointing,
+    )
