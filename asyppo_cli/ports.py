@@ -77,6 +77,10 @@ class Learner(Protocol[Outputs]):
         """Take back what :meth:`save` wrote, exactly."""
         ...
 
+    def close(self) -> None:
+        """Release processes and memory."""
+        ...
+
 
 class Grader(Protocol):
     """Judges many responses at once."""

@@ -117,14 +117,14 @@ class Sequences:
     @property
     def response_mask(self) -> Tensor:
         """True at response tokens, bool ``[B, T]``."""
-        width = int(self.response_lengths.max())
+        width = max(self.response_lengths.tolist(), default=0)
         return torch.arange(width, device=self.response_lengths.device) < self.response_lengths[:, None]
 
     def rows(self, index: Tensor) -> Sequences:
-        """The rows ``index``, cut to their longest."""
+        """The rows ``index``, cut to their longest; there may be none."""
         lengths = self.lengths[index]
         return Sequences(
-            self.tokens.index_select(0, index)[:, : int(lengths.max())],
+            self.tokens.index_select(0, index)[:, : max(lengths.tolist(), default=0)],
             self.prompt_lengths[index],
             self.response_lengths[index],
         )
@@ -156,7 +156,8 @@ class PolicyTargets(TensorRecord):
 
     ``weights`` spread the loss over tokens (under a mean they sum to 1 over the batch), so that the sum over
     any split into micro-batches is the same; ``nll_weights`` do so for the likelihood of correct responses.
-    ``old_logprobs`` None: this pass itself is the old policy.
+    ``old_logprobs`` None: this pass itself is the old policy. ``sampler_logprobs`` are given where the loss is to be
+    weighed against the sampler's probabilities.
     """
 
     mask: Tensor
@@ -165,6 +166,7 @@ class PolicyTargets(TensorRecord):
     advantage_kept: Tensor
     entropy_kept: Tensor
     old_logprobs: Tensor | None = None
+    sampler_logprobs: Tensor | None = None
     reference_logprobs: Tensor | None = None
     nll_weights: Tensor | None = None
 

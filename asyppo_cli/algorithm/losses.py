@@ -88,6 +88,17 @@ def clipped_policy_loss(
     return ClippedLoss(loss, clipped)
 
 
+def truncated_importance(
+    old_logprobs: Float[Tensor, "B T"], sampler_logprobs: Float[Tensor, "B T"], cap: float
+) -> Float[Tensor, "B T"]:
+    """``min(pi_old(o_t) / pi_sampler(o_t), cap)``: truncated importance weights (Ionides 2008).
+
+    They account for a sampler whose probabilities differ from the trainer's (other kernels, other precision, older
+    weights); the cap bounds their variance. No gradient flows through them. 1 at padding.
+    """
+    return (old_logprobs - sampler_logprobs).exp().clamp(max=cap).detach()
+
+
 def kl_estimate(
     logprobs: Float[Tensor, "B T"], reference_logprobs: Float[Tensor, "B T"], form: KLForm
 ) -> Float[Tensor, "B T"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from asyppo_cli.build.learners import build_critic_learner, build_policy_learner, build_reference
@@ -22,9 +22,11 @@ from asyppo_cli.tasks.stream import ProblemStream
 from asyppo_cli.training.estimate import Estimator
 from asyppo_cli.training.loop import Journal, Loop
 from asyppo_cli.training.objectives import PolicyObjective, ValueObjective
+from asyppo_cli.training.probes import RESPONSES, Probes
 from asyppo_cli.training.rollout import Collector
 from asyppo_cli.training.seeds import derive_seed
 from asyppo_cli.training.step import Stepper
+from asyppo_cli.training.supply import Gatherer, Supply
 from asyppo_cli.training.update import CriticUpdate, Passes, PolicyUpdate
 from asyppo_cli.types import PolicyOutputs, Prompt, ValueOutputs
 
@@ -98,10 +100,7 @@ def build_loop(config: Config, materials: Materials, grader: Grader, journal: Jo
     note_idle_gates(config, monitor)
     stepper = Stepper(
         seed=config.seed,
-        prompts=config.rollout.prompts,
-        params=sampling_params(config.sampler, config.rollout.response_length, config.sampler.temperature, 0),
-        collector=Collector(sampler, grader, tokenizer, materials.prompts_at, config.rollout.responses),
-        sampler=sampler,
+        supply=build_supply(config, materials, sampler, grader),
         estimator=Estimator(
             config.advantage,
             config.critics,
@@ -114,7 +113,6 @@ def build_loop(config: Config, materials: Materials, grader: Grader, journal: Jo
         critics=build_critic_update(config, critics),
         reference=reference,
         warmup_steps=config.critics.warmup_steps if critics else 0,
-        max_rounds=config.rewards.max_resamples if config.rewards.drop_uniform_groups else 1,
     )
     return Loop(
         max_steps=config.max_steps,
@@ -127,9 +125,36 @@ def build_loop(config: Config, materials: Materials, grader: Grader, journal: Jo
         token_text=tokenizer.token_text,
         save_tokenizer=tokenizer.save,
         peak_memory=peak_memory,
+        logprob_diff_warning=config.sampler.logprob_diff_warning,
         journal=journal,
         monitor=monitor,
+        probes=build_probes(config, materials, stepper),
     )
+
+
+def build_probes(config: Config, materials: Materials, stepper: Stepper) -> Probes | None:
+    """The first held-out prompts, followed through training; None where nothing is recorded."""
+    prompts = materials.heldout[: config.records.probes]
+    if not prompts or not config.records.every:
+        return None
+    gatherer = stepper.supply.gatherer
+    params = replace(gatherer.params, seed=derive_seed(EVALUATION_SEED, "probes", 0))
+    collector = replace(gatherer.collector, prompts_at=lambda _position, _count: prompts, responses=RESPONSES)
+    policy, critics = stepper.policy.policy, stepper.critics
+    return Probes(len(prompts), collector, params, policy, critics, stepper.estimator)
+
+
+def build_supply(config: Config, materials: Materials, sampler: Sampler, grader: Grader) -> Supply:
+    """Batches of a run: sampled, graded, and how far ahead of the trainer."""
+    rollout = config.rollout
+    gatherer = Gatherer(
+        seed=config.seed,
+        prompts=rollout.prompts,
+        params=sampling_params(config.sampler, rollout.response_length, config.sampler.temperature, 0),
+        collector=Collector(sampler, grader, materials.tokenizer, materials.prompts_at, rollout.responses),
+        max_rounds=config.rewards.max_resamples if config.rewards.drop_uniform_groups else 1,
+    )
+    return Supply(gatherer, sampler, rollout.async_generate_level, config.max_steps)
 
 
 def build_policy_update(config: Config, policy: Learner[PolicyOutputs]) -> PolicyUpdate:
@@ -144,6 +169,7 @@ def build_policy_update(config: Config, policy: Learner[PolicyOutputs]) -> Polic
         kl_coef=loss.kl_coef if loss.kl_in == "loss" else 0.0,
         kl_form=loss.kl_form,
         nll_coef=loss.nll_coef,
+        importance_cap=loss.importance_cap,
     )
     passes = Passes(config.training.utd, config.training.mini_batches)
     return PolicyUpdate(policy, objective, passes, loss.aggregation, config.rollout.response_length)
@@ -161,7 +187,8 @@ def build_heldout(config: Config, materials: Materials, sampler: Sampler, grader
     """The held-out evaluation of a run."""
     seed = derive_seed(EVALUATION_SEED, "evaluate", 0)
     params = sampling_params(config.sampler, config.rollout.response_length, config.evaluation.temperature, seed)
-    return HeldOut(materials.heldout, config.evaluation.samples, params, sampler, grader, materials.tokenizer)
+    rows, samples = config.sampler.batch_size, config.evaluation.samples
+    return HeldOut(materials.heldout, samples, params, rows, sampler, grader, materials.tokenizer)
 
 
 def note_idle_gates(config: Config, monitor: Monitor) -> None:

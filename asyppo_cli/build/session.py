@@ -46,8 +46,11 @@ def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resu
     if step is not None and step > config.max_steps:
         raise ValueError(f"max_steps={config.max_steps}: run {run.name} has done {step} steps: choose at least as many")
     journal = RunJournal(run, config.max_steps, step, store, sinks, lambda: datetime.now(UTC))
-    with written_down(journal) as ending, closing(build_grader(config)) as grader:
-        loop = build_loop(config, materials, grader, journal, monitor)
+    with (
+        written_down(journal) as ending,
+        closing(build_grader(config)) as grader,
+        closing(build_loop(config, materials, grader, journal, monitor)) as loop,
+    ):
         if checkpoint is not None:
             loop.resume(checkpoint.path)
             monitor.note(f"going on after step {checkpoint.step}")

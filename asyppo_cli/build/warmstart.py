@@ -138,4 +138,5 @@ def evaluate(
     to_prompt = partial(render, tokenizer, config.task.system_prompt)
     with GraderPool(config.grading.workers, config.grading.deadline) as grader:
         prompts = [to_prompt(problem) for problem in heldout]
-        return HeldOut(prompts, config.evaluation.samples, params, sampler, grader, tokenizer).evaluate()
+        rows, samples = config.sampler.batch_size, config.evaluation.samples
+        return HeldOut(prompts, samples, params, rows, sampler, grader, tokenizer).evaluate()

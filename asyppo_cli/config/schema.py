@@ -52,7 +52,7 @@ class RecordsConfig(Section):
     responses: Count = Field(description="Most responses recorded of a step.")
     samples: Whole = Field(description="Responses written as readable text every step.")
     probes: Whole = Field(
-        description="Most held-out prompts answered anew at every recorded step, to be followed token by token; 0: none."
+        description="Most held-out prompts answered anew at every recorded step, to follow token by token; 0: none."
     )
 
 

@@ -143,6 +143,9 @@ class TorchLearner(Generic[Outputs]):
         self._optimizer.load_state_dict({"state": state, "param_groups": groups})
         self._steps = json.loads((directory / PROGRESS_FILE).read_text())["steps"]
 
+    def close(self) -> None:
+        """Nothing outside this process is held."""
+
     def _run(self, micro: Sequences) -> Outputs:
         """One forward pass, in the compute precision."""
         device = self._device

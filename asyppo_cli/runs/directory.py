@@ -48,6 +48,11 @@ class RunDirectory:
         return self.path / "metrics.jsonl"
 
     @property
+    def timeline(self) -> Path:
+        """When each phase of every step began and ended, one JSON object a phase."""
+        return self.path / "timeline.jsonl"
+
+    @property
     def status(self) -> Path:
         """State, process and progress."""
         return self.path / "status.json"
@@ -73,6 +78,11 @@ class RunDirectory:
         return self.path / "records"
 
     @property
+    def probes_folder(self) -> Path:
+        """Folder of the probes' token records, a file a recorded step."""
+        return self.path / "probes"
+
+    @property
     def tensorboard(self) -> Path:
         """Folder of TensorBoard event files."""
         return self.path / "tensorboard"
@@ -89,6 +99,10 @@ class RunDirectory:
     def records(self, step: int) -> Path:
         """Token records of a step."""
         return self.records_folder / f"{step_name(step)}.parquet"
+
+    def probes(self, step: int) -> Path:
+        """Token records of the probes after a step; step 0 is before training."""
+        return self.probes_folder / f"{step_name(step)}.parquet"
 
     def failure(self, step: int) -> Path:
         """The batch that broke the run at a step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from asyppo_cli.runs.checkpoints import CheckpointStore
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.metric_log import MetricLog, truncate_metrics
 from asyppo_cli.runs.metrics import STEP
-from asyppo_cli.runs.records import write_records, write_samples
+from asyppo_cli.runs.records import RecordTexts, write_records, write_samples
 from asyppo_cli.runs.sinks import MetricSink
 from asyppo_cli.runs.status import State, advance, begin, end
 
@@ -45,13 +46,22 @@ class RunJournal:
         for sink in self._sinks:
             sink.write(row)
 
-    def records(self, step: int, columns: Mapping[str, Any]) -> None:
+    def records(self, step: int, columns: Mapping[str, Any], texts: RecordTexts) -> None:
         """Write the token records of a step."""
-        write_records(self._run.records(step), columns)
+        write_records(self._run.records(step), columns, texts)
+
+    def probes(self, step: int, columns: Mapping[str, Any], texts: RecordTexts) -> None:
+        """Write the token records of the probes after a step."""
+        write_records(self._run.probes(step), columns, texts)
 
     def samples(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write readable samples of a step."""
         write_samples(self._run.samples(step), rows)
+
+    def timeline(self, step: int, spans: Sequence[Any]) -> None:
+        """Write when each phase of a step began and ended (``lane``, ``phase``, ``start``, ``end`` in seconds)."""
+        with self._run.timeline.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps({"step": step, **vars(span)}) + "\n" for span in spans)
 
     def checkpoint(self, step: int, fill: Callable[[Path], None], metric: float | None) -> None:
         """Write a checkpoint, with the metrics up to it: both outlive a power cut, or neither."""

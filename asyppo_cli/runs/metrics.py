@@ -40,6 +40,7 @@ ADVANTAGE_MASKED = "gate/advantage_masked_share"
 ENTROPY_FILTERED = "gate/entropy_filtered_share"
 
 LOGPROB_DIFF = "sampler/logprob_diff_mean"
+STALENESS = "sampler/staleness"
 SUPERVISED_LOSS = "supervised/loss"
 
 TOKENS_PER_SECOND = "throughput/tokens_per_second"

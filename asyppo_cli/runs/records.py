@@ -1,10 +1,15 @@
-"""Token records (Parquet, one row a response token) and readable samples (JSON lines), one file of each a step."""
+"""Token records (Parquet, one row a response token) and readable samples (JSON lines), one file of each a step.
+
+What belongs to a whole prompt or response rather than to a token (question, gold answer, verdict) is kept once, in the
+file's own metadata.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +34,7 @@ AFTER_VALUES = (
 INTEGERS = ("step", "response_id", "position", "token_id")
 STRINGS = ("prompt_id", "token")
 BOOLEANS = ("advantage_kept", "entropy_kept")
+TEXTS_KEY = b"asyppo.texts"
 
 
 def record_columns(critics: int) -> list[str]:
@@ -36,14 +42,27 @@ def record_columns(critics: int) -> list[str]:
     return [*BEFORE_VALUES, *(f"value_{m}" for m in range(critics)), *AFTER_VALUES]
 
 
-def write_records(path: Path, columns: Mapping[str, Any]) -> None:
+@dataclass(frozen=True)
+class RecordTexts:
+    """What a file of token records says of whole prompts and responses; JSON values only.
+
+    ``prompts``: by prompt id, ``{problem, answer}``; ``responses``: in the order of response ids,
+    ``{verdict, extracted, truncated}``. Both are empty for a file written without them.
+    """
+
+    prompts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    responses: Sequence[Mapping[str, Any]] = ()
+
+
+def write_records(path: Path, columns: Mapping[str, Any], texts: RecordTexts | None = None) -> None:
     """Write the columns (arrays or lists of one length) in compact types; the file appears whole or not at all."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     names = record_columns(sum(re.fullmatch(r"value_\d+", name) is not None for name in columns))
     assert set(names) == set(columns), f"columns differ from the records' by {sorted(set(names) ^ set(columns))}"
-    schema = pa.schema([(name, _column_type(name)) for name in names])
+    metadata = None if texts is None else {TEXTS_KEY: json.dumps(asdict(texts)).encode("ascii")}
+    schema = pa.schema([(name, _column_type(name)) for name in names], metadata=metadata)
     table = pa.table({name: _array(columns[name], schema.field(name).type) for name in names}, schema=schema)
     replace_file(path, lambda aside: pq.write_table(table, aside, compression="zstd"))
 
@@ -70,7 +89,16 @@ def _array(values: Any, kind: pa.DataType) -> pa.Array:
 
 def recorded_steps(run: RunDirectory) -> list[int]:
     """Steps that have token records."""
-    return [int(path.stem.removeprefix("step-")) for path in sorted(run.records_folder.glob("step-*.parquet"))]
+    return _steps_in(run.records_folder)
+
+
+def probed_steps(run: RunDirectory) -> list[int]:
+    """Steps after which the probes were recorded; 0 is before training."""
+    return _steps_in(run.probes_folder)
+
+
+def _steps_in(folder: Path) -> list[int]:
+    return [int(path.stem.removeprefix("step-")) for path in sorted(folder.glob("step-*.parquet"))]
 
 
 def read_records(run: RunDirectory, step: int | None = None) -> pa.Table:
@@ -80,19 +108,37 @@ def read_records(run: RunDirectory, step: int | None = None) -> pa.Table:
         ValueError: there are none, or a file is damaged.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     steps = recorded_steps(run)
     if not steps or (step is not None and step not in steps):
         which = "" if step is None else f" of step {step} (there are: {', '.join(map(str, steps)) or 'none'})"
         raise ValueError(f"run {run.name} has no token records{which}: train with records.every=N")
-    tables = []
-    for chosen in steps if step is None else [step]:
-        try:
-            tables.append(pq.read_table(run.records(chosen)))
-        except (pa.ArrowInvalid, OSError) as error:
-            raise ValueError(f"{run.records(chosen)} is damaged: delete it") from error
-    return pa.concat_tables(tables)
+    return pa.concat_tables([read_table(run.records(chosen)) for chosen in (steps if step is None else [step])])
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None, responses: Sequence[int] | None = None) -> pa.Table:
+    """Token records of one file, of training or of probes; only some columns, or only some responses, if so asked.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        chosen = None if responses is None else [("response_id", "in", list(responses))]
+        return pq.read_table(path, columns=None if columns is None else list(columns), filters=chosen)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path} is damaged: delete it") from error
+
+
+def texts_of(table: pa.Table) -> RecordTexts:
+    """Texts that came with a table of one file; none if it was written without, or by a stranger."""
+    try:
+        found = json.loads((table.schema.metadata or {})[TEXTS_KEY])
+        return RecordTexts(dict(found["prompts"]), list(found["responses"]))
+    except (KeyError, ValueError, TypeError):
+        return RecordTexts()
 
 
 def write_samples(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

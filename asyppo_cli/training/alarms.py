@@ -10,12 +10,14 @@ from asyppo_cli.runs import metrics as names
 TRUNCATED_SHARE = 0.3
 UNPARSEABLE_SHARE = 0.7
 TIMED_OUT_SHARE = 0.05
-# Below 0.005 sampler and trainer agree; above 0.01 one of them computes something else.
-LOGPROB_DIFF = 0.01
 
 
-def alarms(metrics: Mapping[str, float]) -> dict[str, str]:
-    """Metric name and warning for everything that looks wrong in one step's metrics."""
+def alarms(metrics: Mapping[str, float], logprob_diff: float) -> dict[str, str]:
+    """Metric name and warning for everything that looks wrong in one step's metrics.
+
+    ``logprob_diff`` is how far sampler and trainer may differ, in nats a token; of a batch from an earlier version of
+    the policy they do so rightly.
+    """
 
     def above(name: str, limit: float) -> bool:
         return metrics.get(name, 0.0) > limit
@@ -40,8 +42,10 @@ def alarms(metrics: Mapping[str, float]) -> dict[str, str]:
         found[names.TIMED_OUT] = (
             f"{metrics[names.TIMED_OUT]:.0%} of the answers took longer to grade than grading.deadline allows"
         )
-    if above(names.LOGPROB_DIFF, LOGPROB_DIFF):
+    if above(names.LOGPROB_DIFF, logprob_diff) and not metrics.get(names.STALENESS):
         found[names.LOGPROB_DIFF] = (
-            f"sampler and trainer differ by {metrics[names.LOGPROB_DIFF]:.3f} nats a token: importance ratios are off"
+            f"sampler and trainer differ by {metrics[names.LOGPROB_DIFF]:.3f} nats a token "
+            f"(sampler.logprob_diff_warning={logprob_diff:g}): importance ratios are off; policy_loss.importance_cap=2 "
+            "weighs against it"
         )
     return found

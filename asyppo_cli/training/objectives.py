@@ -22,7 +22,8 @@ class PolicyObjective:
     """The negative of AsyPPO's objective (the paper's J), and of every baseline's.
 
     ``J = sum_t w_t [ I^A_t min(rho_t A_t, clip(rho_t) A_t) + beta I^H_t H_t - kl_coef KL_t ] + nll sum_t u_t log pi_t``
-    with token weights ``w`` (1/(B |o|) for the paper's mean) and ``u`` over the tokens of correct responses.
+    with token weights ``w`` (1/(B |o|) for the paper's mean) and ``u`` over the tokens of correct responses. With an
+    ``importance_cap`` the first term is weighed by ``min(pi_old / pi_sampler, cap)``.
     """
 
     clip_low: float
@@ -33,6 +34,7 @@ class PolicyObjective:
     kl_coef: float
     kl_form: Literal["k1", "k2", "k3"]
     nll_coef: float
+    importance_cap: float | None
 
     def __call__(self, outputs: PolicyOutputs, targets: PolicyTargets) -> LossTerms:
         """Sum over the tokens of a (micro-)batch, and sums of clipped tokens, entropy and KL to report."""
@@ -43,6 +45,8 @@ class PolicyObjective:
             ratio, targets.advantages, self.clip_low, self.clip_high, self.dual_clip
         )
         per_token = surrogate * targets.advantage_kept
+        if self.importance_cap is not None and targets.sampler_logprobs is not None:
+            per_token = per_token * losses.truncated_importance(old, targets.sampler_logprobs, self.importance_cap)
         if self.entropy_coef:
             per_token = per_token - self.entropy_coef * outputs.entropy * targets.entropy_kept
         sums = {

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from asyppo_cli.algorithm.diagnostics import policy_gradient_norm
+from asyppo_cli.runs.records import RecordTexts
 from asyppo_cli.training.step import StepOutcome
 
 
@@ -57,6 +58,20 @@ def token_columns(
         columns[name] = tensor[rows, :width][mask].numpy()
     columns["reward"] = rollout.rewards[mask.nonzero()[:, 0]].numpy()
     return columns
+
+
+def record_texts(outcome: StepOutcome, limit: int) -> RecordTexts:
+    """Questions, gold answers and verdicts of the first ``limit`` responses."""
+    rollout = outcome.rollout
+    verdicts, responses = rollout.verdicts[:limit], rollout.responses[:limit]
+    problems = [rollout.prompts[b // rollout.group_size].problem for b in range(len(responses))]
+    return RecordTexts(
+        {problem.id: {"problem": problem.question, "answer": problem.answer} for problem in problems},
+        [
+            {"verdict": verdict.kind, "extracted": verdict.extracted, "truncated": response.truncated}
+            for verdict, response in zip(verdicts, responses, strict=True)
+        ],
+    )
 
 
 def _texts(tokens: list[int], token_text: Callable[[int], str]) -> list[str]:

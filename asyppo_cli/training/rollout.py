@@ -21,13 +21,17 @@ from asyppo_cli.types import Prompt, Response, SamplingParams, Sequences, Verdic
 
 @dataclass(frozen=True)
 class Rollout:
-    """A graded batch. Lists are flat over responses, except ``prompts``; ``rounds`` counts sampling rounds."""
+    """A graded batch. Lists are flat over responses, except ``prompts``; ``rounds`` counts sampling rounds.
+
+    ``version`` says how often the sampler had been given new weights.
+    """
 
     prompts: list[Prompt]
     responses: list[Response]
     texts: list[str]
     verdicts: list[Verdict]
     rounds: int = 1
+    version: int = 0
 
     @property
     def group_size(self) -> int:

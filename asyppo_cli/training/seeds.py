@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Literal
 
-Purpose = Literal["sample", "mini_batches", "critics", "gates", "evaluate", "traces"]
+Purpose = Literal["sample", "mini_batches", "critics", "gates", "evaluate", "traces", "probes"]
 
 
 def derive_seed(seed: int, purpose: Purpose, step: int, part: int = 0) -> int:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from time import perf_counter
 
 import torch
 from torch import Tensor
 
 from asyppo_cli.algorithm import diagnostics
 from asyppo_cli.algorithm.targets import Targets
-from asyppo_cli.ports import Learner, Monitor, NonFiniteLoss, Sampler
+from asyppo_cli.ports import Learner, NonFiniteLoss
 from asyppo_cli.runs import metrics as names
+from asyppo_cli.training.clock import Clock
 from asyppo_cli.training.estimate import Estimator
-from asyppo_cli.training.rollout import Collector, Rollout, informative_groups, keep_informative, rollout_metrics
+from asyppo_cli.training.rollout import Rollout, rollout_metrics
 from asyppo_cli.training.seeds import derive_seed
+from asyppo_cli.training.supply import Supply
 from asyppo_cli.training.update import CriticUpdate, PolicyUpdate
-from asyppo_cli.types import PolicyOutputs, SamplingParams, Sequences
+from asyppo_cli.types import PolicyOutputs, PolicyTargets, Sequences
 
 
 @dataclass
@@ -26,7 +25,8 @@ class StepOutcome:
     """A batch on its way through a step; each phase fills in its part.
 
     ``parts`` are the rows of the policy's mini-batches, ``values`` ``[M, B, T]`` (None: critic-free), ``old`` the
-    outputs of the policy that sampled, ``reference`` log-probabilities ``[B, T]`` of the initial policy.
+    outputs of the policy before it learns, ``reference`` log-probabilities ``[B, T]`` of the initial policy,
+    ``staleness`` how many versions behind that policy the one that sampled is.
     """
 
     step: int
@@ -38,6 +38,7 @@ class StepOutcome:
     old: PolicyOutputs | None = None
     values: Tensor | None = None
     reference: Tensor | None = None
+    staleness: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
 
 
@@ -55,41 +56,17 @@ class BrokenBatch(RuntimeError):
         }
 
 
-class Clock:
-    """Seconds of each phase of a step, told to the monitor as they begin."""
-
-    def __init__(self, monitor: Monitor) -> None:
-        self._monitor = monitor
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Time the block as phase ``name``; the same name adds up."""
-        self._monitor.phase(name)
-        start = perf_counter()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
-
-    def metrics(self) -> dict[str, float]:
-        """The seconds under the names of metrics."""
-        return {names.time(name): seconds for name, seconds in self.seconds.items()}
-
-
 @dataclass(frozen=True)
 class Stepper:
     """All roles of a step. ``critics`` None: a critic-free method; ``reference`` None: no KL term."""
 
     seed: int
-    prompts: int
-    params: SamplingParams
-    collector: Collector
-    sampler: Sampler
+    supply: Supply
     estimator: Estimator
     policy: PolicyUpdate
     critics: CriticUpdate | None
     reference: Learner[PolicyOutputs] | None
     warmup_steps: int
-    max_rounds: int
 
     def run(self, step: int, position: int, clock: Clock) -> StepOutcome:
         """Step number ``step`` (from 1), problems from ``position`` of the stream on.
@@ -97,7 +74,7 @@ class Stepper:
         Raises:
             BrokenBatch: a value, loss or gradient is NaN or infinite.
         """
-        outcome = self._assess(step, self._collect(step, position, clock), clock)
+        outcome = self._assess(step, self.supply.take(step, position, clock), clock)
         try:
             self._learn_values(outcome, clock)
             self._learn_policy(outcome, clock)
@@ -106,18 +83,12 @@ class Stepper:
             raise BrokenBatch(
                 str(error), outcome.rollout, outcome.batch, advantages=advantages, returns=returns
             ) from error
+        # From here on the sampler is idle: evaluations and probes may use it.
+        self.supply.settle(clock)
+        if step > self.warmup_steps:
+            self.supply.sync(self.policy.policy.weights(), clock)
         outcome.metrics |= rollout_metrics(outcome.rollout) | batch_metrics(outcome)
         return outcome
-
-    def _collect(self, step: int, position: int, clock: Clock) -> Rollout:
-        """One round, or as many as it takes to fill the batch with groups that differ, if so configured."""
-        rounds: list[Rollout] = []
-        for part in range(self.max_rounds):
-            params = replace(self.params, seed=derive_seed(self.seed, "sample", step, part))
-            rounds.append(self.collector.collect(position + part * self.prompts, self.prompts, params, clock.phase))
-            if sum(informative_groups(rollout) for rollout in rounds) >= self.prompts:
-                break
-        return rounds[0] if self.max_rounds == 1 else keep_informative(rounds, self.prompts)
 
     def _assess(self, step: int, rollout: Rollout, clock: Clock) -> StepOutcome:
         """Everything that is known of a batch before any weight changes."""
@@ -133,7 +104,8 @@ class Stepper:
         with clock.phase("targets"):
             mask = batch.response_mask
             targets = self._targets(step, rollout, mask, values, parts, old, reference)
-        return StepOutcome(step, rollout, batch, mask, parts, targets, old, values, reference)
+        staleness = self.supply.version - rollout.version
+        return StepOutcome(step, rollout, batch, mask, parts, targets, old, values, reference, staleness)
 
     def _values(self, critics: CriticUpdate, rollout: Rollout, batch: Sequences) -> Tensor:
         """Values ``[M, B, T]``: whatever is made of one that is not finite would hide where it came from."""
@@ -179,7 +151,7 @@ class Stepper:
                 )
 
     def _learn_policy(self, outcome: StepOutcome, clock: Clock) -> None:
-        """The policy learns, unless only the critics are being warmed up, and the sampler takes over its weights."""
+        """The policy learns, unless only the critics are being warmed up."""
         if outcome.step <= self.warmup_steps:
             return
         with clock.phase("policy"):
@@ -189,10 +161,21 @@ class Stepper:
             targets = self.policy.targets(outcome.batch, outcome.targets, counted, outcome.rollout.rewards > 0)
             if self.estimator.policy_loss.kl_in == "loss":
                 targets = replace(targets, reference_logprobs=outcome.reference)
+            targets = self._against_the_sampler(targets, outcome)
             outcome.old, learnt = self.policy.learn(outcome.batch, targets, outcome.parts, outcome.old)
             outcome.metrics |= learnt
-        with clock.phase("sync"):
-            self.sampler.load_weights(self.policy.policy.weights())
+
+    def _against_the_sampler(self, targets: PolicyTargets, outcome: StepOutcome) -> PolicyTargets:
+        """What the sampler's own log-probabilities are needed for: an old policy that is gone, or a mismatch.
+
+        A batch of an earlier version has that version as its old policy. With truncated importance sampling the
+        trainer's policy of this step is the old one (as always), and the truncated weight accounts for the sampler's.
+        """
+        if self.policy.objective.importance_cap is not None:
+            return replace(targets, sampler_logprobs=outcome.rollout.sampler_logprobs())
+        if outcome.staleness:
+            return replace(targets, old_logprobs=outcome.rollout.sampler_logprobs())
+        return targets
 
 
 def batch_metrics(outcome: StepOutcome) -> dict[str, float]:
@@ -202,6 +185,7 @@ def batch_metrics(outcome: StepOutcome) -> dict[str, float]:
     total = int(mask.sum())
     advantages = targets.advantages[mask]
     metrics = {
+        names.STALENESS: outcome.staleness,
         names.ENTROPY: float(old.entropy[mask].mean()),
         names.LOGPROB_DIFF: float((old.logprobs - outcome.rollout.sampler_logprobs())[mask].abs().mean()),
         names.ADVANTAGE_MEAN: float(advantages.mean()),

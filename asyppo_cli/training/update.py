@@ -119,7 +119,8 @@ class PolicyUpdate:
         """All passes over the mini-batches ``parts``; returns the old policy's outputs and metrics.
 
         ``old`` may be None if there is one mini-batch, in the batch's own order: nothing has changed when the first
-        pass sees it, so that pass gives the old log-probabilities for all later ones.
+        pass sees it, so that pass gives the old log-probabilities for all later ones. Where the targets bring the old
+        policy's log-probabilities (those of an earlier version), the ratio is taken against these.
         """
         totals: dict[str, float] = {}
         reports = []
@@ -141,11 +142,13 @@ class PolicyUpdate:
         chosen = targets.rows(rows, int(part.response_lengths.max()))
         width = chosen.mask.shape[1]
         weights = token_weights(chosen.mask, self.aggregation, self.response_length, rows=chosen.weights.any(-1))
-        likely = chosen.nll_weights
+        likely, before = chosen.nll_weights, chosen.old_logprobs
+        if before is None and old is not None:
+            before = old.logprobs[rows, :width]
         chosen = replace(
             chosen,
             weights=weights,
-            old_logprobs=None if old is None else old.logprobs[rows, :width],
+            old_logprobs=before,
             nll_weights=None if likely is None else likely / likely.sum().clamp(min=1),
         )
         return self.policy.forward_backward(part, chosen, self.objective)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from threading import Event
@@ -15,6 +15,8 @@ from asyppo_cli.build.run import build_grader, build_loop, gather
 from asyppo_cli.config.groups import config_folder
 from asyppo_cli.config.load import load
 from asyppo_cli.runs import metrics as names
+from asyppo_cli.runs.records import RecordTexts
+from asyppo_cli.training.clock import Span
 
 SMALL = [
     "rollout.prompts=4",
@@ -37,15 +39,23 @@ class Memory:
     def __init__(self) -> None:
         self.rows: list[Mapping[str, float]] = []
         self.columns: Mapping[str, Any] = {}
+        self.probed: list[tuple[int, Mapping[str, Any], RecordTexts]] = []
         self.notes: list[str] = []
+        self.spans: list[tuple[int, Span]] = []
 
     def metrics(self, row: Mapping[str, float]) -> None:
         self.rows.append(row)
 
-    def records(self, step: int, columns: Mapping[str, Any]) -> None:
+    def records(self, step: int, columns: Mapping[str, Any], texts: RecordTexts) -> None:
         self.columns = columns
 
+    def probes(self, step: int, columns: Mapping[str, Any], texts: RecordTexts) -> None:
+        self.probed = [*self.probed, (step, columns, texts)]
+
     def samples(self, step: int, rows: list[dict[str, Any]]) -> None: ...
+    def timeline(self, step: int, spans: Sequence[Span]) -> None:
+        self.spans = [*self.spans, *((step, span) for span in spans)]
+
     def checkpoint(self, step: int, fill: Callable[[Path], None], metric: float | None) -> None: ...
     def failure(self, step: int, tensors: Mapping[str, Any]) -> Path:
         raise AssertionError(tensors)
@@ -96,6 +106,8 @@ def test_every_method_trains(algorithm: str) -> None:
         ["advantage.lambd=0.95", "advantage.whiten=true", "critics.value_clip=0.5", "rewards.truncated=mask"],
         ["learner.dtype=bfloat16", "learner.gradient_checkpointing=true"],
         ["sampler.temperature=0.7", "sampler.top_p=0.9", "sampler.top_k=20"],
+        ["rollout.async_generate_level=1", "utd=2", "training.mini_batches=2"],
+        ["rollout.async_generate_level=1", "policy_loss.importance_cap=2.0"],
         ["task=reasoning_gym", "task.name=chain_sum", "task.params.max_terms=5", "task.params.max_digits=1"],
     ],
 )
@@ -109,6 +121,25 @@ def test_shares_are_exact_in_the_second_step() -> None:
     kept = memory.columns["advantage_kept"]
     assert (~kept).sum() == int(0.25 * len(kept))
     assert (~memory.columns["entropy_kept"]).sum() == int(0.1 * len(kept))
+
+
+def test_a_batch_sampled_ahead_is_compared_with_the_policy_that_sampled_it() -> None:
+    overrides = ["rollout.async_generate_level=1", "max_steps=4", "evaluation.every=1"]
+    memory = trained(overrides)
+    assert [row[names.STALENESS] for row in memory.rows[1:]] == [0, 1, 1, 1]
+    # Its ratios are off 1 from the first pass on, by what the policy learnt since.
+    assert memory.rows[1][names.KL] == 0.0 != memory.rows[2][names.KL]
+    assert memory.rows[1][names.LOGPROB_DIFF] < 1e-4 < memory.rows[2][names.LOGPROB_DIFF]
+    sampled = [(step, span) for step, span in memory.spans if span.phase == "sample"]
+    assert [step for step, _ in sampled] == [1, 2, 3, 4]
+    assert [span.lane for _, span in sampled] == ["trainer", "sampler", "sampler", "sampler"]
+    again = trained(overrides)
+    assert [measured(row) for row in again.rows] == [measured(row) for row in memory.rows]
+
+
+def measured(row: Mapping[str, float]) -> dict[str, float]:
+    """What does not depend on the machine's speed."""
+    return {name: value for name, value in row.items() if not name.startswith(("time/", "throughput/", "memory/"))}
 
 
 def test_a_single_critic_says_that_its_gates_are_off() -> None:

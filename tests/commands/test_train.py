@@ -95,6 +95,26 @@ def test_killed_and_resumed_equals_never_stopped(
     assert_same_run(run, trained[0])
 
 
+def test_a_batch_sampled_ahead_survives_a_kill(
+    asyppo: Callable[..., CompletedProcess[str]],
+    start_asyppo: Callable[..., Popen[str]],
+    small: list[str],
+    tmp_path: Path,
+) -> None:
+    ahead = ["max_steps=6", "checkpoints.every=2", "rollout.async_generate_level=1", *small]
+    whole = asyppo(["train", "--name", "whole", *ahead], tmp_path)
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+    process = start_asyppo(["train", "--name", "killed", *ahead], tmp_path)
+    runs = tmp_path / "runs"
+    wait_for_step(runs / "killed", 3, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    done = asyppo(["train", "--resume", "--name", "killed"], tmp_path)
+    assert done.returncode == 0 and "going on after step" in done.stdout, done.stdout + done.stderr
+    assert_same_run(runs / "killed", runs / "whole")
+    assert rows(runs / "killed")[-1]["sampler/staleness"] == 1
+
+
 def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(
     asyppo: Callable[..., CompletedProcess[str]],
     start_asyppo: Callable[..., Popen[str]],

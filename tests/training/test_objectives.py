@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import pickle
 from dataclasses import replace
 from typing import Any
@@ -21,6 +22,7 @@ PAPER = PolicyObjective(
     kl_coef=0.0,
     kl_form="k3",
     nll_coef=0.0,
+    importance_cap=None,
 )
 MASK = torch.tensor([[True, True, True], [True, False, False]])
 
@@ -103,3 +105,23 @@ def test_value_objective_is_the_weighted_square() -> None:
 def test_objectives_travel_to_other_processes() -> None:
     assert pickle.loads(pickle.dumps(PAPER)) == PAPER
     assert pickle.loads(pickle.dumps(ValueObjective(0.2))) == ValueObjective(0.2)
+
+
+def test_importance_weights_account_for_the_sampler_and_are_cut() -> None:
+    sampled = torch.tensor([[-1.0, -2.5 - math.log(1.5), -0.9 - math.log(9.0)], [-0.7 + math.log(2.0), 0.0, 0.0]])
+    everything = targets(advantage_kept=MASK)
+    given = replace(everything, sampler_logprobs=sampled)
+    plain, weighed = outputs(), outputs()
+    unweighed = replace(PAPER, entropy_coef=0.0)
+    unweighed(plain, everything).loss.backward()
+    replace(unweighed, importance_cap=2.0)(weighed, given).loss.backward()
+    expected = plain.logprobs.grad * torch.tensor([[1.0, 1.5, 2.0], [0.5, 1.0, 1.0]])
+    torch.testing.assert_close(weighed.logprobs.grad, expected)
+
+
+def test_importance_weights_leave_the_entropy_bonus_alone() -> None:
+    given = replace(targets(), sampler_logprobs=torch.full((2, 3), -5.0))
+    plain, weighed = outputs(), outputs()
+    PAPER(plain, targets()).loss.backward()
+    replace(PAPER, importance_cap=2.0)(weighed, given).loss.backward()
+    torch.testing.assert_close(weighed.entropy.grad, plain.entropy.grad)

@@ -34,7 +34,7 @@ def learner(module: Any) -> TorchLearner[Any]:
 
 def ours(policy: PolicyModel, critic: ValueModel, batch: Sequences) -> None:
     critics = CriticUpdate([learner(critic)], ValueObjective(None), Passes(1, 1), "by_response")
-    objective = PolicyObjective(CLIP, CLIP, None, "token", BETA, 0.0, "k3", 0.0)
+    objective = PolicyObjective(CLIP, CLIP, None, "token", BETA, 0.0, "k3", 0.0, None)
     update = PolicyUpdate(learner(policy), objective, Passes(EPOCHS, 1), "response_mean", 16)
     mask = batch.response_mask
     values = critics.values(batch)

@@ -1,0 +1,58 @@
+"""Seconds of each phase of a step, and when each began and ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter, time
+
+from asyppo_cli.ports import Monitor
+from asyppo_cli.runs import metrics as names
+
+TRAINER = "trainer"
+
+
+@dataclass(frozen=True)
+class Span:
+    """A phase as it happened: ``lane`` says who was at work; ``start`` and ``end`` are seconds since the epoch."""
+
+    lane: str
+    phase: str
+    start: float
+    end: float
+
+
+class Clock:
+    """Times one step's phases and tells the monitor as they begin. A ``lane`` is one line of work in time."""
+
+    def __init__(self, monitor: Monitor | None, lane: str = TRAINER) -> None:
+        self._monitor, self._lane = monitor, lane
+        self.seconds: dict[str, float] = {}
+        self.spans: list[Span] = []
+
+    @staticmethod
+    def silent(lane: str) -> Clock:
+        """One that tells no monitor: what it times goes on beside what the monitor shows."""
+        return Clock(None, lane)
+
+    @contextmanager
+    def phase(self, name: str, lane: str | None = None) -> Iterator[None]:
+        """Time the block as phase ``name``; the same name adds up."""
+        if self._monitor is not None:
+            self._monitor.phase(name)
+        began, start = time(), perf_counter()
+        yield
+        seconds = perf_counter() - start
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+        self.spans.append(Span(lane or self._lane, name, began, began + seconds))
+
+    def include(self, other: Clock) -> None:
+        """Take over what another clock has timed: the sampling of this step's batch, done during the step before."""
+        for name, seconds in other.seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+        self.spans.extend(other.spans)
+
+    def metrics(self) -> dict[str, float]:
+        """The seconds under the names of metrics."""
+        return {names.time(name): seconds for name, seconds in self.seconds.items()}
