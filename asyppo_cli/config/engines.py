@@ -67,6 +67,16 @@ class DeepSpeedConfig(Section):
         description="What is kept in the host's memory: the optimizer, or (stage 3) the weights too."
     )
 
+    @model_validator(mode="after")
+    def _only_what_is_shared_out_can_be_moved(self) -> Self:
+        least = {"none": 0, "optimizer": 1, "all": 3}[self.offload]
+        if self.stage < least:
+            raise ValueError(
+                f"learner.deepspeed.offload={self.offload} needs learner.deepspeed.stage={least}"
+                f"{'' if least == 3 else ' or more'}, not {self.stage}"
+            )
+        return self
+
 
 class LearnerConfig(Section):
     """The engine that trains, its precision, and both optimizers."""
@@ -97,7 +107,7 @@ class ClusterConfig(Section):
     kind: Literal["local", "ray"] = Field(description="Everything in this process, or roles as groups of Ray actors.")
     address: str | None = Field(description="ray: cluster to join; null: RAY_ADDRESS, else one is started here.")
     timeout: Positive = Field(description="ray: seconds after which a rank that has not answered counts as hung.")
-    cpus_per_rank: Positive = Field(description="ray: cores each process is given.")
+    cpus_per_rank: Positive | None = Field(description="ray: cores of each process; null: an equal share of all.")
     policy: PlacementConfig = Field(description="The policy's learner.")
     critics: PlacementConfig = Field(description="Each critic's learner; all critics share these devices.")
     sampler: PlacementConfig = Field(description="The samplers: each rank samples a share of the prompts.")

@@ -1,7 +1,7 @@
 """The configuration groups: which there are, which options they have, and which of them take a number.
 
-A group is a folder of ``conf/`` (or of the user's own ``--config-dir``), an option a YAML file in it. Its first comment
-line is its description.
+A group is a folder of ``conf/`` (or of the user's own ``--config-dir``), an option a YAML file in it or below it
+(``paper/qwen3_4b``). Its first comment line is its description.
 """
 
 from __future__ import annotations
@@ -146,9 +146,10 @@ def _check_defaults(file: Path) -> None:
 def _files(folder: Path) -> dict[str, dict[str, Path]]:
     if not folder.is_dir():
         raise ValueError(f"--config-dir {folder}: no such folder")
-    for file in folder.glob("*/*.yml"):
+    for file in folder.glob("*/**/*.yml"):
         raise ValueError(f"{file}: a file of settings must end in .yaml: rename it")
     found: dict[str, dict[str, Path]] = {}
-    for file in sorted(folder.glob("*/*.yaml")):
-        found.setdefault(file.parent.name, {})[file.stem] = file
+    for file in sorted(folder.glob("*/**/*.yaml")):
+        group, *option = file.relative_to(folder).with_suffix("").parts
+        found.setdefault(group, {})["/".join(option)] = file
     return found

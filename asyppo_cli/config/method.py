@@ -12,12 +12,20 @@ from asyppo_cli.config.section import Count, NonNegative, Positive, Scalar, Sect
 class TaskConfig(Section):
     """Where problems come from and how an answer is judged."""
 
-    source: Literal["reasoning_gym", "jsonl"] = Field(description="Procedural task, or a file of problems.")
-    name: Text = Field(description="reasoning-gym dataset name, or a label for the file.")
-    path: str | None = Field(description="source=jsonl: file of {id, problem, answer} lines.")
-    heldout_path: str | None = Field(description="source=jsonl: held-out file; null holds back the file's last lines.")
-    params: dict[str, Scalar] = Field(description="reasoning-gym arguments (difficulty).")
-    size: Count = Field(description="Number of training problems in an epoch; a file is cut to it.")
+    source: Literal["reasoning_gym", "jsonl", "hub"] = Field(
+        description="Procedural task, a file of problems, or a data set of the Hugging Face hub."
+    )
+    name: Text = Field(description="reasoning-gym dataset name, a label for the file, or the data set's hub id.")
+    path: str | None = Field(
+        description="source=jsonl: file of {id, problem, answer} lines; source=hub: a copy to read instead of the hub."
+    )
+    heldout_path: str | None = Field(
+        description="Files and hub: held-out file; null holds back a file's last lines, or the first of a draw."
+    )
+    params: dict[str, Scalar] = Field(
+        description="reasoning-gym arguments; files and hub: draw (in_order, by_difficulty), and the hub's revision."
+    )
+    size: Count = Field(description="Number of training problems in an epoch; a file is cut to it, or drawn from.")
     system_prompt: str = Field(description="System message in front of every problem.")
 
 

@@ -122,8 +122,9 @@ def _restated(group: Group, file: Path) -> list[str]:
     """What an option sets of the keys that a number would set: so that the later of option and number counts."""
     values = option_values(group.name, file)
     keys = [template.partition("=")[0] for template in NUMERIC_GROUPS.get(group.name, ())]
-    return [f"++{key}={_typed(values[key])}" for key in keys if key in values]
+    return [f"++{key}={typed(values[key])}" for key in keys if key in values]
 
 
-def _typed(value: Any) -> str:
+def typed(value: Any) -> str:
+    """A value as one writes it in an override."""
     return quoted(value) if isinstance(value, str) else "null" if value is None else str(value)

@@ -179,3 +179,9 @@ class WarmstartConfig(Section):
     grading: GradingConfig
     evaluation: EvaluationConfig
     sampler: SamplerConfig
+
+    @model_validator(mode="after")
+    def _trains_in_this_process(self) -> Self:
+        if self.learner.engine != "torch":
+            raise ValueError(f"learner.engine={self.learner.engine}: a warm start trains with plain torch: learner=torch")
+        return self

@@ -18,7 +18,11 @@ GROUPS = read_groups("config", None)
 OPTIONS = [(group.name, option) for group in GROUPS.values() for option in group.options]
 RECIPES = list(read_groups("warmstart", None)["recipe"].options)
 # What an option cannot know: the user's own model or file.
-NEEDED = {"local": ["policy.model=somewhere"], "jsonl": ["task.path=problems.jsonl"]}
+NEEDED = {
+    "local": ["policy.model=somewhere"],
+    "local_model": ["policy.model=somewhere"],
+    "jsonl": ["task.path=problems.jsonl"],
+}
 # Methods that compare responses with each other: no critic, hence no gates.
 CRITIC_FREE = ["grpo", "dr_grpo", "rloo", "reinforce_pp", "reinforce_pp_baseline", "dapo", "gspo", "lite_ppo"]
 
@@ -48,11 +52,16 @@ def test_every_recipe_composes(recipe: str) -> None:
 
 
 @pytest.mark.parametrize("option", GROUPS["algorithm"].options)
-@pytest.mark.parametrize("utd", [1, 4])
-def test_every_method_composes_with_the_experiments(option: str, utd: int) -> None:
+def test_every_method_composes_with_the_experiments(option: str) -> None:
     for experiment in GROUPS["experiment"].options:
-        config = load([f"algorithm={option}", f"experiment={experiment}", f"utd={utd}"]).config
-        assert config.training.utd == utd
+        needed = NEEDED.get(experiment, [])
+        config = load([f"algorithm={option}", f"experiment={experiment}", "utd=4", *needed]).config
+        assert config.training.utd == 4
+
+
+def test_a_methods_critic_stays_its_own_beside_another_model() -> None:
+    config = load(["experiment=local_model", "policy.model=somewhere", "algorithm=ppo"]).config
+    assert (config.critics.count, config.critics.model, config.critics.depth) == (1, None, 1.0)
 
 
 def test_composition_and_schema_have_the_same_keys() -> None:

@@ -89,7 +89,7 @@ MISTAKES = [
     ("mask_pct=sometimes", ["off, paper or a number"]),
     ("mask_pct=true", ["off, paper or a number"]),
     ("mask_pct=[0.1,0.2]", ["off, paper or a number"]),
-    ("task=3", ["chain_sum, jsonl, reasoning_gym"]),
+    ("task=3", ["chain_sum, deepmath, jsonl, reasoning_gym"]),
     ("task@elsewhere=jsonl", ["task=jsonl"]),
     ("~experiment", ["cannot be left out"]),
     # Values: key in full, value, what is allowed.

@@ -1,0 +1,1 @@
+"""Configurations of ROLL (github.com/alibaba/ROLL), the framework of the paper, read into ours."""

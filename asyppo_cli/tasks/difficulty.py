@@ -1,0 +1,56 @@
+"""Drawing problems in proportion to their difficulty.
+
+The order is that of a draw without replacement in which each next problem comes with probability proportional to its
+difficulty among those that are left: sort by ``-ln(u) / difficulty`` for independent uniform ``u`` (Efraimidis and
+Spirakis 2006, "Weighted random sampling with a reservoir"). ``u`` comes from the question's own text, so that the draw
+is the same on every machine, in every run, and whatever order the problems stand in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from asyppo_cli.types import Problem
+
+SALT = "asyppo draw 1\n"
+
+
+def drawn(problems: Sequence[Problem], most: int, key: str) -> list[Problem]:
+    """All problems of positive difficulty in the order of the draw; those without a chance (0 or less) are left out.
+
+    Problems that say nothing of difficulty, in a file of at most ``most``, count as a draw that was made before: they
+    are only shuffled. Raises ValueError, naming the problem and ``key``, where a difficulty is missing or is no number.
+    """
+    told = [problem.entry.get("difficulty") for problem in problems]
+    if all(difficulty is None for difficulty in told):
+        if len(problems) > most:
+            raise ValueError(
+                f"{key}: none of its {len(problems)} problems has a difficulty to draw by: give a file with them, or "
+                f"take them as they stand with task.params.draw=in_order"
+            )
+        told = [1.0] * len(problems)
+    weights = [_weight(difficulty, problem, key) for difficulty, problem in zip(told, problems, strict=True)]
+    arrivals = {
+        index: -math.log(_uniform(problem.question)) / weight
+        for index, (problem, weight) in enumerate(zip(problems, weights, strict=True))
+        if weight > 0
+    }
+    if not arrivals:
+        raise ValueError(f"{key}: no problem has a difficulty above 0, so none can be drawn")
+    return [problems[index] for index in sorted(arrivals, key=arrivals.__getitem__)]
+
+
+def _weight(difficulty: Any, problem: Problem, key: str) -> float:
+    if isinstance(difficulty, bool) or not isinstance(difficulty, int | float) or not math.isfinite(difficulty):
+        said = "no difficulty" if difficulty is None else f"the difficulty {difficulty!r}"
+        raise ValueError(f"{key}: problem {problem.id} has {said}: each needs a number to be drawn by")
+    return float(difficulty)
+
+
+def _uniform(text: str) -> float:
+    """A number in (0, 1) that looks random and depends on the text alone."""
+    digest = hashlib.sha256((SALT + text).encode("utf-8", "surrogatepass")).digest()
+    return (int.from_bytes(digest[:8], "big") + 0.5) / 2.0**64
