@@ -11,29 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.comparison import Interval, mean_interval
 from analysis.results import Result, by_setting
-from asyppo_cli.runs.atomic import replace_file, replace_text
+from analysis.style import GROUND, grid, look, new_figure, save, save_text, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, told apart by colour-blind eyes; its yellow is too pale for lines on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-# With the colours, so that a grey print can be read too.
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-STYLE = {
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-    "axes.edgecolor": "#404040",
-    "xtick.color": "#404040",
-    "ytick.color": "#404040",
-    # Text stays text in the SVG, and the file is the same each time.
-    "svg.fonttype": "none",
-    "svg.hashsalt": "asyppo",
-}
 PANEL_INCHES = (3.8, 3.1)
 # Least distance between two labels at the end of curves, as a share of the axis.
 LABEL_GAP = 0.066
@@ -78,15 +61,9 @@ def draw_curves(panels: Mapping[str, Sequence[Curve]]) -> Figure:
     Raises:
         ValueError: matplotlib is not installed.
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ValueError("figures need the package matplotlib: pip install 'asyppo[plots]'") from error
     settings = list(dict.fromkeys(curve.setting for curves in panels.values() for curve in curves))
-    with mpl.rc_context(STYLE):
-        # Without pyplot there is no window system to ask and no state to clean up.
-        figure = Figure(figsize=(PANEL_INCHES[0] * len(panels), PANEL_INCHES[1]), layout="constrained")
+    with styled():
+        figure = new_figure(PANEL_INCHES[0] * len(panels), PANEL_INCHES[1])
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for ax, (panel, curves) in zip(axes, panels.items(), strict=True):
             _draw_panel(ax, panel, curves, settings)
@@ -101,20 +78,13 @@ def save_curves(panels: Mapping[str, Sequence[Curve]], stem: Path) -> list[Path]
     Raises:
         ValueError: matplotlib is not installed.
     """
-    figure = draw_curves(panels)
-    import matplotlib as mpl
-
-    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg", "csv")]
-    with mpl.rc_context(STYLE):
-        replace_file(paths[0], lambda aside: figure.savefig(aside, format="png", dpi=200))
-        replace_file(paths[1], lambda aside: figure.savefig(aside, format="svg", metadata={"Date": None}))
-    replace_text(paths[2], curves_csv(panels))
-    return paths
+    paths = save(draw_curves(panels), stem, ("png", "svg"))
+    return [*paths, save_text(stem.with_name(f"{stem.name}.csv"), curves_csv(panels))]
 
 
 def _draw_panel(ax: Axes, panel: str, curves: Sequence[Curve], settings: Sequence[str]) -> None:
     for curve in curves:
-        colour, marker = _look(settings.index(curve.setting))
+        colour, marker = look(settings.index(curve.setting))
         means = [100 * at.mean for at in curve.accuracy]
         if any(at.known for at in curve.accuracy):
             low, high = ([100 * end for end in ends] for ends in _ends(curve))
@@ -123,21 +93,16 @@ def _draw_panel(ax: Axes, panel: str, curves: Sequence[Curve], settings: Sequenc
             "linewidth": 1.6,
             "marker": marker,
             "markersize": 5,
-            "markeredgecolor": "white",
+            "markeredgecolor": GROUND,
             "markeredgewidth": 0.6,
         }
         # The first setting is what the others are held against: it lies on top.
         ax.plot(curve.steps, means, color=colour, clip_on=False, zorder=4 - settings.index(curve.setting) / 10, **line)
     ax.set_xlabel("training step")
     ax.set_xlim(left=0)
-    ax.grid(axis="y", color="#E5E5E5", linewidth=0.6)
-    ax.set_axisbelow(True)
+    grid(ax)
     if panel:
-        ax.set_title(panel, loc="left", fontsize=9)
-
-
-def _look(index: int) -> tuple[str, str]:
-    return COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+        ax.set_title(panel)
 
 
 def _ends(curve: Curve) -> tuple[list[float], list[float]]:
@@ -152,7 +117,7 @@ def _label_ends(axes: Any, panels: Mapping[str, Sequence[Curve]], settings: Sequ
         wanted = [100 * curve.accuracy[-1].mean for curve in curves]
         heights = spread(wanted, LABEL_GAP * (high - low))
         for curve, value, height in zip(curves, wanted, heights, strict=True):
-            colour, _ = _look(settings.index(curve.setting))
+            colour, _ = look(settings.index(curve.setting))
             ax.annotate(
                 curve.setting,
                 xy=(curve.steps[-1], value),

@@ -132,7 +132,7 @@ def test_nothing_imports_click() -> None:
 def test_nothing_that_could_run_code_is_loaded() -> None:
     forbidden = {"trust_remote_code=True", "weights_only=False", "pickle.load", "yaml.load(", "eval(", "exec("}
     for file in sources(*PACKAGES):
-        text = file.read_text(encoding="utf-8").replace(".eval(", "")
+        text = file.read_text(encoding="utf-8").replace(".eval(", "").replace("literal_eval(", "")
         assert [words for words in forbidden if words in text] == [], file
 
 

@@ -114,10 +114,17 @@ class RunDirectory:
 
     def next_log(self) -> Path:
         """Log of the attempt that is about to begin."""
-        attempt = 1
-        while self.log(attempt).exists():
-            attempt += 1
-        return self.log(attempt)
+        return self.log(self._attempts() + 1)
+
+    def last_log(self) -> Path:
+        """Log of the attempt that is under way, or was the last one."""
+        return self.log(max(1, self._attempts()))
+
+    def _attempts(self) -> int:
+        attempts = 0
+        while self.log(attempts + 1).exists():
+            attempts += 1
+        return attempts
 
     def exists(self) -> bool:
         """Whether there is a run here."""

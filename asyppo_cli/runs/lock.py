@@ -10,8 +10,10 @@ from pathlib import Path
 
 
 @contextmanager
-def lock_run(path: Path, lock_file: Path) -> Iterator[None]:
+def lock_run(path: Path, lock_file: Path, what: str = "run", doing: str = "trained") -> Iterator[None]:
     """Hold the run directory ``path`` for this process until the block ends; the system lets go if it dies.
+
+    ``what`` lies there and what is being done to it (``doing``), in the words of the error.
 
     The lock is a POSIX record lock: worker processes do not inherit it, so an orphan never blocks a run.
 
@@ -21,11 +23,11 @@ def lock_run(path: Path, lock_file: Path) -> Iterator[None]:
     try:
         file = lock_file.open("a+", encoding="utf-8")
     except OSError as error:
-        raise ValueError(f"cannot write to the run directory {path}: {error.strerror}") from error
+        raise ValueError(f"cannot write to the {what} directory {path}: {error.strerror}") from error
     with file:
         if not _acquire(file.fileno()):
             raise ValueError(
-                f"run {path.name} is being trained by {_holder(lock_file)}: wait, or choose another --name"
+                f"{what} {path.name} is being {doing} by {_holder(lock_file)}: wait, or choose another --name"
             )
         file.truncate(0)
         file.write(f"{os.getpid()}\n")

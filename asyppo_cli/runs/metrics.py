@@ -57,6 +57,11 @@ def critic(m: int, quantity: str) -> str:
     return f"critic_{m}/{quantity}"
 
 
+def memory(role: str) -> str:
+    """Name of the peak memory in bytes of all processes of a role, where it has processes of its own."""
+    return f"memory/{role}_peak_bytes"
+
+
 def known(critics: int) -> list[str]:
     """Names of all that can be measured of a run with so many critics, seconds of phases aside."""
     named = [value for name, value in globals().items() if name.isupper() and isinstance(value, str)]

@@ -98,7 +98,8 @@ def probed_steps(run: RunDirectory) -> list[int]:
 
 
 def _steps_in(folder: Path) -> list[int]:
-    return [int(path.stem.removeprefix("step-")) for path in sorted(folder.glob("step-*.parquet"))]
+    numbers = (path.stem.removeprefix("step-") for path in sorted(folder.glob("step-*.parquet")))
+    return [int(number) for number in numbers if number.isdecimal()]
 
 
 def read_records(run: RunDirectory, step: int | None = None) -> pa.Table:
@@ -130,6 +131,22 @@ def read_table(path: Path, columns: Sequence[str] | None = None, responses: Sequ
         return pq.read_table(path, columns=None if columns is None else list(columns), filters=chosen)
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(f"{path} is damaged: delete it") from error
+
+
+def row_count(path: Path) -> int:
+    """How many tokens a file of records holds, without reading them.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        rows: int = pq.read_metadata(path).num_rows
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path} is damaged: delete it") from error
+    return rows
 
 
 def texts_of(table: pa.Table) -> RecordTexts:

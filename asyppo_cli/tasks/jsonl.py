@@ -9,34 +9,33 @@ from typing import Any
 
 
 def read_lines(path: str, fields: Sequence[str], key: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each line's place (``FILE line N``) and object, blank lines left out.
+    """Each line's place (``FILE line N``) and object, blank lines left out; read as it is asked for.
 
     ``fields`` must be there and be text. All faults, a file that cannot be read or holds nothing included, are
     ValueErrors that name the file and the line, or the configuration ``key`` that gave the path.
     """
+    wanted = "each line must be a JSON object" + (f" with {_names(fields)} as text" if fields else "")
     empty = True
     try:
         with Path(path).expanduser().open("rb") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     empty = False
-                    yield f"{path} line {number}", _object(f"{path} line {number}", line, fields)
+                    yield f"{path} line {number}", _object(f"{path} line {number}", line, fields, wanted)
     except OSError as error:
         raise ValueError(f"{key}: cannot read {path}: {error.strerror}") from error
     if empty:
-        raise ValueError(f"{key}: {path} is empty: each line must be a JSON object with {_names(fields)} as text")
+        raise ValueError(f"{key}: {path} is empty: {wanted}")
 
 
-def _object(place: str, line: bytes, fields: Sequence[str]) -> dict[str, Any]:
+def _object(place: str, line: bytes, fields: Sequence[str], wanted: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{place}: is not JSON ({error}): each line must be a JSON object with {_names(fields)} as text"
-        ) from error
+        raise ValueError(f"{place}: is not JSON ({error}): {wanted}") from error
     fault = _fault(value, fields)
     if fault is not None:
-        raise ValueError(f"{place}: {fault}: each line must be a JSON object with {_names(fields)} as text")
+        raise ValueError(f"{place}: {fault}: {wanted}")
     found: dict[str, Any] = value
     return found
 

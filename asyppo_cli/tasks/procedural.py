@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from numbers import Number
 from typing import Any, overload
 
+from asyppo_cli.tasks.names import task_names as task_names
 from asyppo_cli.types import Problem
 
 # Independent of a run's seed, so that all runs are scored on the same problems; the number itself means nothing.
@@ -67,17 +68,23 @@ def heldout_problems(task: str, params: Mapping[str, Any], count: int) -> list[P
 
     Raises ValueError if the task, with these parameters, has not as many.
     """
-    found: dict[str, Problem] = {}
-    for draw, entry in enumerate(_heldout_entries(task, params)):
-        if len(found) == count:
-            return list(found.values())
-        if draw >= _MOST_DRAWS * count:
-            break
-        found.setdefault(entry["question"], _problem(f"{task}-heldout-{draw}", entry, params))
+    found = available_heldout(task, params, count)
+    if len(found) == count:
+        return found
     raise ValueError(
         f"evaluation.problems is {count}, but only {len(found)} different problems of {task} were found with these "
         f"task.params: lower evaluation.problems to {len(found)}, or make the task harder"
     )
+
+
+def available_heldout(task: str, params: Mapping[str, Any], count: int) -> list[Problem]:
+    """As :func:`heldout_problems`, but fewer where the task has fewer."""
+    found: dict[str, Problem] = {}
+    for draw, entry in enumerate(_heldout_entries(task, params)):
+        if len(found) == count or draw >= _MOST_DRAWS * count:
+            break
+        found.setdefault(entry["question"], _problem(f"{task}-heldout-{draw}", entry, params))
+    return list(found.values())
 
 
 def create(task: str, params: Mapping[str, Any], size: int, seed: int) -> Any:

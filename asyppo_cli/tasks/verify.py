@@ -1,10 +1,11 @@
 r"""Decide whether the boxed answer of a response is right. Strings and JSON in, a verdict's kind out.
 
 Three judges, tried in this order: integers are compared as such; problems of reasoning-gym go to that task's own
-verifier; everything else to math-verify. The first is safe and quick, so it runs anywhere (:func:`decide`). The other
-two may compute for ever or fill the memory on a hostile answer, and some evaluate it as Python (:func:`judge`): they
-belong in a process that can be killed. This module is imported by such processes and therefore stays light: no torch,
-and the judges' own packages only at first use.
+verifier; of everything else the shape is compared, then its terms: as text, as exact numbers, and by algebra with
+math-verify's parser. What needs no algebra is safe and quick and runs anywhere (:func:`decide`). The rest may compute
+for ever or fill the memory on a hostile answer, and some verifiers evaluate it as Python (:func:`judge`): it belongs in
+a process that can be killed. This module is imported by such processes and therefore stays light: no torch, and the
+judges' own packages only at first use.
 """
 
 from __future__ import annotations
@@ -13,12 +14,19 @@ import functools
 import json
 import re
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from asyppo_cli.tasks.answers import Shape, read
 from asyppo_cli.tasks.boxed import last_boxed
+from asyppo_cli.tasks.equivalence import Decision, equal, quick_terms
+from asyppo_cli.tasks.notation import LONGEST
 
 if TYPE_CHECKING:
     from asyppo_cli.types import VerdictKind
+
+# Changed by hand whenever a verdict may change; stored beside every score.
+GRADER_VERSION = "2"
 
 Entry = Mapping[str, Any]
 Scorer = Callable[[str, dict[str, Any]], float]
@@ -30,6 +38,10 @@ _INTEGER = re.compile(r"([+-]?)\s*([0-9]+|[0-9]{1,3}(?:(?:,|\{,\}|\\,)[0-9]{3})+
 _DECIMAL_TASKS = frozenset({"chain_sum", "products"})
 # Their verifiers compare grids that are tuples of tuples, which JSON turned into lists.
 _TUPLE_TASKS = frozenset({"arc_agi", "rearc"})
+# An integer of more digits is right to the digit or not at all, however large the tolerance.
+_MOST_DIGITS = 400
+# Shapes of golds kept: they come back with every sample of their problem.
+_KEPT_GOLDS = 4096
 # Scores are floats, and anything below full marks is partial credit, not a right answer.
 _FULL_SCORE = 1.0 - 1e-9
 
@@ -51,17 +63,14 @@ def decide(gold: str, text: str, entry: Entry) -> tuple[VerdictKind | None, str 
     if task is not None and task not in _DECIMAL_TASKS:
         # Other answers than the known one may be right, and 007 may differ from 7: only the verifier knows.
         return ("right" if answer.strip() == gold.strip() else None), answer
-    expected, given = integer(gold), integer(answer)
-    if expected is None or given is None:
-        return None, answer
-    return ("right" if expected == given else "wrong"), answer
+    return _decide_mathematics(gold, answer, tolerance(entry)), answer
 
 
 def judge(gold: str, answer: str, entry: Entry) -> VerdictKind:
     """The kind for an extracted answer that :func:`decide` left open. May not return: run it under a deadline."""
     task = source_task(entry)
     if task is None:
-        return _judge_mathematics(gold, answer)
+        return _judge_mathematics(gold, answer, tolerance(entry))
     scored = _tuples(dict(entry)) if task in _TUPLE_TASKS else dict(entry)
     try:
         score = _scorer(task, _params(entry))(answer.strip(), scored)
@@ -77,7 +86,9 @@ def load(entry: Entry) -> None:
     """Import what :func:`judge` will need for this entry, so that its deadline does not pay for imports."""
     task = source_task(entry)
     if task is None:
-        import math_verify  # noqa: F401
+        from asyppo_cli.tasks.symbolic import prepare
+
+        prepare()
     else:
         _scorer(task, _params(entry))
 
@@ -87,6 +98,12 @@ def source_task(entry: Entry) -> str | None:
     metadata = entry.get("metadata")
     name = metadata.get("source_dataset") if isinstance(metadata, Mapping) else None
     return name if isinstance(name, str) else None
+
+
+def tolerance(entry: Entry) -> float:
+    """How far a number may be off, relative to the gold one: what the entry says, or nothing."""
+    value = entry.get("tolerance", 0.0)
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def integer(text: str) -> str | None:
@@ -120,28 +137,45 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
-def _judge_mathematics(gold: str, answer: str) -> VerdictKind:
-    """math-verify: the gold answer first (it is not symmetric), its alarms off (they need a main thread)."""
+def _decide_mathematics(gold: str, answer: str, tolerance: float) -> VerdictKind | None:
+    """Text, integers, shapes and exact numbers; None where algebra is needed."""
     if gold.strip() == answer.strip():
         return "right"
-    import math_verify
-
-    expected, given = _parse(gold), _parse(answer)
-    if not _expressions(expected):
-        return "unparseable_gold"
-    if math_verify.verify(expected, given, timeout_seconds=None):
-        return "right"
-    return "wrong" if _expressions(given) else "unparseable"
-
-
-def _parse(answer: str) -> list[Any]:
-    """Expressions read from an answer, then the answer as plain text if math-verify got that far."""
-    import math_verify
-
-    targets = (math_verify.LatexExtractionConfig(boxed_match_priority=0), math_verify.ExprExtractionConfig())
-    parsed: list[Any] = math_verify.parse(r"\boxed{" + answer + "}", extraction_config=targets, parsing_timeout=None)
-    return parsed
+    expected, given = integer(gold), integer(answer)
+    if expected is not None and given is not None:
+        return "right" if expected == given or _near(expected, given, tolerance) else "wrong"
+    if len(answer) > LONGEST:
+        # No gold answer is as long, so what it means does not matter.
+        return "unparseable"
+    decision = equal(_gold_shape(gold), read(answer), quick_terms(tolerance))
+    return None if decision is None else "right" if decision else "wrong"
 
 
-def _expressions(parsed: list[Any]) -> list[Any]:
-    return [item for item in parsed if not isinstance(item, str)]
+def _near(expected: str, given: str, tolerance: float) -> bool:
+    if not tolerance or max(len(expected), len(given)) > _MOST_DIGITS:
+        return False
+    return abs(int(expected) - int(given)) <= Fraction(tolerance) * abs(int(expected))
+
+
+@functools.lru_cache(_KEPT_GOLDS)
+def _gold_shape(gold: str) -> Shape:
+    return read(gold)
+
+
+def _judge_mathematics(gold: str, answer: str, tolerance: float) -> VerdictKind:
+    """As :func:`_decide_mathematics`, with algebra for the terms that are left."""
+    from asyppo_cli.tasks.symbolic import Unreadable, algebraic_terms
+
+    decided = _decide_mathematics(gold, answer, tolerance)
+    if decided is not None:
+        return decided
+    try:
+        decision: Decision = equal(_gold_shape(gold), read(answer), algebraic_terms(tolerance))
+    except Unreadable as unreadable:
+        return "unparseable_gold" if unreadable.gold else "unparseable"
+    except MemoryError:
+        return "timed_out"
+    except (ArithmeticError, AttributeError, RecursionError, TypeError, ValueError, NotImplementedError):
+        # sympy on what it was not made for: nothing that could be compared with the gold answer.
+        return "unparseable"
+    return "right" if decision else "wrong"

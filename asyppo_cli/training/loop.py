@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -77,7 +78,7 @@ class Loop:
     evaluate: Callable[[], dict[str, float]]
     token_text: Callable[[int], str]
     save_tokenizer: Callable[[Path], None]
-    peak_memory: Callable[[], int]
+    peak_memory: Callable[[], Mapping[str, float]]
     logprob_diff_warning: float
     journal: Journal
     monitor: Monitor
@@ -129,7 +130,7 @@ class Loop:
         seconds = perf_counter() - start
         row = {names.STEP: step, **outcome.metrics, **clock.metrics(), names.STEP_TIME: seconds}
         row[names.TOKENS_PER_SECOND] = int(outcome.batch.lengths.sum()) / seconds
-        row[names.PEAK_MEMORY] = self.peak_memory()
+        row |= self.peak_memory()
         self.journal.timeline(step, clock.spans)
         self.progress.step = step
         self.progress.position += self.stepper.supply.gatherer.prompts * outcome.rollout.rounds
@@ -159,11 +160,9 @@ class Loop:
                 self.journal.probes(step, columns, record_texts(outcome, count))
 
     def _evaluated(self, row: dict[str, float]) -> dict[str, float]:
-        self.monitor.phase("evaluate")
-        start = perf_counter()
-        row |= self.evaluate()
-        row[names.time("evaluate")] = perf_counter() - start
-        return row
+        with self._beside_the_step(int(row[names.STEP]), "evaluate") as clock:
+            row |= self.evaluate()
+        return row | clock.metrics()
 
     def _report(self, row: dict[str, float]) -> None:
         self.journal.metrics(row)
@@ -175,9 +174,17 @@ class Loop:
 
     def _save(self, row: Mapping[str, float]) -> None:
         """A checkpoint, with the metric that ranks it if this step measured it."""
-        self.monitor.phase("save")
         metric = self.checkpoints.best_metric
-        self.journal.checkpoint(self.progress.step, self._fill, None if metric is None else row.get(metric))
+        with self._beside_the_step(self.progress.step, "save"):
+            self.journal.checkpoint(self.progress.step, self._fill, None if metric is None else row.get(metric))
+
+    @contextmanager
+    def _beside_the_step(self, step: int, phase: str) -> Iterator[Clock]:
+        """Time what does not count as the step's own time."""
+        clock = Clock(self.monitor)
+        with clock.phase(phase):
+            yield clock
+        self.journal.timeline(step, clock.spans)
 
     def _fill(self, folder: Path) -> None:
         for name, learner in self.learners.items():

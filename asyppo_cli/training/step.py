@@ -11,6 +11,7 @@ from asyppo_cli.algorithm import diagnostics
 from asyppo_cli.algorithm.targets import Targets
 from asyppo_cli.ports import Learner, NonFiniteLoss
 from asyppo_cli.runs import metrics as names
+from asyppo_cli.training.background import in_background
 from asyppo_cli.training.clock import Clock
 from asyppo_cli.training.estimate import Estimator
 from asyppo_cli.training.rollout import Rollout, rollout_metrics
@@ -18,6 +19,8 @@ from asyppo_cli.training.seeds import derive_seed
 from asyppo_cli.training.supply import Supply
 from asyppo_cli.training.update import CriticUpdate, PolicyUpdate
 from asyppo_cli.types import PolicyOutputs, PolicyTargets, Sequences
+
+CRITICS_LANE = "critics"
 
 
 @dataclass
@@ -58,7 +61,10 @@ class BrokenBatch(RuntimeError):
 
 @dataclass(frozen=True)
 class Stepper:
-    """All roles of a step. ``critics`` None: a critic-free method; ``reference`` None: no KL term."""
+    """All roles of a step. ``critics`` None: a critic-free method; ``reference`` None: no KL term.
+
+    ``together``: policy and critics have devices of their own and learn at the same time. The numbers are the same.
+    """
 
     seed: int
     supply: Supply
@@ -67,6 +73,7 @@ class Stepper:
     critics: CriticUpdate | None
     reference: Learner[PolicyOutputs] | None
     warmup_steps: int
+    together: bool = False
 
     def run(self, step: int, position: int, clock: Clock) -> StepOutcome:
         """Step number ``step`` (from 1), problems from ``position`` of the stream on.
@@ -76,8 +83,7 @@ class Stepper:
         """
         outcome = self._assess(step, self.supply.take(step, position, clock), clock)
         try:
-            self._learn_values(outcome, clock)
-            self._learn_policy(outcome, clock)
+            self._learn(outcome, clock)
         except NonFiniteLoss as error:
             advantages, returns = outcome.targets.advantages, outcome.targets.returns
             raise BrokenBatch(
@@ -129,6 +135,18 @@ class Stepper:
             mini_batch[rows] = number
         seed = derive_seed(self.seed, "gates", step)
         return self.estimator.estimate(rollout, mask, values, mini_batch, seed, old, reference)
+
+    def _learn(self, outcome: StepOutcome, clock: Clock) -> None:
+        """Critics and policy learn, at the same time if the policy need not wait for the critics' new values."""
+        if not self.together or self.estimator.advantage.values == "after":
+            self._learn_values(outcome, clock)
+            self._learn_policy(outcome, clock)
+            return
+        beside = Clock.silent(CRITICS_LANE)
+        values = in_background(lambda: self._learn_values(outcome, beside))
+        self._learn_policy(outcome, clock)
+        values.result()
+        clock.include(beside)
 
     def _learn_values(self, outcome: StepOutcome, clock: Clock) -> None:
         """Every critic learns; with values from "after", the policy's targets follow the updated critics."""

@@ -7,13 +7,12 @@ the weights that step k started from: when the trainer comes to it, the policy i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Thread
 
 from asyppo_cli.ports import Sampler, Weights
+from asyppo_cli.training.background import in_background
 from asyppo_cli.training.clock import Clock
 from asyppo_cli.training.rollout import Collector, Rollout, informative_groups, keep_informative
 from asyppo_cli.training.seeds import derive_seed
@@ -126,21 +125,3 @@ class Supply:
     def _start(self, step: int, position: int) -> None:
         clock = Clock.silent(LANE)
         self.ahead = Ahead(step, clock, in_background(lambda: self._gather(step, position, clock)))
-
-
-def in_background(work: Callable[[], Rollout]) -> Future[Rollout]:
-    """Run ``work`` in a thread; what it raises is raised by whoever asks for the result.
-
-    The thread is a daemon: one who stops at once does not wait for a batch to be finished.
-    """
-    future: Future[Rollout] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001
-            # Broad on purpose: nothing is swallowed, the result carries it to the step that asks.
-            future.set_exception(error)
-
-    Thread(target=run, daemon=True).start()
-    return future

@@ -5,9 +5,10 @@ Shapes: ``M`` critics, ``B`` responses, ``T`` tokens of the longest response.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from functools import partial
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,8 +19,11 @@ from asyppo_cli.algorithm.targets import Targets
 from asyppo_cli.ports import Learner
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.training import objectives
+from asyppo_cli.training.background import in_background
 from asyppo_cli.training.objectives import PolicyObjective, ValueObjective
 from asyppo_cli.types import PolicyOutputs, PolicyTargets, Sequences, StepReport, ValueOutputs, ValueTargets
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,34 +42,49 @@ def partition(rows: Tensor, parts: int, seed: int) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class CriticUpdate:
-    """Trains every critic towards the returns, each on the responses that the split gives it."""
+    """Trains every critic towards the returns, each on the responses that the split gives it.
+
+    ``together``: the critics have processes of their own and work at the same time. The numbers are the same.
+    """
 
     critics: Sequence[Learner[ValueOutputs]]
     objective: ValueObjective
     passes: Passes
     split: Literal["by_response", "shared", "by_prompt"]
+    together: bool = False
 
     def values(self, batch: Sequences) -> Tensor:
         """All critics score all responses: ``[M, B, T]``."""
-        return torch.stack([critic.forward(batch).values for critic in self.critics])
+        return torch.stack(self._each(lambda m: self.critics[m].forward(batch).values))
 
     def learn(
         self, batch: Sequences, prompt_index: Tensor, targets: Targets, values: Tensor, seed: int
     ) -> dict[str, float]:
         """One step of every critic; ``values`` are those from before. Returns metrics."""
-        metrics = {}
         shares = assign(prompt_index, len(self.critics), self.split)
-        for m, (critic, share) in enumerate(zip(self.critics, shares, strict=True)):
-            parts = partition(share.nonzero()[:, 0], self.passes.mini_batches, seed + m)
+
+        def learn_one(m: int) -> dict[str, float]:
+            parts = partition(shares[m].nonzero()[:, 0], self.passes.mini_batches, seed + m)
             losses, reports = [], []
             for rows in parts * self.passes.epochs:
-                loss, report = self._step(critic, batch, rows, targets.returns, values[m])
+                loss, report = self._step(self.critics[m], batch, rows, targets.returns, values[m])
                 losses.append(loss)
                 reports.append(report)
-            metrics[names.critic(m, "loss")] = sum(losses) / len(losses)
-            metrics[names.critic(m, "grad_norm")] = sum(r.grad_norm for r in reports) / len(reports)
-            metrics[names.critic(m, "lr")] = reports[-1].lr
-        return metrics
+            return {
+                names.critic(m, "loss"): sum(losses) / len(losses),
+                names.critic(m, "grad_norm"): sum(r.grad_norm for r in reports) / len(reports),
+                names.critic(m, "lr"): reports[-1].lr,
+            }
+
+        return {name: value for learnt in self._each(learn_one) for name, value in learnt.items()}
+
+    def _each(self, work: Callable[[int], T]) -> list[T]:
+        """What ``work`` makes of the number of every critic, in order."""
+        numbers = range(len(self.critics))
+        if not self.together:
+            return [work(m) for m in numbers]
+        beside = [in_background(partial(work, m)) for m in numbers]
+        return [future.result() for future in beside]
 
     def _step(
         self, critic: Learner[ValueOutputs], batch: Sequences, rows: Tensor, returns: Tensor, values: Tensor

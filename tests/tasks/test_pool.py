@@ -20,7 +20,8 @@ from asyppo_cli.tasks.procedural import heldout_problems
 from asyppo_cli.types import Problem
 
 ROOT = Path(__file__).parents[2]
-HALF = Problem("half", "What is 2/4?", r"\frac{1}{2}")
+# Needs algebra, so every answer to it that may be right goes to a worker.
+HALF = Problem("half", "What is 2x/4?", r"\frac{x}{2}")
 ENDLESS = r"\boxed{9^{9^{9^9}}}"
 
 
@@ -70,12 +71,12 @@ def test_hostile_answers_cost_a_deadline_and_nothing_else(pool: GraderPool) -> N
         "\\boxed{\x00}": "unparseable",
         "\\boxed{\n\r\u2028\ud800\x1b[2J}": "unparseable",
         "no box": "unparseable",
-        r"\boxed{0.5}": "right",
-        r"\boxed{2/3}": "wrong",
+        r"\boxed{0.5x}": "right",
+        r"\boxed{2x/3}": "wrong",
     }
     order = list(hostile)
     assert kinds(pool, order) == [hostile[text] for text in order]
-    assert kinds(pool, [r"\boxed{0.5}"]) == ["right"]
+    assert kinds(pool, [r"\boxed{0.5x}"]) == ["right"]
 
 
 def test_megabytes_reach_the_worker_whole(pool: GraderPool) -> None:
@@ -85,7 +86,7 @@ def test_megabytes_reach_the_worker_whole(pool: GraderPool) -> None:
 
 
 def test_order_rewards_and_counts(pool: GraderPool) -> None:
-    variants = [r"\boxed{\frac{1}{2}}", r"\boxed{3/7}", r"\boxed{1}", "nothing", r"\boxed{2/4}"]
+    variants = [r"\boxed{\frac{x}{2}}", r"\boxed{3x/7}", r"\boxed{1}", "nothing", r"\boxed{2x/4}"]
     expected = ["right", "wrong", "wrong", "unparseable", "right"]
     texts = variants * 6
     random.Random(1).shuffle(texts)
@@ -93,7 +94,7 @@ def test_order_rewards_and_counts(pool: GraderPool) -> None:
     assert [verdict.kind for verdict in verdicts] == [expected[variants.index(text)] for text in texts]
     assert Counter(v.kind for v in verdicts) == {"right": 12, "wrong": 12, "unparseable": 6}
     assert all(verdict.reward == (verdict.kind == "right") for verdict in verdicts)
-    assert {verdict.extracted for verdict in verdicts} == {r"\frac{1}{2}", "3/7", "1", None, "2/4"}
+    assert {verdict.extracted for verdict in verdicts} == {r"\frac{x}{2}", "3x/7", "1", None, "2x/4"}
 
 
 def test_an_answer_shared_by_samples_is_judged_once(pool: GraderPool) -> None:
@@ -127,10 +128,10 @@ def test_text_that_a_verifier_evaluates_cannot_touch_files(pool: GraderPool, tmp
 
 def test_a_worker_killed_over_an_answer_is_replaced() -> None:
     with GraderPool(workers=1, deadline=30.0) as pool:
-        assert kinds(pool, [r"\boxed{0.5}"]) == ["right"]
+        assert kinds(pool, [r"\boxed{0.5x}"]) == ["right"]
         first = pid_of(pool)
         found: list[str] = []
-        thread = threading.Thread(target=lambda: found.extend(kinds(pool, [ENDLESS, r"\boxed{0.5}"])))
+        thread = threading.Thread(target=lambda: found.extend(kinds(pool, [ENDLESS, r"\boxed{0.5x}"])))
         thread.start()
         time.sleep(1.0)
         os.kill(first, signal.SIGKILL)
@@ -142,17 +143,17 @@ def test_a_worker_killed_over_an_answer_is_replaced() -> None:
 
 def test_a_worker_killed_while_idle_costs_nothing() -> None:
     with GraderPool(workers=1, deadline=5.0) as pool:
-        assert kinds(pool, [r"\boxed{0.5}"]) == ["right"]
+        assert kinds(pool, [r"\boxed{0.5x}"]) == ["right"]
         first = pid_of(pool)
         os.kill(first, signal.SIGKILL)
         assert eventually(lambda: not alive(first))
-        assert kinds(pool, [r"\boxed{0.5}", r"\boxed{2/3}"]) == ["right", "wrong"]
+        assert kinds(pool, [r"\boxed{0.5x}", r"\boxed{2x/3}"]) == ["right", "wrong"]
 
 
 def test_starting_up_does_not_count_against_the_deadline() -> None:
     # A worker takes several times this long to start and to import math-verify; the answer itself takes milliseconds.
     with GraderPool(workers=1, deadline=0.25) as pool:
-        assert kinds(pool, [r"\boxed{\frac{2}{4}}"]) == ["right"]
+        assert kinds(pool, [r"\boxed{\frac{2x}{4}}"]) == ["right"]
 
 
 def test_nothing_starts_for_plain_integers_and_close_ends_all() -> None:
@@ -164,21 +165,21 @@ def test_nothing_starts_for_plain_integers_and_close_ends_all() -> None:
             "unparseable",
         ]
         assert workers_of(os.getpid()) == before
-        kinds(pool, [r"\boxed{0.5}"])
+        kinds(pool, [r"\boxed{0.5x}"])
         assert len(workers_of(os.getpid())) == len(before) + 1
     assert workers_of(os.getpid()) == before
 
 
 def test_memory_is_limited() -> None:
     with GraderPool(workers=1, deadline=5.0) as pool:
-        assert kinds(pool, [r"\boxed{0.5}"]) == ["right"]
+        assert kinds(pool, [r"\boxed{0.5x}"]) == ["right"]
         limits = Path(f"/proc/{pid_of(pool)}/limits").read_text()
     assert f"Max address space         {4 * 2**30} " in limits
 
 
 def test_the_parent_itself_enforces_the_deadline() -> None:
     with GraderPool(workers=1, deadline=1.0) as pool:
-        assert kinds(pool, [r"\boxed{0.5}"]) == ["right"]
+        assert kinds(pool, [r"\boxed{0.5x}"]) == ["right"]
         found: list[str] = []
         thread = threading.Thread(target=lambda: found.extend(kinds(pool, [ENDLESS])))
         thread.start()
@@ -193,7 +194,7 @@ def test_a_judge_that_cannot_be_loaded_is_an_error_at_once() -> None:
     with GraderPool(workers=1, deadline=5.0) as pool:
         with pytest.raises(RuntimeError, match=r"cannot load its judge: ValueError: .*no_such_task"):
             pool.grade([unknown], [r"\boxed{8}"])
-        assert kinds(pool, [r"\boxed{0.5}"]) == ["right"]
+        assert kinds(pool, [r"\boxed{0.5x}"]) == ["right"]
 
 
 def test_a_worker_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +203,7 @@ def test_a_worker_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch)
         GraderPool(workers=1, deadline=5.0) as pool,
         pytest.raises(RuntimeError, match=r"worker cannot start: .*encodings"),
     ):
-        kinds(pool, [r"\boxed{0.5}"])
+        kinds(pool, [r"\boxed{0.5x}"])
 
 
 @pytest.mark.parametrize(("workers", "deadline"), [(0, 1.0), (1, 0.0), (1, float("nan"))])
@@ -218,8 +219,8 @@ from asyppo_cli.tasks.pool import GraderPool
 from asyppo_cli.types import Problem
 print("main runs once", flush=True)
 with GraderPool(1, 2.0) as pool:
-    half = Problem("half", "?", r"\frac{1}{2}")
-    print(pool.grade([half], [r"\boxed{0.5}"])[0].kind, pool._workers[0].process.pid, flush=True)
+    half = Problem("half", "?", r"\frac{x}{2}")
+    print(pool.grade([half], [r"\boxed{0.5x}"])[0].kind, pool._workers[0].process.pid, flush=True)
     while True:
         pool.grade([half], [r"\boxed{9^{9^{9^9}}}"])
 """
@@ -266,7 +267,7 @@ def test_workers_die_with_their_parent_even_over_an_endless_answer(program: subp
 
 def test_idle_workers_die_with_their_parent() -> None:
     with GraderPool(workers=1, deadline=60.0) as pool:
-        assert kinds(pool, [r"\boxed{0.5}"]) == ["right"]
+        assert kinds(pool, [r"\boxed{0.5x}"]) == ["right"]
         worker = pid_of(pool)
         pool._workers[0].socket.shutdown(socket.SHUT_RDWR)  # what the kernel does to a dead parent's sockets
         assert eventually(lambda: not alive(worker))

@@ -82,7 +82,8 @@ def test_gold_comes_first() -> None:
 def test_integers_are_decided_without_a_worker() -> None:
     assert decide("7", r"\boxed{8}", {}) == ("wrong", "8")
     assert decide("7", r"\boxed{8}", entry_of("chain_sum")) == ("wrong", "8")
-    assert decide("7", r"\boxed{7/1}", {}) == (None, "7/1")
+    assert decide("7", r"\boxed{7/1}", {}) == ("right", "7/1")
+    assert decide("7", r"\boxed{\sqrt{49}}", {}) == (None, r"\sqrt{49}")
 
 
 @pytest.mark.parametrize("task", ["chain_sum", "products"])

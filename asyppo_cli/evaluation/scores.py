@@ -1,0 +1,215 @@
+"""From marks to scores, and how sure one may be of them. Numbers only: numpy, no model, no grader.
+
+Legend: ``P`` problems, ``n`` samples of a problem (which may differ between problems), ``k`` samples of a score. The
+interval is always over problems: they are what a benchmark has few of.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from asyppo_cli.types import VerdictKind
+
+Floats = NDArray[np.float64]
+
+LEVEL = 0.95
+DRAWS = 10_000
+# Resamples are drawn in blocks of about so many numbers, so that memory does not grow with the benchmark.
+_BLOCK = 4_000_000
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What is known of one sample: the verdict's kind, the class of equal answers it votes for, its length in tokens.
+
+    ``vote`` is None where there is no answer to vote for. Equal votes are compared within a problem only.
+    """
+
+    kind: VerdictKind
+    vote: Hashable | None
+    length: int
+    truncated: bool
+
+    @property
+    def right(self) -> bool:
+        """Whether the answer is right."""
+        return self.kind == "right"
+
+
+Marks = Sequence[Sequence[Mark]]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value, and the ends of its interval; the ends are NaN where one problem says nothing about the spread."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All scores of one model on one benchmark.
+
+    ``avg`` is avg@``samples``; ``pass_at`` and ``maj_at`` go by k. ``ties`` counts problems whose vote at the largest k
+    was a draw. ``length`` is the mean in tokens, ``truncated`` the share cut off, ``kinds`` counts verdicts.
+    """
+
+    problems: int
+    samples: int
+    avg: Interval
+    pass_at: Mapping[int, Interval]
+    maj_at: Mapping[int, Interval]
+    ties: int
+    length: float
+    truncated: float
+    kinds: Mapping[str, int]
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values, NaN as None."""
+        return dict(_without_nan(asdict(self)))
+
+
+def score(marks: Marks, ks: Sequence[int] = (), seed: int = 0) -> Scores:
+    """Score the marks ``[P][n]``; pass@k and maj@k for every k that no problem has fewer samples than.
+
+    Without ``ks``: 1, 2, 4, ... and all samples. Raises ValueError for no problem, a problem without a sample, or a k
+    above the samples that there are.
+    """
+    check_marks(marks)
+    fewest = min(map(len, marks))
+    wanted = sorted(set(ks)) if ks else powers_up_to(fewest)
+    pass_at = {k: bootstrap(pass_at_k(marks, k), seed) for k in wanted}
+    votes = {k: majority(marks, k) for k in wanted}
+    flat = [mark for problem in marks for mark in problem]
+    return Scores(
+        problems=len(marks),
+        samples=fewest,
+        avg=bootstrap(average(marks), seed),
+        pass_at=pass_at,
+        maj_at={k: bootstrap(values, seed) for k, (values, _) in votes.items()},
+        ties=votes[wanted[-1]][1],
+        length=sum(mark.length for mark in flat) / len(flat),
+        truncated=sum(mark.truncated for mark in flat) / len(flat),
+        kinds=dict(Counter(mark.kind for mark in flat)),
+    )
+
+
+def check_marks(marks: Marks) -> None:
+    """Raise ValueError unless there is a problem and every problem has a sample."""
+    if not marks:
+        raise ValueError("there is nothing to score: no problem")
+    if not all(marks):
+        raise ValueError(f"problem number {[*map(len, marks)].index(0) + 1} has no sample to score")
+
+
+def powers_up_to(most: int) -> list[int]:
+    """1, 2, 4, ... and ``most`` itself."""
+    return sorted({2**power for power in range(most.bit_length())} | {most})
+
+
+def average(marks: Marks) -> Floats:
+    """Share of right samples of each problem, ``[P]``: its mean is avg@n."""
+    return np.array([sum(mark.right for mark in problem) / len(problem) for problem in marks])
+
+
+def pass_at_k(marks: Marks, k: int) -> Floats:
+    """Probability that one of k samples is right, ``[P]``, unbiased: 1 - C(n - c, k) / C(n, k) with c right of n.
+
+    Chen et al. 2021 (arXiv:2107.03374), equation 1. Raises ValueError unless 1 <= k <= n for every problem.
+    """
+    _check_k(marks, k, "pass")
+    values = []
+    for problem in marks:
+        n, c = len(problem), sum(mark.right for mark in problem)
+        values.append(1.0 - math.comb(n - c, k) / math.comb(n, k))
+    return np.array(values)
+
+
+def majority(marks: Marks, k: int) -> tuple[Floats, int]:
+    """Whether the answer most voted for among the first k samples is right, ``[P]``, and how many votes were drawn.
+
+    Samples without an answer do not vote. Of a draw each leading answer counts alike: a right one among two is 0.5,
+    as if a coin were thrown. Raises ValueError unless 1 <= k <= n for every problem.
+    """
+    _check_k(marks, k, "maj")
+    values, ties = [], 0
+    for problem in marks:
+        votes = Counter(mark.vote for mark in problem[:k] if mark.vote is not None)
+        right = {mark.vote for mark in problem[:k] if mark.right and mark.vote is not None}
+        most = max(votes.values(), default=0)
+        leaders = [vote for vote, count in votes.items() if count == most]
+        ties += len(leaders) > 1
+        values.append(sum(vote in right for vote in leaders) / len(leaders) if leaders else 0.0)
+    return np.array(values), ties
+
+
+def bootstrap(values: Floats, seed: int = 0, level: float = LEVEL, draws: int = DRAWS, lowest: float = 0.0) -> Interval:
+    """The mean of ``values`` ``[P]`` with its BCa interval over problems, fixed by the seed.
+
+    Bias-corrected and accelerated, Efron 1987: percentiles of the resampled means, moved by the bias z0 of the median
+    and the skewness a from the jackknife. Where all values are alike so are the resamples, and zero of thirty does not
+    prove zero: then 1 - (1 - level)^(1/P), the share of other problems that could have gone unseen, is put on either
+    side, within ``lowest`` and 1. NaN ends for a single problem.
+    """
+    mean = float(values.mean())
+    count = len(values)
+    if count == 1:
+        return Interval(mean, math.nan, math.nan)
+    if np.ptp(values) == 0:
+        unseen = 1 - (1 - level) ** (1 / count)
+        return Interval(mean, max(lowest, mean - unseen), min(1.0, mean + unseen))
+    means = _resampled_means(values, seed, draws)
+    normal = NormalDist()
+    below = (np.sum(means < mean) + 0.5 * np.sum(means == mean)) / draws
+    z0 = normal.inv_cdf(float(np.clip(below, 0.5 / draws, 1 - 0.5 / draws)))
+    centred = values - mean  # of a mean, the jackknife's deviations are these divided by P - 1
+    a = float(np.sum(centred**3) / (6 * np.sum(centred**2) ** 1.5))
+    ends = []
+    for probability in ((1 - level) / 2, (1 + level) / 2):
+        z = z0 + normal.inv_cdf(probability)
+        ends.append(float(np.quantile(means, normal.cdf(z0 + z / (1 - a * z)))))
+    return Interval(mean, *ends)
+
+
+def paired_difference(first: Marks, second: Marks, seed: int = 0) -> Interval:
+    """avg@n of ``second`` minus that of ``first`` over the same problems in the same order, with its interval.
+
+    Resampling whole problems keeps what is alike in both, so the interval is narrower than two apart. Raises
+    ValueError if the numbers of problems differ.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"only the same problems can be compared in pairs, not {len(first)} with {len(second)}")
+    check_marks(first)
+    check_marks(second)
+    return bootstrap(average(second) - average(first), seed, lowest=-1.0)
+
+
+def _resampled_means(values: Floats, seed: int, draws: int) -> Floats:
+    generator = np.random.default_rng(seed)
+    rows = max(1, _BLOCK // len(values))
+    blocks = [min(rows, draws - begin) for begin in range(0, draws, rows)]
+    return np.concatenate([generator.choice(values, (block, len(values))).mean(axis=1) for block in blocks])
+
+
+def _check_k(marks: Marks, k: int, name: str) -> None:
+    check_marks(marks)
+    fewest = min(map(len, marks))
+    if not 1 <= k <= fewest:
+        raise ValueError(f"{name}@{k} needs 1 to {fewest} as k: a problem has no more than {fewest} samples")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _without_nan(item) for key, item in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,182 @@
+"""Ten million token records: the analyses against their targets, and against plain pandas.
+
+    python benchmarks/analysis.py [--tokens 10_000_000] [--folder FOLDER] [--only quadrant]
+
+Makes a run directory with synthetic records, spread over step files as a run writes them, then takes each analysis
+twice, each time in a fresh process: as the command does it (figures, intervals and all), and as one would write it
+down in pandas (the same tables, without intervals or figures). Prints seconds, peak memory and ratios. Exits with 1 if
+an analysis needs more than 10 s or 2 GiB at ten million tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import yaml
+
+from asyppo_cli.runs.directory import RunDirectory
+from asyppo_cli.runs.records import write_records
+
+SECONDS, MEMORY = 10.0, 2 * 2**30
+STEPS, RESPONSE = 50, 400
+VOCABULARY = 20_000
+KINDS = ("quadrant", "value-std", "wordcloud")
+
+
+def make_run(folder: Path, tokens: int) -> RunDirectory:
+    """A run directory with that many token records, or the one made before."""
+    run = RunDirectory(folder / f"synthetic-{tokens}")
+    if run.exists():
+        return run
+    random = np.random.default_rng(0)
+    chances = 1.0 / np.arange(1, VOCABULARY + 1)
+    words = np.array([f"{'' if n % 3 else ' '}token{n}" for n in range(VOCABULARY)], object)
+    for step in range(1, STEPS + 1):
+        write_records(run.records(step), columns(step, tokens // STEPS, random, chances / chances.sum(), words))
+    run.config.write_text(yaml.safe_dump({"seed": 1, "critics": {"count": 2}, "task": {"name": "synthetic"}}))
+    return run
+
+
+def columns(step: int, size: int, random: np.random.Generator, chances: Any, words: Any) -> dict[str, Any]:
+    """One step's records: values that drift along a response, critics that share part of their noise."""
+    position = np.arange(size) % RESPONSE
+    response = np.arange(size) // RESPONSE
+    reward = random.integers(2, size=response[-1] + 1)[response].astype(np.float32)
+    shared = random.normal(0.5, 0.15, size) + 0.2 * (reward - 0.5) * position / RESPONSE
+    values = [(shared + random.normal(0, 0.06, size)).astype(np.float32) for _ in range(2)]
+    mean, sigma = (values[0] + values[1]) / 2, np.abs(values[0] - values[1]) / 2
+    entropy = (random.exponential(0.3, size) * (0.5 + 5 * sigma)).astype(np.float32)
+    advantage = reward - mean
+    token = random.choice(VOCABULARY, size, p=chances)
+    order = np.argsort(sigma, kind="stable")
+    kept, bonus = np.ones(size, bool), np.ones(size, bool)
+    kept[order[: size // 5]] = False
+    bonus[order[-(size // 5) :]] = False
+    return {
+        "step": np.full(size, step), "prompt_id": [f"problem-{r // 8}" for r in response],
+        "response_id": response, "position": position, "token_id": token, "token": words[token].tolist(),
+        "value_0": values[0], "value_1": values[1], "value_mean": mean, "value_std": sigma, "advantage": advantage,
+        "entropy": entropy, "logprob": -entropy, "gradient_norm": np.abs(advantage) * -np.expm1(-entropy),
+        "advantage_kept": kept, "entropy_kept": bonus, "reward": reward,
+    }  # fmt: skip
+
+
+def read_pandas(run: RunDirectory) -> Any:
+    """All records as one frame."""
+    import pandas as pd
+
+    return pd.concat([pd.read_parquet(path) for path in sorted(run.records_folder.iterdir())], ignore_index=True)
+
+
+def pandas_quadrant(run: RunDirectory) -> None:
+    """Medians of each step, the four cells, the density."""
+    frame = read_pandas(run)
+    groups = frame.groupby("step")
+    for name in ("value_std", "gradient_norm"):
+        frame[f"{name}_large"] = frame[name] > groups[name].transform("median")
+    print(frame.groupby(["value_std_large", "gradient_norm_large"]).size() / len(frame))
+    positive = frame[(frame.value_std > 0) & (frame.gradient_norm > 0)]
+    np.histogram2d(np.log10(positive.value_std), np.log10(positive.gradient_norm), bins=90)
+
+
+def pandas_value_std(run: RunDirectory) -> None:
+    """Quantiles by step and place, tokens, correlation, calibration, rank correlation, overlap."""
+    import pandas as pd
+
+    frame = read_pandas(run)
+    groups = frame.groupby("step")
+    groups["value_std"].quantile([0.05, 0.25, 0.5, 0.75, 0.95])
+    frame["right"] = frame.reward >= 0.5
+    frame["bin"] = pd.qcut(frame.position, 16, duplicates="drop")
+    frame["length"] = frame.groupby(["step", "response_id"])["position"].transform("size")
+    frame["part"] = (20 * (frame.position + 0.5) / frame.length).astype(int)
+    for place in ("bin", "part"):
+        frame.groupby([place, "right"], observed=True)["value_std"].quantile([0.25, 0.5, 0.75])
+    frame["error"] = (frame.value_mean - frame.reward).abs()
+    for name in ("value_std", "entropy", "error"):
+        frame[f"{name}_rank"] = groups[name].rank(pct=True)
+    frame.groupby("token", observed=True)["value_std_rank"].agg(["mean", "size"])
+    groups.apply(lambda step: step.value_0.corr(step.value_1))
+    for name in ("value_0", "value_1", "value_mean"):
+        frame.groupby(pd.qcut(frame[name], 10))[["reward", name]].mean()
+    print(frame.value_std_rank.corr(frame.error_rank))
+    lowest = frame[frame.value_std_rank <= 0.05]
+    print((lowest.entropy_rank <= 0.05).mean())
+
+
+def pandas_wordcloud(run: RunDirectory) -> None:
+    """How often each token occurs, is masked and is filtered."""
+    frame = read_pandas(run)
+    counts = frame.groupby("token", observed=True).agg(
+        count=("step", "size"), kept=("advantage_kept", "sum"), bonus=("entropy_kept", "sum")
+    )
+    print((counts["count"] - counts.kept).nlargest(40).head())
+
+
+BASELINES: dict[str, Callable[[RunDirectory], None]] = {
+    "quadrant": pandas_quadrant,
+    "value-std": pandas_value_std,
+    "wordcloud": pandas_wordcloud,
+}
+
+
+def measured(command: list[str]) -> tuple[float, float, int]:
+    """Wall seconds, processor seconds and peak resident bytes of a process.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    start = perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = perf_counter() - start
+    if status:
+        sys.exit(f"failed: {' '.join(command)}")
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+
+
+def compare(run: RunDirectory, kind: str, output: Path) -> bool:
+    """Measure one analysis both ways and print a line; whether it meets the targets."""
+    options = [kind, run.name, "--runs-dir", str(run.path.parent), "--steps", "all", "--output", str(output)]
+    seconds, cpu, memory = measured([sys.executable, "-P", "-m", "asyppo_cli", "analyze", *options])
+    plain, plain_cpu, plain_memory = measured([sys.executable, __file__, "--baseline", kind, "--folder", str(run.path)])
+    print(
+        f"{kind:10} {seconds:5.1f} s ({cpu:5.1f} s of processor) {memory / 2**30:5.2f} GiB"
+        f"   pandas {plain:5.1f} s ({plain_cpu:5.1f} s) {plain_memory / 2**30:5.2f} GiB"
+        f"   {plain / seconds:4.1f} x as fast, {plain_memory / memory:4.1f} x less memory",
+        flush=True,
+    )
+    return seconds <= SECONDS and memory <= MEMORY
+
+
+def main() -> int:
+    """Make the records and measure; 1 if a target is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", type=int, default=10_000_000)
+    parser.add_argument("--folder", type=Path, help="keep the records here; default: a temporary folder")
+    parser.add_argument("--only", choices=KINDS)
+    parser.add_argument("--baseline", choices=KINDS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.baseline:
+        BASELINES[arguments.baseline](RunDirectory(arguments.folder))
+        return 0
+    with tempfile.TemporaryDirectory() as scratch:
+        start = perf_counter()
+        run = make_run(arguments.folder or Path(scratch), arguments.tokens)
+        print(f"{arguments.tokens:,} token records in {perf_counter() - start:.0f} s")
+        kinds = [arguments.only] if arguments.only else KINDS
+        met = [compare(run, kind, Path(scratch) / "figures") for kind in kinds]
+    return 0 if all(met) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
