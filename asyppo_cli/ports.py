@@ -139,3 +139,7 @@ class Monitor(Protocol):
 
 class NonFiniteLoss(RuntimeError):
     """A loss or gradient that is NaN or infinite."""
+
+
+class WorkerLost(RuntimeError):
+    """A process of a role died, hung, ran out of memory or failed; says which, and what it was doing."""

@@ -38,13 +38,17 @@ class Prompt:
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How tokens are drawn. ``seed`` fixes the draw entirely; ``top_k`` 0 and ``top_p`` 1 mean no restriction."""
+    """How tokens are drawn. ``seed`` fixes the draw entirely; ``top_k`` 0 and ``top_p`` 1 mean no restriction.
+
+    ``offset`` is the place of the first prompt in the whole draw, where a sampler is given a share of it.
+    """
 
     max_tokens: int
     temperature: float
     top_p: float
     top_k: int
     seed: int
+    offset: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@
                                     [--max-tokens N] [--repeats 3]
 
 Both run in this process, in turn, on a model that is loaded already: the ratio does not depend on how fast the machine
-is. On a busy machine look at the ratio per second of processor time. Alone, the engine gets all prompts in one call and its responses are thrown away; the evaluation also decodes,
-stores every response on the disk and grades it. Exits with 1 if the evaluation is slower than 0.9 of the engine.
+is. On a busy machine look at the ratio per second of processor time. Alone, the engine gets all prompts in one call and
+its responses are thrown away; the evaluation also decodes, stores every response on the disk and grades it. Exits with
+1 if the evaluation is slower than 0.9 of the engine.
 """
 
 from __future__ import annotations

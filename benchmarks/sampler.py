@@ -117,21 +117,35 @@ def speed(
 ) -> list[list[Response]]:
     """Print tokens per second of both; returns what was drawn last."""
     rates: dict[str, list[float]] = {"alone": [], "sampler": []}
+    work: dict[str, list[float]] = {"alone": [], "sampler": []}
     for number in range(options.rounds + 1):
+        before = processor_seconds(child.pid)
         child.stdin.write("go\n")
         child.stdin.flush()
         tokens, seconds = next(line for line in child.stdout if line.startswith("RESULT")).split()[1:]
         rates["alone"].append(int(tokens) / float(seconds))
-        start = time.perf_counter()
+        work["alone"].append((processor_seconds(child.pid) - before) / int(tokens))
+        before, start = both_seconds(sampler), time.perf_counter()
         drawn = sampler.sample(prompts, options.responses, SamplingParams(options.tokens, 1.0, 1.0, 0, number))
-        tokens = sum(len(response.tokens) for group in drawn for response in group)
-        rates["sampler"].append(int(tokens) / (time.perf_counter() - start))
+        count = sum(len(response.tokens) for group in drawn for response in group)
+        rates["sampler"].append(count / (time.perf_counter() - start))
+        work["sampler"].append((both_seconds(sampler) - before) / count)
     print(f"{options.prompts} prompts x {options.responses} responses, up to {options.tokens} tokens, {options.dtype}")
     for name, measured in rates.items():
-        print(f"{name:8} {statistics.median(measured[1:]):7.0f} tokens/s (first call {measured[0]:.0f})")
-    ratios = [ours / theirs for ours, theirs in zip(rates["sampler"][1:], rates["alone"][1:], strict=True)]
-    print(f"ratio    {statistics.median(ratios):7.2f} (of {', '.join(f'{ratio:.2f}' for ratio in ratios)})")
+        milliseconds = 1e3 * statistics.median(work[name][1:])
+        print(
+            f"{name:8} {statistics.median(measured[1:]):7.0f} tokens/s (first call {measured[0]:.0f}), "
+            f"{milliseconds:.2f} ms of processor time a token"
+        )
+    report_ratio("ratio of tokens per second", rates["sampler"][1:], rates["alone"][1:])
+    report_ratio("ratio of tokens per processor second", work["alone"][1:], work["sampler"][1:])
     return drawn
+
+
+def report_ratio(what: str, ours: list[float], theirs: list[float]) -> None:
+    """Print the median ratio and all of them."""
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    print(f"{what}: {statistics.median(ratios):.2f} (of {', '.join(f'{ratio:.2f}' for ratio in ratios)})")
 
 
 @torch.no_grad()
@@ -150,10 +164,10 @@ def report_sync(options: argparse.Namespace, sampler: VllmSampler, model: Any) -
     """Print seconds of a sync, checks and cache reset included, and the processor time of both processes."""
     walls, works = [], []
     for _ in range(options.rounds + 1):
-        work, start = processor_seconds(sampler), time.perf_counter()
+        work, start = both_seconds(sampler), time.perf_counter()
         sampler.load_weights(model.named_parameters())
         walls.append(time.perf_counter() - start)
-        works.append(processor_seconds(sampler) - work)
+        works.append(both_seconds(sampler) - work)
     size = sum(parameter.numel() for parameter in model.parameters())
     print(
         f"sync of {size / 1e6:.0f}M weights: {statistics.median(walls[1:]):.2f} s (fastest {min(walls[1:]):.2f}, first "
@@ -161,10 +175,15 @@ def report_sync(options: argparse.Namespace, sampler: VllmSampler, model: Any) -
     )
 
 
-def processor_seconds(sampler: VllmSampler) -> float:
-    """Of this process and vLLM's, so far."""
-    fields = Path(f"/proc/{sampler._engine.pid}/stat").read_text().rpartition(")")[2].split()
-    return time.process_time() + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def both_seconds(sampler: VllmSampler) -> float:
+    """Processor time of this process and vLLM's, so far."""
+    return time.process_time() + processor_seconds(sampler._engine.pid)
+
+
+def processor_seconds(pid: int) -> float:
+    """Processor time of a process, so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

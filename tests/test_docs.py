@@ -15,8 +15,8 @@ from asyppo_cli.config.load import load, load_warmstart
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-# What a reader puts in their own words for.
-PLACEHOLDERS = ("PATH", "NAME", "FILE", "PATH_OR_HUB_ID")
+# What a reader puts an option's name for; a PATH or FILE serves as it stands.
+PLACEHOLDER = "NAME"
 
 
 def shown_commands() -> list[str]:
@@ -36,7 +36,7 @@ def test_a_shown_command_is_one(shown: str) -> None:
     if command.startswith("-"):
         return
     assert command in COMMANDS
-    overrides = [word for word in rest if "=" in word and not any(f"={name}" in word for name in PLACEHOLDERS)]
+    overrides = [word for word in rest if "=" in word and not word.endswith(f"={PLACEHOLDER}")]
     if command == "train":
         load(overrides)
     if command == "warmstart":

@@ -9,6 +9,8 @@ import torch
 from asyppo_cli.build.machine import pick_device
 from asyppo_cli.config.engines import LearnerConfig, OptimizerConfig
 from asyppo_cli.config.schema import Config
+from asyppo_cli.engines.deepspeed_engine import check_deepspeed
+from asyppo_cli.engines.deepspeed_learner import DeepSpeedLearner
 from asyppo_cli.engines.models import PolicyModel, ValueModel, load_backbone, load_policy
 from asyppo_cli.engines.torch_learner import AdamW, TorchLearner
 from asyppo_cli.ports import Learner
@@ -20,8 +22,7 @@ def build_policy_learner(config: Config) -> Learner[PolicyOutputs]:
     steps = config.max_steps * config.training.utd * config.training.mini_batches
     model = load_policy(config.policy.model, config.policy.revision)
     module = PolicyModel(model, config.sampler.temperature)
-    learner: TorchLearner[PolicyOutputs] = build_torch_learner(module, config.learner, config.learner.policy, steps)
-    return learner
+    return build_learner(module, config.learner, config.learner.policy, steps)
 
 
 def build_reference(config: Config) -> Learner[PolicyOutputs] | None:
@@ -39,29 +40,54 @@ def build_critic_learner(config: Config) -> Learner[ValueOutputs]:
         "policy.model" if own else "critics.model",
     )
     steps = config.max_steps * config.critics.epochs * config.critics.mini_batches
-    critic: TorchLearner[ValueOutputs] = build_torch_learner(
-        ValueModel(backbone), config.learner, config.learner.critics, steps
-    )
-    return critic
+    return build_learner(ValueModel(backbone), config.learner, config.learner.critics, steps)
+
+
+def check_engine(config: LearnerConfig) -> None:
+    """ValueError if the training engine is not there, or of a wrong version."""
+    if config.engine == "deepspeed":
+        check_deepspeed()
+
+
+def build_learner(
+    module: torch.nn.Module, config: LearnerConfig, optimizer: OptimizerConfig, total_steps: int
+) -> Learner[Any]:
+    """The training engine, around a module: on every rank of the process group that there is, or alone."""
+    match config.engine:
+        case "torch":
+            return build_torch_learner(module, config, optimizer, total_steps)
+        case "deepspeed":
+            settings = learner_settings(config)
+            stage, offload = config.deepspeed.stage, config.deepspeed.offload
+            adamw = build_optimizer(optimizer, total_steps)
+            return DeepSpeedLearner(module, adamw, stage=stage, offload=offload, **settings)
 
 
 def build_torch_learner(
     module: torch.nn.Module, config: LearnerConfig, optimizer: OptimizerConfig, total_steps: int
 ) -> TorchLearner[Any]:
-    """The training engine, around a module."""
-    return TorchLearner(
-        module,
-        AdamW(
-            lr=optimizer.lr,
-            weight_decay=optimizer.weight_decay,
-            betas=(optimizer.beta1, optimizer.beta2),
-            max_grad_norm=optimizer.max_grad_norm,
-            warmup_steps=optimizer.warmup_steps,
-            schedule=optimizer.schedule,
-            total_steps=total_steps,
-        ),
-        device=pick_device(config),
-        dtype=torch.bfloat16 if config.dtype == "bfloat16" else torch.float32,
-        micro_batch_tokens=config.micro_batch_tokens,
-        gradient_checkpointing=config.gradient_checkpointing,
+    """Plain torch around a module."""
+    return TorchLearner(module, build_optimizer(optimizer, total_steps), **learner_settings(config))
+
+
+def build_optimizer(config: OptimizerConfig, total_steps: int) -> AdamW:
+    """The optimizer and its schedule."""
+    return AdamW(
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        betas=(config.beta1, config.beta2),
+        max_grad_norm=config.max_grad_norm,
+        warmup_steps=config.warmup_steps,
+        schedule=config.schedule,
+        total_steps=total_steps,
     )
+
+
+def learner_settings(config: LearnerConfig) -> dict[str, Any]:
+    """What every training engine is told."""
+    return {
+        "device": pick_device(config),
+        "dtype": torch.bfloat16 if config.dtype == "bfloat16" else torch.float32,
+        "micro_batch_tokens": config.micro_batch_tokens,
+        "gradient_checkpointing": config.gradient_checkpointing,
+    }

@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from asyppo_cli.build.learners import build_critic_learner, build_policy_learner, build_reference
-from asyppo_cli.build.machine import peak_memory, set_threads
-from asyppo_cli.build.samplers import build_sampler, check_context, sampling_params
+from asyppo_cli.build.cluster import Cluster, build_roles, check_placement
+from asyppo_cli.build.samplers import check_context, check_sampler, sampling_params
 from asyppo_cli.config.schema import Config
 from asyppo_cli.engines.tokenizer import HuggingFaceTokenizer, check_same_tokenizer, load_tokenizer
 from asyppo_cli.evaluation.heldout import HeldOut
@@ -52,6 +51,8 @@ def gather(config: Config) -> Materials:
         ValueError: a model or file that is not there, tokenizers that differ, prompts or a context that do not fit.
     """
     check_best_metric(config)
+    check_placement(config)
+    check_sampler(config)
     tokenizer = load_tokenizer(config.policy.model, config.policy.revision, "policy.model")
     check_context(config.policy.model, config.policy.revision, "policy.model", config.rollout)
     if config.critics.count and config.critics.model is not None:
@@ -70,7 +71,7 @@ def gather(config: Config) -> Materials:
         return prompts
 
     # Problems of a file are there to be checked; others are made when they are needed.
-    checked = MOST_CHECKED if config.task.source == "jsonl" else config.rollout.prompts
+    checked = MOST_CHECKED if config.task.source != "reasoning_gym" else config.rollout.prompts
     prompts_at(0, min(len(train), checked))
     return Materials(tokenizer, prompts_at, heldout_prompts)
 
@@ -88,15 +89,19 @@ def build_grader(config: Config) -> GraderPool:
     return GraderPool(config.grading.workers, config.grading.deadline)
 
 
-def build_loop(config: Config, materials: Materials, grader: Grader, journal: Journal, monitor: Monitor) -> Loop:
-    """All roles of a run, wired."""
-    set_threads(config.learner)
+def build_loop(
+    config: Config,
+    materials: Materials,
+    grader: Grader,
+    journal: Journal,
+    monitor: Monitor,
+    cluster: Cluster | None = None,
+) -> Loop:
+    """All roles of a run, wired; ``cluster`` None: all of them in this process."""
     tokenizer = materials.tokenizer
     monitor.phase("load models")
-    sampler = build_sampler(config, tokenizer)
-    reference = build_reference(config)
-    policy = build_policy_learner(config)
-    critics = [build_critic_learner(config) for _ in range(config.critics.count)]
+    roles = build_roles(config, tokenizer, cluster, monitor.note)
+    sampler, policy, critics = roles.sampler, roles.policy, roles.critics
     note_idle_gates(config, monitor)
     stepper = Stepper(
         seed=config.seed,
@@ -110,9 +115,10 @@ def build_loop(config: Config, materials: Materials, grader: Grader, journal: Jo
             config.rollout.response_length,
         ),
         policy=build_policy_update(config, policy),
-        critics=build_critic_update(config, critics),
-        reference=reference,
+        critics=build_critic_update(config, critics, roles.overlap.critics),
+        reference=roles.reference,
         warmup_steps=config.critics.warmup_steps if critics else 0,
+        together=roles.overlap.policy,
     )
     return Loop(
         max_steps=config.max_steps,
@@ -124,7 +130,7 @@ def build_loop(config: Config, materials: Materials, grader: Grader, journal: Jo
         evaluate=build_heldout(config, materials, sampler, grader).evaluate,
         token_text=tokenizer.token_text,
         save_tokenizer=tokenizer.save,
-        peak_memory=peak_memory,
+        peak_memory=roles.peak_memory,
         logprob_diff_warning=config.sampler.logprob_diff_warning,
         journal=journal,
         monitor=monitor,
@@ -175,12 +181,14 @@ def build_policy_update(config: Config, policy: Learner[PolicyOutputs]) -> Polic
     return PolicyUpdate(policy, objective, passes, loss.aggregation, config.rollout.response_length)
 
 
-def build_critic_update(config: Config, critics: Sequence[Learner[ValueOutputs]]) -> CriticUpdate | None:
+def build_critic_update(
+    config: Config, critics: Sequence[Learner[ValueOutputs]], together: bool
+) -> CriticUpdate | None:
     """The critics' loss and passes; None where there are none."""
     if not critics:
         return None
     passes = Passes(config.critics.epochs, config.critics.mini_batches)
-    return CriticUpdate(critics, ValueObjective(config.critics.value_clip), passes, config.critics.split)
+    return CriticUpdate(critics, ValueObjective(config.critics.value_clip), passes, config.critics.split, together)
 
 
 def build_heldout(config: Config, materials: Materials, sampler: Sampler, grader: Grader) -> HeldOut:

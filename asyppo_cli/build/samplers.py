@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from asyppo_cli.build.machine import pick_device
-from asyppo_cli.config.engines import SamplerConfig
+from asyppo_cli.config.engines import SamplerConfig, VllmConfig
 from asyppo_cli.config.method import RolloutConfig
 from asyppo_cli.config.schema import Config
+from asyppo_cli.engines.locate import EMBEDDED, locate
 from asyppo_cli.engines.models import load_policy, read_model_config
 from asyppo_cli.engines.tokenizer import HuggingFaceTokenizer
 from asyppo_cli.engines.transformers_sampler import TransformersSampler
+from asyppo_cli.engines.vllm_install import installed_version, why_not_installed, why_not_this_model
+from asyppo_cli.engines.vllm_sampler import VllmSampler, check_vllm, ignore, pick_sync
 from asyppo_cli.ports import Sampler
 from asyppo_cli.types import SamplingParams
 
@@ -28,21 +33,65 @@ def check_context(model: str, revision: str | None, key: str, rollout: RolloutCo
         )
 
 
-def build_sampler(config: Config, tokenizer: HuggingFaceTokenizer) -> Sampler:
-    """The sampling engine, around the policy's initial weights."""
-    match pick_engine(config.sampler.engine, config.policy.model):
+def build_sampler(
+    config: Config, tokenizer: HuggingFaceTokenizer, note: Callable[[str], None] = ignore, log: Path | None = None
+) -> Sampler:
+    """The sampling engine, around the policy's initial weights; ``log`` is the file for vLLM's own lines."""
+    policy = config.policy
+    engine, reason = choose_engine(config.sampler.engine, policy.model, policy.revision)
+    match engine:
         case "transformers":
-            model = load_policy(config.policy.model, config.policy.revision)
+            if reason is not None:
+                note(f"sampler.engine=auto: transformers samples, vLLM cannot: {reason}")
+            model = load_policy(policy.model, policy.revision)
             return transformers_sampler(config.sampler, model, tokenizer, pick_device(config.learner))
         case "vllm":
-            raise ValueError("sampler.engine=vllm: not there yet")
+            return VllmSampler(
+                policy.model,
+                revision=policy.revision,
+                eos_token_ids=saved_end_tokens(policy.model, policy.revision, "policy.model", tokenizer),
+                max_model_len=config.rollout.prompt_length + config.rollout.response_length,
+                config=with_trainers_precision(config),
+                log=log,
+                note=note,
+            )
 
 
-def pick_engine(engine: Literal["auto", "transformers", "vllm"], model: str) -> Literal["transformers", "vllm"]:
+def with_trainers_precision(config: Config) -> VllmConfig:
+    """VLLM's settings, whose dtype ``auto`` on a CPU becomes the trainer's: a small model sampled in bfloat16 and
+    trained in float32 would differ from itself by 0.03 nats a token.
+    """
+    vllm = config.sampler.vllm
+    on_cpu = vllm.dtype == "auto" and not torch.cuda.is_available()
+    return vllm.model_copy(update={"dtype": config.learner.dtype}) if on_cpu else vllm
+
+
+def pick_engine(
+    engine: Literal["auto", "transformers", "vllm"], model: str, revision: str | None = None
+) -> Literal["transformers", "vllm"]:
     """The engine that ``auto`` stands for: vLLM where it is installed and a real language model is sampled."""
+    return choose_engine(engine, model, revision)[0]
+
+
+def choose_engine(
+    engine: Literal["auto", "transformers", "vllm"], model: str, revision: str | None
+) -> tuple[Literal["transformers", "vllm"], str | None]:
+    """The engine that ``auto`` stands for, and why it is not vLLM where vLLM is installed and a real model sampled."""
     if engine != "auto":
-        return engine
-    return "transformers"
+        return engine, None
+    if model.startswith(EMBEDDED) or installed_version() is None:
+        return "transformers", None
+    cuda = torch.cuda.is_available()
+    reason = why_not_installed(cuda) or why_not_this_model(read_model_config(model, revision, "policy.model"), cuda)
+    return ("vllm", None) if reason is None else ("transformers", reason)
+
+
+def check_sampler(config: Config) -> None:
+    """ValueError if vLLM is asked for and missing, of a wrong version, or known not to serve the policy."""
+    policy = config.policy
+    if pick_engine(config.sampler.engine, policy.model, policy.revision) == "vllm":
+        check_vllm(policy.model, "policy.model", read_model_config(policy.model, policy.revision, "policy.model"))
+        pick_sync(config.sampler.vllm, "cuda" if torch.cuda.is_available() else "cpu")
 
 
 def transformers_sampler(
@@ -56,7 +105,24 @@ def transformers_sampler(
 
 def end_tokens(model: Any, tokenizer: HuggingFaceTokenizer) -> list[int]:
     """Every token that ends a response: the tokenizer's, and those the model's generation settings name."""
-    named = getattr(model.generation_config, "eos_token_id", None)
+    return all_end_tokens(model.generation_config, tokenizer)
+
+
+def saved_end_tokens(model: str, revision: str | None, key: str, tokenizer: HuggingFaceTokenizer) -> list[int]:
+    """As :func:`end_tokens`, of a model that is not loaded."""
+    from transformers import GenerationConfig
+
+    try:
+        settings = GenerationConfig.from_pretrained(locate(model, key), revision=revision)
+    except OSError:
+        # A folder without a file of its own for them: they follow from the model's configuration.
+        settings = GenerationConfig.from_model_config(read_model_config(model, revision, key))
+    return all_end_tokens(settings, tokenizer)
+
+
+def all_end_tokens(settings: Any, tokenizer: HuggingFaceTokenizer) -> list[int]:
+    """The tokenizer's end token and those of generation settings, sorted."""
+    named = getattr(settings, "eos_token_id", None)
     extra = named if isinstance(named, list) else [] if named is None else [named]
     return sorted({tokenizer.eos_token_id, *extra})
 

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
 
+from asyppo_cli.build.cluster import open_cluster
 from asyppo_cli.build.run import build_grader, build_loop, gather
 from asyppo_cli.config.schema import Config
-from asyppo_cli.ports import Monitor
-from asyppo_cli.runs.checkpoints import CheckpointStore
+from asyppo_cli.ports import Monitor, WorkerLost
+from asyppo_cli.runs.checkpoints import CheckpointStore, checkpoints
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.journal import RunJournal
 from asyppo_cli.runs.sinks import open_sinks
+from asyppo_cli.tasks.problems import describe_source
 
 
 @dataclass
@@ -34,6 +36,8 @@ def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resu
     """
     monitor.phase("load")
     materials = gather(config)
+    if source := describe_source(config.task):
+        monitor.note(source)
     store = CheckpointStore(run.checkpoints, config.checkpoints.keep)
     checkpoint, notices = store.latest() if resume else (None, [])
     for notice in notices:
@@ -48,8 +52,10 @@ def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resu
     journal = RunJournal(run, config.max_steps, step, store, sinks, lambda: datetime.now(UTC))
     with (
         written_down(journal) as ending,
+        saying_how_to_go_on(store),
         closing(build_grader(config)) as grader,
-        closing(build_loop(config, materials, grader, journal, monitor)) as loop,
+        open_cluster(config, run.config, run.last_log().with_suffix(""), monitor) as cluster,
+        closing(build_loop(config, materials, grader, journal, monitor, cluster)) as loop,
     ):
         if checkpoint is not None:
             loop.resume(checkpoint.path)
@@ -60,6 +66,17 @@ def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resu
         ending.finished = loop.run(stop)
         ending.step = loop.progress.step
     return ending
+
+
+@contextmanager
+def saying_how_to_go_on(store: CheckpointStore) -> Iterator[None]:
+    """To the loss of a process belongs what it leaves: everything up to the last checkpoint."""
+    try:
+        yield
+    except WorkerLost as error:
+        saved = checkpoints(store.directory)
+        left = f"the checkpoint of step {saved[-1].step} is intact" if saved else "there is no checkpoint yet"
+        raise WorkerLost(f"{error}; {left}: go on with --resume") from error
 
 
 @contextmanager

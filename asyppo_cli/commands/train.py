@@ -146,9 +146,11 @@ def rehearse(loaded: Loaded[Config], runs_dir: Path, name: str | None) -> None:
     check_runs_dir(runs_dir)
     target = runs_dir / f"{'dry-run' if name is None else check_name(name)}.yaml"
     console.note("checking models, tokenizers, problems and prompts")
+    from asyppo_cli.build.cluster import rehearse_placement
     from asyppo_cli.build.run import gather
 
     materials = gather(loaded.config)
+    rehearse_placement(loaded.config)
     prompt = materials.prompts_at(0, 1)[0]
     resolved = yaml.safe_dump(loaded.resolved, sort_keys=False)
     try:

@@ -13,19 +13,21 @@ class VllmConfig(Section):
     """vLLM's own settings; they count where it samples."""
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        description="Precision of its weights; auto: the model's own on a GPU, bfloat16 on a CPU."
+        description="Precision of its weights; auto: the model's own half precision on a GPU; on a CPU the learner's."
     )
     memory_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(description="GPU: share of the memory it takes.")
     kv_cache_gib: Positive = Field(description="CPU: GiB of its key/value cache.")
     tensor_parallel: Count = Field(description="GPUs (ranks on a CPU) that share one copy of the model.")
-    enforce_eager: bool = Field(description="No compilation and no CUDA graphs: starts sooner, samples slower.")
+    enforce_eager: bool = Field(
+        description="GPU: no compilation and no CUDA graphs: starts sooner, samples slower. A CPU never compiles."
+    )
     sleep: bool = Field(description="GPU: give its memory back while the policy trains on the same device.")
     own_process: bool = Field(
         description="Run it in a process of its own, with threads of its own; needed to sample while training."
     )
     threads: Whole = Field(description="CPU: its threads; 0: all cores it may use.")
     sync: Literal["auto", "shared_memory", "ipc", "nccl"] = Field(
-        description="How new weights reach it; auto: shared memory on a CPU, CUDA IPC on one GPU, NCCL to others."
+        description="How new weights reach it; auto: shared memory on a CPU, CUDA IPC on a GPU."
     )
 
 

@@ -183,5 +183,5 @@ class WarmstartConfig(Section):
     @model_validator(mode="after")
     def _trains_in_this_process(self) -> Self:
         if self.learner.engine != "torch":
-            raise ValueError(f"learner.engine={self.learner.engine}: a warm start trains with plain torch: learner=torch")
+            raise ValueError(f"learner.engine={self.learner.engine}: a warm start needs plain torch: set learner=torch")
         return self

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from asyppo_cli.engines.deepspeed_engine import naming_accelerator
 from asyppo_cli.engines.locate import locate, read_or_explain, silence_transformers
 from asyppo_cli.engines.tokenizer import HuggingFaceTokenizer
 from asyppo_cli.types import PolicyOutputs, Sequences, ValueOutputs
@@ -53,9 +54,9 @@ class PolicyModel(nn.Module):
         full: Tensor = self.model(input_ids=tokens, use_cache=False).logits
         return full[where]
 
-    def save(self, directory: Path) -> None:
-        """Write the model in Hugging Face form."""
-        self.model.save_pretrained(directory)
+    def save(self, directory: Path, weights: Mapping[str, Tensor] | None = None) -> None:
+        """Write the model in Hugging Face form; ``weights`` by the module's names where it does not hold them whole."""
+        save_model(self.model, "model", directory, weights)
 
 
 class ValueModel(nn.Module):
@@ -75,13 +76,27 @@ class ValueModel(nn.Module):
         values = self.head(hidden[predicting_positions(batch)]).float()[:, 0]
         return ValueOutputs(unpack(values, batch.response_mask))
 
-    def save(self, directory: Path) -> None:
-        """Write the backbone in Hugging Face form, the head beside it."""
+    def save(self, directory: Path, weights: Mapping[str, Tensor] | None = None) -> None:
+        """Write the backbone in Hugging Face form, the head beside it; ``weights`` as in :meth:`PolicyModel.save`."""
         from safetensors.torch import save_file
 
-        self.backbone.save_pretrained(directory)
-        head = {name: tensor.detach().contiguous() for name, tensor in self.head.state_dict().items()}
+        save_model(self.backbone, "backbone", directory, weights)
+        given = self.state_dict() if weights is None else weights
+        head = {key: given[f"head.{key}"].detach().contiguous() for key in self.head.state_dict()}
         save_file(head, directory / VALUE_HEAD_FILE)
+
+
+def save_model(model: Any, name: str, directory: Path, weights: Mapping[str, Tensor] | None) -> None:
+    """Write a model in Hugging Face form; given ``weights`` under ``name.`` are float32, and its config says so."""
+    # Where both are installed, accelerate imports DeepSpeed here, to ask whether the model is one of its engines.
+    with naming_accelerator(model.device):
+        if weights is None:
+            model.save_pretrained(directory)
+            return
+        own = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
+        model.save_pretrained(directory, state_dict=own)
+    model.config.dtype = "float32"
+    model.config.save_pretrained(directory)
 
 
 def predicting_positions(batch: Sequences) -> Tensor:

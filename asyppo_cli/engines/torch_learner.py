@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,15 +11,13 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from asyppo_cli.engines.microbatches import plan_micro_batches
+from asyppo_cli.engines.learner_files import inner_model, open_moments, open_weights, write_moments
+from asyppo_cli.engines.microbatches import merge, plan_micro_batches
 from asyppo_cli.ports import NonFiniteLoss
 from asyppo_cli.types import LossTerms, Sequences, StepReport, TensorRecord
 
 Outputs = TypeVar("Outputs", bound=TensorRecord)
 Targets = TypeVar("Targets", bound=TensorRecord)
-
-OPTIMIZER_FILE = "optimizer.safetensors"
-PROGRESS_FILE = "optimizer.json"
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ class TorchLearner(Generic[Outputs]):
     def forward(self, batch: Sequences) -> Outputs:
         """Outputs at every response token, without gradient, on the CPU."""
         parts = plan_micro_batches(batch.lengths, self._micro_batch_tokens)
-        return self._gather([self._run(batch.rows(rows)) for rows in parts], parts, batch)
+        return merge([self._run(batch.rows(rows)) for rows in parts], parts, batch)
 
     def forward_backward(
         self, batch: Sequences, targets: Targets, loss: Callable[[Outputs, Targets], LossTerms]
@@ -97,7 +94,7 @@ class TorchLearner(Generic[Outputs]):
             outputs.append(output)
             for name, value in {"loss": terms.loss, **terms.sums}.items():
                 sums[name] = sums.get(name, torch.zeros((), device=self._device)) + value.detach()
-        return self._gather(outputs, parts, batch), {name: value.item() for name, value in sums.items()}
+        return merge(outputs, parts, batch), {name: value.item() for name, value in sums.items()}
 
     def optimizer_step(self) -> StepReport:
         """Clip by the global norm, step, schedule, clear the gradient."""
@@ -120,28 +117,23 @@ class TorchLearner(Generic[Outputs]):
             yield name, parameter.detach()
 
     def save(self, directory: Path) -> None:
-        """Write the model in Hugging Face form, every weight, and the optimizer as tensors and numbers (no pickle)."""
-        from safetensors.torch import save_file
-
+        """Write the files that every engine reads; see :mod:`~asyppo_cli.engines.learner_files`."""
         directory.mkdir(parents=True, exist_ok=True)
         self._module.save(directory)  # type: ignore[operator]
         state = self._optimizer.state_dict()["state"]
-        tensors = {f"{index}.{name}": value for index, entry in state.items() for name, value in entry.items()}
-        save_file(tensors, directory / OPTIMIZER_FILE)
-        (directory / PROGRESS_FILE).write_text(json.dumps({"steps": self._steps}))
+        moments = ((f"{index}.{name}", value) for index, entry in state.items() for name, value in entry.items())
+        write_moments(directory, moments, self._steps)
 
     def load(self, directory: Path) -> None:
-        """Take back what :meth:`save` wrote, to the bit."""
-        from safetensors.torch import load_file
-
-        load_weights_into(self._module, directory)
+        """Take back what any engine saved: to the bit what this one did."""
+        self._module.load_state_dict(dict(open_weights(self._module, directory)), strict=False)
+        moments, self._steps = open_moments(directory)
         state: dict[int, dict[str, Tensor]] = {}
-        for key, tensor in load_file(directory / OPTIMIZER_FILE).items():
+        for key, tensor in moments.items():
             index, _, name = key.partition(".")
             state.setdefault(int(index), {})[name] = tensor
         groups = self._optimizer.state_dict()["param_groups"]
         self._optimizer.load_state_dict({"state": state, "param_groups": groups})
-        self._steps = json.loads((directory / PROGRESS_FILE).read_text())["steps"]
 
     def close(self) -> None:
         """Nothing outside this process is held."""
@@ -159,46 +151,15 @@ class TorchLearner(Generic[Outputs]):
             return targets
         return type(targets)(**{k: None if v is None else v.to(self._device) for k, v in vars(targets).items()})
 
-    def _gather(self, outputs: list[Outputs], parts: list[Tensor], batch: Sequences) -> Outputs:
-        """Micro-batch outputs as one record in the batch's order and width."""
-        shape = (len(batch), int(batch.response_lengths.max()))
-        gathered = {}
-        for name in vars(outputs[0]):
-            whole = torch.zeros(shape)
-            for rows, output in zip(parts, outputs, strict=True):
-                value = getattr(output, name).detach().cpu()
-                whole[rows, : value.shape[1]] = value
-            gathered[name] = whole
-        return type(outputs[0])(**gathered)
-
 
 def enable_checkpointing(module: nn.Module) -> None:
     """Recompute activations in the backward pass. Transformers does so in training mode only; no model of ours has
     dropout left on, so the mode changes nothing else.
     """
-    inner: Any = getattr(module, "model", None) or getattr(module, "backbone", None)
+    _, inner = inner_model(module)
     for part in inner.modules():
         if isinstance(part, nn.Dropout):
             part.p = 0.0
     inner.config.attention_dropout = 0.0
     inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     module.train()
-
-
-def load_weights_into(module: nn.Module, directory: Path) -> None:
-    """Copy the weights saved in ``directory`` into a module; a missing or foreign weight is an error."""
-    from safetensors.torch import load_file
-
-    from asyppo_cli.engines.models import VALUE_HEAD_FILE
-
-    inner: Any = getattr(module, "model", None) or getattr(module, "backbone", None)
-    saved: dict[str, Tensor] = {}
-    for file in sorted(directory.glob("model*.safetensors")):
-        saved.update(load_file(file))
-    # A tied output matrix is not saved a second time.
-    tied = set(getattr(inner, "all_tied_weights_keys", None) or {})
-    missing, unexpected = inner.load_state_dict(saved, strict=False)
-    if set(missing) - tied or unexpected:
-        raise ValueError(f"{directory} is not a checkpoint of this model: weights {[*missing, *unexpected][:3]} differ")
-    if (directory / VALUE_HEAD_FILE).is_file():
-        module.get_submodule("head").load_state_dict(load_file(directory / VALUE_HEAD_FILE))

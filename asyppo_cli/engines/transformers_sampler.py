@@ -31,12 +31,15 @@ class TransformersSampler:
 
     @torch.inference_mode()
     def sample(self, prompts: Sequence[Sequence[int]], n: int, params: SamplingParams) -> list[list[Response]]:
-        """Draw ``n`` responses to each prompt; one list a prompt, in order."""
-        generator = torch.Generator(self._device).manual_seed(params.seed)
+        """Draw ``n`` responses to each prompt; one list a prompt, in order.
+
+        What is generated at once has a seed of its own, that of its first prompt's place in the whole draw.
+        """
         per_round = max(1, self._batch_size // n)
         drawn: list[list[Response]] = []
         for start in range(0, len(prompts), per_round):
             chunk = prompts[start : start + per_round]
+            generator = torch.Generator(self._device).manual_seed(params.seed + params.offset + start)
             flat = self._generate(chunk, n, params, generator)
             drawn.extend(flat[i * n : (i + 1) * n] for i in range(len(chunk)))
         return drawn

@@ -89,15 +89,24 @@ def score(marks: Marks, ks: Sequence[int] = (), seed: int = 0) -> Scores:
     check_marks(marks)
     fewest = min(map(len, marks))
     wanted = sorted(set(ks)) if ks else powers_up_to(fewest)
-    pass_at = {k: bootstrap(pass_at_k(marks, k), seed) for k in wanted}
+    known: dict[bytes, Interval] = {}
+
+    def interval(values: Floats) -> Interval:
+        # Of one sample, all scores are the same numbers: resampled once.
+        key = values.tobytes()
+        if key not in known:
+            known[key] = bootstrap(values, seed)
+        return known[key]
+
+    pass_at = {k: interval(pass_at_k(marks, k)) for k in wanted}
     votes = {k: majority(marks, k) for k in wanted}
     flat = [mark for problem in marks for mark in problem]
     return Scores(
         problems=len(marks),
         samples=fewest,
-        avg=bootstrap(average(marks), seed),
+        avg=interval(average(marks)),
         pass_at=pass_at,
-        maj_at={k: bootstrap(values, seed) for k, (values, _) in votes.items()},
+        maj_at={k: interval(values) for k, (values, _) in votes.items()},
         ties=votes[wanted[-1]][1],
         length=sum(mark.length for mark in flat) / len(flat),
         truncated=sum(mark.truncated for mark in flat) / len(flat),

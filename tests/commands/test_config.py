@@ -110,7 +110,7 @@ def test_help_is_shown_and_is_no_failure(asyppo: Asyppo, tmp_path: Path, args: l
         [],
         ["train"],
         ["warmstart"],
-        *(["config", c] for c in ("show", "ls", "describe")),
+        *(["config", c] for c in ("show", "ls", "describe", "import")),
         *(["runs", c] for c in ("ls", "show", "diff")),
     ],
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,12 @@ from asyppo_cli.engines.models import PolicyModel, ValueModel
 from asyppo_cli.engines.torch_learner import AdamW, TorchLearner
 from asyppo_cli.ports import Learner, NonFiniteLoss
 from asyppo_cli.types import LossTerms, PolicyOutputs, Sequences, TensorRecord, ValueOutputs
+
+# DeepSpeed imports torch's compiler and calls collectives by their older names.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:`torch.distributed:FutureWarning"),
+]
 
 SETTINGS = AdamW(
     lr=1e-2, weight_decay=0.1, betas=(0.9, 0.95), max_grad_norm=1.0, warmup_steps=2, schedule="cosine", total_steps=20
@@ -33,15 +41,77 @@ def torch_learner(module: Any, budget: int = 40, checkpointing: bool = False) ->
     )
 
 
-LEARNERS: dict[str, Callable[..., Learner[Any]]] = {
+def deepspeed_learner(
+    module: Any,
+    budget: int = 40,
+    stage: int = 2,
+    offload: Any = "none",
+    checkpointing: bool = False,
+    dtype: torch.dtype = torch.float32,
+) -> Learner[Any]:
+    from asyppo_cli.engines.deepspeed_learner import DeepSpeedLearner
+
+    return DeepSpeedLearner(
+        module,
+        SETTINGS,
+        device=torch.device("cpu"),
+        dtype=dtype,
+        micro_batch_tokens=budget,
+        gradient_checkpointing=checkpointing,
+        stage=stage,
+        offload=offload,
+    )
+
+
+HERE: dict[str, Callable[..., Learner[Any]]] = {
     "torch": torch_learner,
-    "torch-checkpointing": lambda module, budget=40: torch_learner(module, budget, checkpointing=True),
+    "torch-checkpointing": partial(torch_learner, checkpointing=True),
+    "deepspeed-0": partial(deepspeed_learner, stage=0),
+    "deepspeed-2-offload": partial(deepspeed_learner, stage=2, offload="optimizer"),
+    "deepspeed-2": partial(deepspeed_learner, stage=2),
+    "deepspeed-3": partial(deepspeed_learner, stage=3),
+    "deepspeed-1-checkpointing": partial(deepspeed_learner, stage=1, checkpointing=True),
+    "deepspeed-3-checkpointing-offload": partial(deepspeed_learner, stage=3, offload="all", checkpointing=True),
+}
+ON_TWO_RANKS: dict[str, Callable[..., Learner[Any]]] = {
+    f"two-ranks-deepspeed-{stage}": partial(deepspeed_learner, stage=stage) for stage in range(4)
+}
+ON_TWO_RANKS["two-ranks-deepspeed-2-offload"] = partial(deepspeed_learner, stage=2, offload="optimizer")
+ON_TWO_RANKS["two-ranks-deepspeed-3-offload"] = partial(deepspeed_learner, stage=3, offload="all")
+# All of them take minutes. These are the same code as others, and their numbers are compared with torch's in any case.
+SLOW = {
+    "deepspeed-3-checkpointing-offload",
+    "two-ranks-deepspeed-1",
+    "two-ranks-deepspeed-2-offload",
+    "two-ranks-deepspeed-3-offload",
+}
+
+# Processes that are Ray actors: how many, and what each of them builds.
+ON_RAY: dict[str, tuple[int, Callable[..., Learner[Any]]]] = {
+    "ray-torch": (1, torch_learner),
+    "ray-two-ranks-deepspeed-2": (2, partial(deepspeed_learner, stage=2)),
 }
 
 
-@pytest.fixture(params=LEARNERS)
-def make_learner(request: pytest.FixtureRequest) -> Callable[..., Learner[Any]]:
-    return LEARNERS[request.param]
+@pytest.fixture(
+    params=[
+        pytest.param(kind, marks=pytest.mark.slow) if kind in SLOW else kind for kind in [*HERE, *ON_TWO_RANKS, *ON_RAY]
+    ]
+)
+def make_learner(request: pytest.FixtureRequest) -> Iterator[Callable[..., Learner[Any]]]:
+    kind: str = request.param
+    if "deepspeed" in kind and find_spec("deepspeed") is None:
+        pytest.skip("deepspeed is not installed (extra: cpu-engines)")
+    if kind in HERE:
+        yield HERE[kind]
+        return
+    if kind in ON_RAY:
+        yield request.getfixturevalue("ray_desk").learners_of(__name__, *ON_RAY[kind])
+        return
+    group = request.getfixturevalue("two_ranks")
+    group.know(__name__, __file__)
+    yield lambda module, budget=40: group.learner(partial(ON_TWO_RANKS[kind], budget=budget), module)
+    group.forget()
 
 
 @dataclass(frozen=True)
@@ -186,6 +256,26 @@ def test_a_loss_that_is_not_finite_changes_nothing(
         learner.forward_backward(batch, poisoned, policy_loss)
     for name, weight in learner.weights():
         assert torch.equal(weight, before[name])
+
+
+def broken_gradient(outputs: PolicyOutputs, targets: Weights) -> LossTerms:
+    # The root's slope at zero is infinite, and zero times infinity is no number.
+    return LossTerms((outputs.logprobs * 0.0).abs().sqrt().sum(), {})
+
+
+def test_a_gradient_that_is_not_finite_changes_nothing_and_is_forgotten(
+    make_learner: Callable[..., Learner[Any]], make_model: Callable[..., Any], batch: Sequences
+) -> None:
+    learner = make_learner(PolicyModel(make_model("qwen3"), 1.0))
+    before = state(learner)
+    learner.forward_backward(batch, uniform(batch), policy_loss)
+    assert learner.forward_backward(batch, uniform(batch), broken_gradient)[1]["loss"] == 0.0
+    with pytest.raises(NonFiniteLoss, match="gradient's norm"):
+        learner.optimizer_step()
+    for name, weight in learner.weights():
+        assert torch.equal(weight, before[name])
+    expected = train(torch_learner(PolicyModel(make_model("qwen3"), 1.0)), batch, policy_loss, 2)
+    assert train(learner, batch, policy_loss, 2) == pytest.approx(expected, rel=1e-5)
 
 
 def test_rates_warm_up_and_fall() -> None:

@@ -1,0 +1,132 @@
+"""``asyppo eval compare A B``: who solved what the other did not, and whether the difference is more than luck."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asyppo_cli import console
+from asyppo_cli.commands.eval.show import marks_of, votes_of
+from asyppo_cli.commands.eval.stored import Answered, StoredEvaluation, open_stored
+from asyppo_cli.console import Column, Content
+from asyppo_cli.runs.evaluations import FOLDER, differences
+
+if TYPE_CHECKING:
+    from asyppo_cli.evaluation.scores import Mark
+
+EXAMPLES = """Examples:
+
+asyppo eval compare runs/asyppo-1 runs/grpo-1
+
+asyppo eval compare evaluations/base/math500 evaluations/tuned/math500 --limit 0
+"""
+# Settings that two evaluations worth comparing may differ in: they say which model it is.
+MODELS_OWN = ("model", "weights", "revision")
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(epilog=EXAMPLES)
+def compare(
+    first: Annotated[str, typer.Argument(help="Evaluation A: its folder, or a part of the folder's name.")],
+    second: Annotated[str, typer.Argument(help="Evaluation B, likewise.")],
+    limit: Annotated[int, typer.Option(min=0, help="Most problems shown in each list; 0: all.")] = 20,
+    runs_dir: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
+    output: Annotated[Path, typer.Option(help="Folder of evaluations outside runs.")] = Path(FOLDER),
+) -> None:
+    """Compare two evaluations of the same problems."""
+    a, b = (open_stored(name, runs_dir, output) for name in (first, second))
+    rows: list[tuple[str, Content]] = [
+        (letter, f"{stored.settings.get('model')}  ({stored.directory.path})")
+        for letter, stored in (("A", a), ("B", b))
+    ]
+    console.pairs(rows)
+    pairs = shared(a, b)
+    warn_of_settings(a, b, len(pairs))
+    print_difference(pairs)
+    print_solved(
+        "Solved by A alone (no sample of B is right)", [p for p in pairs if p[0].right and not p[1].right], limit
+    )
+    print_solved(
+        "Solved by B alone (no sample of A is right)", [p for p in pairs if p[1].right and not p[0].right], limit
+    )
+
+
+def shared(a: StoredEvaluation, b: StoredEvaluation) -> list[tuple[Answered, Answered]]:
+    """Problems that both have, by id and question, in A's order.
+
+    Raises:
+        ValueError: none is in both, or samples are not graded yet.
+    """
+    others = {(answered.id, answered.question): answered for answered in b.problems}
+    keys = [(answered, others.get((answered.id, answered.question))) for answered in a.problems]
+    pairs = [(one, other) for one, other in keys if other is not None]
+    if not pairs:
+        raise ValueError(f"{a.directory.path} and {b.directory.path} have no problem in common")
+    for stored in (a, b):
+        if stored.ungraded:
+            raise ValueError(f"{stored.directory.path}: {stored.ungraded} samples are not graded: finish it first")
+    return pairs
+
+
+def warn_of_settings(a: StoredEvaluation, b: StoredEvaluation, common: int) -> None:
+    """Say what differs besides the model: the difference may come from there."""
+    for name, (one, other) in differences(a.settings, b.settings).items():
+        if name not in MODELS_OWN:
+            console.warn(f"settings differ: {name.replace('_', ' ')} is {one} in A and {other} in B")
+    most = max(len(a.problems), len(b.problems))
+    if common < most:
+        console.warn(f"only {common} problems are in both (A has {len(a.problems)}, B has {len(b.problems)})")
+
+
+def print_difference(pairs: Sequence[tuple[Answered, Answered]]) -> None:
+    """Both scores over the shared problems, and the paired difference."""
+    from asyppo_cli.commands.eval.tables import difference_cells, interval, percent
+    from asyppo_cli.evaluation.scores import average, bootstrap, paired_difference
+
+    marks = [[_marks(pair[side]) for pair in pairs] for side in (0, 1)]
+    scores = [bootstrap(average(side)) for side in marks]
+    difference = paired_difference(marks[0], marks[1])
+    rows: list[list[Content]] = [
+        [name, percent(score.value), interval(score), ""] for name, score in zip("AB", scores, strict=True)
+    ]
+    rows.append(["B - A", *difference_cells(difference)])
+    console.heading(f"Average over samples, {len(pairs)} problems")
+    columns = [Column("", style="dim"), Column("score", "right"), Column("95 % interval", "right"), Column("")]
+    console.table(columns, rows)
+    counts = [
+        sum(1 for one, other in pairs if one.right and other.right),
+        sum(1 for one, other in pairs if one.right and not other.right),
+        sum(1 for one, other in pairs if other.right and not one.right),
+        sum(1 for one, other in pairs if not one.right and not other.right),
+    ]
+    told = "{} solved by both, {} by A alone, {} by B alone, {} by neither (by any sample)"
+    console.print(told.format(*counts))
+
+
+def print_solved(title: str, pairs: Sequence[tuple[Answered, Answered]], limit: int) -> None:
+    """Problems with both models' marks and votes."""
+    if not pairs:
+        return
+    console.heading(title)
+    columns = [
+        Column("problem", style="bold"),
+        Column("gold"),
+        *(Column(name) for name in ("A", "votes", "B", "votes")),
+    ]
+    rows = [
+        [one.id, one.answer, marks_of(one), votes_of(one), marks_of(other), votes_of(other)]
+        for one, other in pairs[: limit or None]
+    ]
+    console.table(columns, rows)
+    if limit and len(pairs) > limit:
+        console.note(f"{len(pairs) - limit} more: --limit 0 shows all")
+
+
+def _marks(answered: Answered) -> list[Mark]:
+    from asyppo_cli.evaluation.marking import mark
+
+    return [mark(graded, sample) for sample, graded in answered.rows if graded is not None]

@@ -1,0 +1,140 @@
+"""A Ray cluster: joined, or started here and ended with the run.
+
+Ray is asked to be quiet, and to leave this process's signals alone: a first Ctrl-C finishes the step, and what Ray
+has started must live until then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+# Joined by default if it is set; otherwise a cluster is started for this run alone.
+ADDRESS = "RAY_ADDRESS"
+OLDEST = (2, 40)
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+}
+
+
+def check_ray() -> None:
+    """ValueError if Ray is missing or too old."""
+    try:
+        found = version("ray")
+    except PackageNotFoundError:
+        found = "none"
+    numbers = [int(part) for part in found.split(".")[:2] if part.isdigit()]
+    if tuple(numbers) < OLDEST:
+        raise ValueError(
+            f"cluster=ray needs ray {'.'.join(map(str, OLDEST))} or newer, installed is {found}: "
+            "pip install 'asyppo[cpu-engines]', with GPUs 'asyppo[gpu-engines]', or set cluster=local"
+        )
+
+
+@contextmanager
+def joined(address: str | None) -> Iterator[dict[str, float]]:
+    """Be part of a cluster within the block; yields its resources by Ray's names (``CPU``, ``GPU``).
+
+    ``address`` None: the one that RAY_ADDRESS names, else one is started, and ended with the block.
+
+    Raises:
+        ValueError: nobody answers at the address, or a Ray of another version.
+    """
+    with undisturbed():
+        import ray
+
+    chosen = address or os.environ.get(ADDRESS) or "local"
+    # Ray lets every worker import from where it is started: an empty folder, in which no stranger's torch.py lies.
+    with tempfile.TemporaryDirectory(prefix="asyppo-") as empty:
+        with contextlib.chdir(empty), undisturbed():
+            session = connect(chosen)
+        try:
+            yield dict(ray.cluster_resources())
+        finally:
+            with undisturbed():
+                ray.shutdown()
+            if chosen == "local":
+                shutil.rmtree(session, ignore_errors=True)
+
+
+def connect(address: str) -> str:
+    """Start or join; returns the folder of Ray's own logs."""
+    import ray
+
+    if "://" in address:
+        raise ValueError(f"cluster.address={address}: give HOST:PORT, on a machine that is part of the cluster")
+    try:
+        with no_stderr():
+            # The dashboard of a cluster that is joined is its own affair.
+            dashboard = False if address == "local" else None
+            context = ray.init(address, include_dashboard=dashboard, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        ray.shutdown()
+        reason = " ".join(str(error).split())[:300]
+        if address == "local":
+            raise ValueError(f"a Ray cluster could not be started here: {reason}") from error
+        raise ValueError(
+            f"the Ray cluster {address} cannot be joined: {reason}: compare with what ray start --head has printed; "
+            "where it asks for a token, set RAY_AUTH_MODE=token here too"
+        ) from error
+    mute()
+    return str(context.address_info["session_dir"])
+
+
+def mute() -> None:
+    """Ray prints what goes wrong in a cluster in long lines of its own; what concerns this run it tells us as well.
+
+    There is no setting for it: the thread that listens is ended as Ray ends it when it disconnects.
+    """
+    worker: Any = importlib.import_module("ray._private.worker").global_worker
+    # A Ray that has them under other names prints; nothing depends on it.
+    with contextlib.suppress(AttributeError):
+        worker.threads_stopped.set()
+        worker.gcs_error_subscriber.close()
+        worker.listener_thread.join()
+
+
+@contextmanager
+def no_stderr() -> Iterator[None]:
+    """Ray's native part complains there, a line a second, of what is raised in the end."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Signals mean afterwards what they meant before; what is started in the block outlives a closed terminal."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    before = os.environ | {}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+    try:
+        yield
+    finally:
+        for name in QUIET:
+            os.environ.pop(name, None)
+            os.environ.update({name: before[name]} if name in before else {})
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

@@ -1,0 +1,115 @@
+"""Which rank gets which share of which GPU and how many cores. Pure arithmetic: it knows no cluster.
+
+GPUs are counted through the cluster, machine by machine. Roles may share a GPU: each of its processes then counts as
+an equal fraction of it, which keeps other runs off but bounds no memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+# Ray counts fractions of a resource in ten-thousandths.
+RESOLUTION = 10_000
+
+
+@dataclass(frozen=True)
+class Role:
+    """So many processes, without a GPU (``first_gpu`` None), or one on each GPU from ``first_gpu`` on; ``section`` of
+    the configuration says so.
+    """
+
+    name: str
+    section: str
+    ranks: int
+    first_gpu: int | None
+
+    @property
+    def gpus(self) -> range:
+        """Numbers of the GPUs that it takes."""
+        return range(0) if self.first_gpu is None else range(self.first_gpu, self.first_gpu + self.ranks)
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A rank's place: the bundle of resources it sits in, and how much of it."""
+
+    bundle: int
+    cpus: float
+    gpus: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``bundles`` of resources, each on one machine: GPUs first, in their order, then processes without; ``seats`` by
+    role and rank; ``cpus`` of each process.
+    """
+
+    bundles: list[dict[str, float]]
+    seats: dict[str, list[Seat]]
+    cpus: float
+
+    @property
+    def gpus(self) -> int:
+        """How many GPUs are reserved."""
+        return sum("GPU" in bundle for bundle in self.bundles)
+
+    def apart(self, one: str, other: str) -> bool:
+        """Whether two roles have no GPU in common; processes without a GPU have cores of their own."""
+        return not {s.bundle for s in self.seats[one] if s.gpus} & {s.bundle for s in self.seats[other] if s.gpus}
+
+
+def make_plan(roles: Sequence[Role], resources: Mapping[str, float], cpus_per_rank: float | None) -> Plan:
+    """Seats for all roles in a cluster with those ``resources`` (Ray's names: ``CPU``, ``GPU``).
+
+    Without ``cpus_per_rank`` all processes share the cores equally.
+
+    Raises:
+        ValueError: there is less than what is asked for.
+    """
+    users = Counter(gpu for role in roles for gpu in role.gpus)
+    alone = sum(role.ranks for role in roles if role.first_gpu is None)
+    # All GPUs' bundles are alike, so that whichever of them Ray puts beside each other can be neighbours in number.
+    crowd = max(users.values(), default=0)
+    slots = len(users) * crowd + alone
+    _check_gpus(roles, int(resources.get("GPU", 0)))
+    cpus = _cores_each(slots, resources.get("CPU", 0.0), cpus_per_rank)
+    bundles: list[dict[str, float]] = [{"GPU": 1.0, "CPU": cpus * crowd} for _ in users]
+    bundle_of = {gpu: bundle for bundle, gpu in enumerate(sorted(users))}
+    seats: dict[str, list[Seat]] = {}
+    for role in roles:
+        seats[role.name] = [Seat(bundle_of[gpu], cpus, floor(1 / users[gpu])) for gpu in role.gpus]
+        if role.first_gpu is None:
+            seats[role.name] = [Seat(len(bundles) + rank, cpus, 0.0) for rank in range(role.ranks)]
+            bundles += [{"CPU": cpus} for _ in range(role.ranks)]
+    return Plan(bundles, seats, cpus)
+
+
+def _check_gpus(roles: Sequence[Role], there: int) -> None:
+    """ValueError if a role asks for more GPUs than there are, with what exists."""
+    for role in roles:
+        if role.gpus and role.gpus[-1] >= there:
+            asked = f"GPU {role.gpus[0]}" if role.ranks == 1 else f"GPUs {role.gpus[0]}-{role.gpus[-1]}"
+            what = {0: "has none", 1: "has one, number 0"}.get(there, f"has {there}, numbers 0-{there - 1}")
+            raise ValueError(
+                f"cluster.{role.section} asks for {asked}, but the cluster {what}: change its ranks or first_gpu, "
+                "or join a larger cluster (cluster.address)"
+            )
+
+
+def _cores_each(slots: int, cores: float, asked: float | None) -> float:
+    """Cores of each process; ValueError if there are not enough."""
+    each = floor(cores / slots) if asked is None else asked
+    if not 0 < each * slots <= cores + 1e-6:
+        raise ValueError(
+            f"cluster.cpus_per_rank={each:g} for {slots} processes needs {each * slots:g} cores, but the cluster has "
+            f"{cores:g}: lower it (fractions are fine), or set it to null to share the cores equally"
+        )
+    return each
+
+
+def floor(share: float) -> float:
+    """A share that Ray can count, not more than the true one."""
+    return math.floor(share * RESOLUTION + 1e-9) / RESOLUTION

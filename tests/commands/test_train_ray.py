@@ -1,0 +1,210 @@
+"""``asyppo train cluster=ray`` as a user meets it: real processes, and what becomes of a run that loses one."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from subprocess import CompletedProcess, Popen
+from typing import Any
+
+import pytest
+from safetensors.numpy import load_file
+
+pytest.importorskip("ray", reason="Ray is not installed (extra: cpu-engines)")
+
+# What a clock or the operating system decides may differ between two equal runs.
+MEASURED = ("time/", "throughput/", "memory/")
+ON_RAY = ["cluster=ray", "sampler=transformers"]
+STEPS = ["max_steps=6", "checkpoints.every=2"]
+
+
+def rows(run: Path) -> list[dict[str, Any]]:
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if not k.startswith(MEASURED)} for line in lines]
+
+
+def wait_for_step(run: Path, step: int, process: Popen[str]) -> None:
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.stdout.read() if process.stdout else ""
+        if (run / "metrics.jsonl").is_file() and len((run / "metrics.jsonl").read_text().splitlines()) > step:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"step {step} was not reached")
+
+
+def workers(run: Path, attempt: int) -> dict[str, int]:
+    """Process numbers by role and rank, as the logs tell them."""
+    found = {}
+    for log in (run / "logs").glob(f"attempt-{attempt}-*.log"):
+        told = re.search(r"^(\w+), rank (\d+) of \d+: process (\d+) on", log.read_text(), re.MULTILINE)
+        assert told is not None, log
+        found[f"{told[1]}-{told[2]}"] = int(told[3])
+    return found
+
+
+def assert_all_end(pids: dict[str, int]) -> None:
+    deadline = time.monotonic() + 60
+    while left := [name for name, pid in pids.items() if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def servable_model(folder: Path) -> Path:
+    """The embedded tokenizer and fresh weights in an architecture that vLLM serves, which the embedded one is not."""
+    from asyppo_cli.engines.models import new_policy
+    from asyppo_cli.engines.tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer("embedded:policy", None, "policy.model")
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32}
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "max_position_embeddings": 256}
+    new_policy({**sizes, **heads}, tokenizer).save_pretrained(folder)
+    tokenizer.save(folder)
+    return folder
+
+
+def assert_same_run(run: Path, whole: Path) -> None:
+    assert rows(run) == rows(whole)
+    for learner in ("policy", "critic_0", "critic_1"):
+        for file in sorted((whole / "checkpoints" / "step-000006" / learner).glob("*.safetensors")):
+            expected, actual = load_file(file), load_file(run / file.relative_to(whole))
+            assert expected.keys() == actual.keys()
+            for name, tensor in expected.items():
+                assert (actual[name] == tensor).all(), (learner, file.name, name)
+
+
+@pytest.mark.timeout(600)
+def test_a_worker_that_is_killed_is_named_and_the_run_goes_on_to_the_bit(
+    asyppo: Callable[..., CompletedProcess[str]],
+    start_asyppo: Callable[..., Popen[str]],
+    trained: tuple[Path, str],
+    small: list[str],
+) -> None:
+    # In a folder full of modules with the names of ours, which no process may import.
+    folder = trained[0].parent.parent
+    run = folder / "runs" / "lost"
+    process = start_asyppo(["train", "--name", "lost", *ON_RAY, *STEPS, *small], folder)
+    wait_for_step(run, 3, process)
+    pids = workers(run, 1)
+    assert sorted(pids) == ["critic_0-0", "critic_1-0", "policy-0", "sampler-0"]
+    os.kill(pids["critic_1-0"], signal.SIGKILL)
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 1 and "Traceback" not in printed and "raylet" not in printed
+    told = " ".join(printed.split())
+    assert re.search(r"critic_1, rank 0 of 1, died while .*the checkpoint of step \d is intact: go on with --res", told)
+    assert json.loads((run / "status.json").read_text())["state"] == "failed"
+    assert_all_end(pids)
+    done = asyppo(["train", "--resume", "--name", "lost"], folder, timeout=300)
+    assert done.returncode == 0 and "going on after step" in done.stdout, done.stdout + done.stderr
+    # Processes of a cluster compute what one process computes, critics beside the policy or not.
+    assert_same_run(run, trained[0])
+    assert_all_end(workers(run, 2))
+    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    roles = sum(last[f"memory/{role}_peak_bytes"] for role in ("policy", "critic_0", "critic_1", "sampler"))
+    assert last["memory/peak_bytes"] > roles > 0
+    lanes = [json.loads(line)["lane"] for line in (run / "timeline.jsonl").read_text().splitlines()]
+    assert "critics" in lanes
+
+
+@pytest.mark.timeout(300)
+def test_gpus_that_do_not_exist_are_one_line_before_anything_is_loaded(
+    asyppo: Callable[..., CompletedProcess[str]], small: list[str], tmp_path: Path
+) -> None:
+    for dry in ([], ["--dry-run"]):
+        done = asyppo(["train", *dry, *ON_RAY, "cluster.critics.first_gpu=8", *small], tmp_path, timeout=120)
+        assert done.returncode == 2 and done.stderr.strip().count("\n") == 0, done.stderr
+        assert "cluster.critics asks for GPU 8, but the cluster has none" in done.stderr
+    assert not list(tmp_path.glob("runs/*/config.yaml"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_no_process_outlives_a_driver_that_is_killed(
+    start_asyppo: Callable[..., Popen[str]], small: list[str], tmp_path: Path
+) -> None:
+    process = start_asyppo(["train", "--name", "lost", *ON_RAY, "max_steps=1000", *small], tmp_path)
+    wait_for_step(tmp_path / "runs" / "lost", 2, process)
+    pids = workers(tmp_path / "runs" / "lost", 1)
+    process.kill()
+    process.communicate()
+    assert_all_end(pids)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_to_the_whole_terminal_finishes_the_step_and_saves(
+    start_asyppo: Callable[..., Popen[str]], small: list[str], tmp_path: Path, number: signal.Signals
+) -> None:
+    process = start_asyppo(["train", "--name", "stopped", *ON_RAY, "max_steps=1000", *small], tmp_path)
+    run = tmp_path / "runs" / "stopped"
+    wait_for_step(run, 2, process)
+    pids = workers(run, 1)
+    os.killpg(process.pid, number)
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 1 and "asyppo train --resume --name stopped" in printed
+    assert json.loads((run / "status.json").read_text())["state"] == "interrupted"
+    assert len(list((run / "checkpoints").glob("step-*"))) == 1
+    assert_all_end(pids)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_worker_that_hangs_ends_the_run(
+    start_asyppo: Callable[..., Popen[str]], small: list[str], tmp_path: Path
+) -> None:
+    ours = ["max_steps=1000", "checkpoints.every=1", "cluster.timeout=60", *small]
+    process = start_asyppo(["train", "--name", "hung", *ON_RAY, *ours], tmp_path)
+    run = tmp_path / "runs" / "hung"
+    wait_for_step(run, 2, process)
+    pids = workers(run, 1)
+    os.kill(pids["policy-0"], signal.SIGSTOP)
+    printed, _ = process.communicate(timeout=200)
+    told = " ".join(printed.split())
+    assert process.returncode == 1 and "policy, rank 0 of 1, has not answered for 60 seconds while" in told
+    assert_all_end(pids)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_two_ranks_with_vllm_killed_at_random_go_on(
+    asyppo: Callable[..., CompletedProcess[str]],
+    start_asyppo: Callable[..., Popen[str]],
+    small: list[str],
+    tmp_path: Path,
+) -> None:
+    for engine in ("deepspeed", "vllm"):
+        if find_spec(engine) is None:
+            pytest.skip(f"{engine} is not installed (extra: cpu-engines)")
+    engines = [
+        "cluster=ray",
+        f"policy.model={servable_model(tmp_path / 'model')}",
+        "critic_size=half",
+        "learner=deepspeed",
+        "cluster.policy.ranks=2",
+        "sampler=vllm",
+    ]
+    vllm = ["kv_cache_gib=0.25", "enforce_eager=true", "threads=1"]
+    ours = [*engines, *(f"sampler.vllm.{setting}" for setting in vllm), *STEPS, *small]
+    run = tmp_path / "runs" / "random"
+    process = start_asyppo(["train", "--name", "random", *ours], tmp_path)
+    wait_for_step(run, 2, process)
+    pids = workers(run, 1)
+    # A different one every time; the message says which.
+    victim = random.choice(sorted(pids))
+    os.kill(pids[victim], signal.SIGKILL)
+    printed, _ = process.communicate(timeout=300)
+    role, _, rank = victim.partition("-")
+    assert process.returncode == 1 and f"{role}, rank {rank} of" in " ".join(printed.split()), (victim, printed)
+    assert_all_end(pids)
+    done = asyppo(["train", "--resume", "--name", "random"], tmp_path, timeout=600)
+    assert done.returncode == 0 and "going on after step" in done.stdout, done.stdout + done.stderr
+    assert [row["step"] for row in rows(run)] == list(range(7))
+    assert all(row["sampler/logprob_diff_mean"] < 0.05 for row in rows(run)[2:])

@@ -1,0 +1,150 @@
+"""Ray clusters for tests: two machines on this one, with GPUs that exist on paper only."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+MACHINES = ({"cpus": 2, "gpus": 2}, {"cpus": 2, "gpus": 2})
+PATIENCE = 120.0
+
+
+def ray_start(*options: str) -> subprocess.Popen[bytes]:
+    """``ray start``, as a user types it on a machine; it ends with the process."""
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--disable-usage-stats", *options]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+
+
+def listens(port: int) -> bool:
+    """Whether somebody does."""
+    with socket.socket() as trial:
+        return trial.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def machines(token: Path, monkeypatch: Any) -> Iterator[str]:
+    """A cluster of :data:`MACHINES` for those who know the ``token`` in a file; yields its address."""
+    with socket.socket() as found:
+        found.bind(("", 0))
+        port = found.getsockname()[1]
+    shape = [(f"--num-cpus={m['cpus']}", f"--num-gpus={m['gpus']}") for m in MACHINES]
+    address = f"127.0.0.1:{port}"
+    token.write_text(uuid.uuid4().hex)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+    # Ray reads its environment when it is imported, which a test may have done by now.
+    importlib.import_module("ray._raylet").Config.initialize("")
+    head = ray_start("--head", f"--port={port}", "--include-dashboard=false", *shape[0])
+    started = [head]
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not listens(port):
+            assert head.poll() is None and time.monotonic() < deadline, "ray start --head has not worked"
+            time.sleep(0.1)
+        started += [ray_start(f"--address={address}", *own) for own in shape[1:]]
+        yield address
+    finally:
+        for process in reversed(started):
+            process.terminate()
+        for process in started:
+            try:
+                process.wait(30)
+            finally:
+                process.kill()
+                process.wait()
+
+
+class Desk:
+    """Starts groups of ranks in a cluster that has been joined, and keeps some to be used again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.shared = folder / "shared"
+        self.shared.write_text("")
+        self.numbers = itertools.count()
+        self.kept: dict[Any, Iterator[Any]] = {}
+        self.open: list[Any] = []
+
+    def seats(self, roles: Sequence[Any], cpus: float = 0.01, timeout: float = PATIENCE) -> Any:
+        """Seats of the roles, each process with next to no cores."""
+        import ray
+
+        from asyppo_cli.engines.ray_placement import make_plan
+        from asyppo_cli.engines.ray_seats import Seats, Site
+
+        site = Site(self.folder, self.shared, self.folder / f"log-{next(self.numbers)}", timeout)
+        seats = Seats(make_plan(roles, ray.cluster_resources(), cpus), site, print)
+        self.open.append(seats)
+        return seats
+
+    def group(self, ranks: int, make: Callable[[], Any], kind: Any = None, timeout: float = PATIENCE) -> Any:
+        """A filled group without GPUs."""
+        from asyppo_cli.engines.ray_placement import Role
+        from asyppo_cli.engines.ray_worker import LearnerRank
+
+        seats = self.seats([Role("policy", "policy", ranks, None)], timeout=timeout)
+        group = seats.start("policy", kind or LearnerRank)
+        seats.fill({"policy": make})
+        return group
+
+    def pair(self, ranks: int, kind: Any = None) -> Iterator[Any]:
+        """Two groups in turn, as empty as groups that are used again can be."""
+        from asyppo_cli.engines.ray_placement import Role
+        from asyppo_cli.engines.ray_worker import LearnerRank
+
+        key = (ranks, kind)
+        if key not in self.kept:
+            names = ("one", "other")
+            seats = self.seats([Role(name, "policy", ranks, None) for name in names])
+            groups = [seats.start(name, kind or LearnerRank) for name in names]
+            seats.fill(dict.fromkeys(names, object))
+            self.kept[key] = itertools.cycle(groups)
+        return self.kept[key]
+
+    def learners_of(self, name: str, ranks: int, build: Callable[..., Any]) -> Callable[..., Any]:
+        """Makes learners on so many ranks, of functions and records of the test module ``name``; of those that are
+        made, the last two can be used.
+        """
+        import ray
+
+        from asyppo_cli.engines.ray_learner import RayLearner
+
+        # The processes cannot import a test.
+        ray.cloudpickle.register_pickle_by_value(sys.modules[name])
+
+        def learner(*arguments: Any) -> Any:
+            group = next(self.pair(ranks))
+            group.ask_all("loading its model", "build", partial(build, *arguments), "")
+            return RayLearner(group)
+
+        return learner
+
+    def samplers_of(self, name: str, build: Callable[[Any], Any], prompts_per_call: Any) -> Callable[[Any], Any]:
+        """Makes samplers on two ranks, likewise."""
+        import ray
+
+        from asyppo_cli.engines.ray_sampler import RaySampler
+        from asyppo_cli.engines.ray_worker import SamplerRank
+
+        ray.cloudpickle.register_pickle_by_value(sys.modules[name])
+
+        def sampler(model: Any) -> Any:
+            group = next(self.pair(2, SamplerRank))
+            group.ask_all("loading its model", "build", partial(build, model), "")
+            return RaySampler(group, prompts_per_call)
+
+        return sampler
+
+    def close(self) -> None:
+        for seats in self.open:
+            seats.close()

@@ -1,0 +1,169 @@
+"""Groups of processes in a real Ray cluster: where they sit, and what is said of one that is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import distributed as dist
+
+from asyppo_cli.engines.ray_placement import Role
+from asyppo_cli.ports import NonFiniteLoss, WorkerLost
+
+ray = pytest.importorskip("ray", reason="Ray is not installed (extra: cpu-engines)")
+
+
+@pytest.fixture(autouse=True)
+def functions_travel_by_value() -> Iterator[None]:
+    """A worker cannot import this file."""
+    module = sys.modules[__name__]
+    ray.cloudpickle.register_pickle_by_value(module)
+    yield
+    ray.cloudpickle.unregister_pickle_by_value(module)
+
+
+def nothing() -> None:
+    return None
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_on_rank_one() -> None:
+    if dist.get_rank() == 1:
+        time.sleep(0.5)
+        die()
+    dist.all_reduce(torch.ones(1))
+
+
+def hang() -> None:
+    time.sleep(1000)
+
+
+def ask_for_too_much() -> None:
+    torch.empty(2**55)
+
+
+def explode() -> None:
+    raise NonFiniteLoss("the loss is nan")
+
+
+def refuse() -> None:
+    raise ValueError("this is not a checkpoint of this model\nbut of another")
+
+
+def fail() -> None:
+    raise KeyError("weight")
+
+
+def look_around() -> Any:
+    names = ("CUDA_VISIBLE_DEVICES", "PYTHONSAFEPATH", "OMP_NUM_THREADS")
+    node = ray.get_runtime_context().get_node_id()
+    return {"pid": os.getpid(), "cwd": os.getcwd(), "node": node, **{name: os.environ.get(name) for name in names}}
+
+
+def alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize(
+    ("do", "ranks", "error", "said"),
+    [
+        (
+            die,
+            1,
+            WorkerLost,
+            r"^policy, rank 0 of 1, died while learning \(killed, or crashed, .*; its log is .*-0.log",
+        ),
+        (die_on_rank_one, 2, WorkerLost, r"^policy, rank 1 of 2, died while learning"),
+        (
+            ask_for_too_much,
+            1,
+            WorkerLost,
+            r"^o.*, rank 0 of 1, ran out of memory while learning .*micro_batch_tokens",
+        ),
+        (fail, 1, WorkerLost, r"^o.*, rank 0 of 1, failed while learning: KeyError: 'weight'; its log is"),
+        (explode, 1, NonFiniteLoss, r"^the loss is nan$"),
+        (refuse, 1, ValueError, r"^o.*, rank 0 of 1: this is not a checkpoint of this model$"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_a_rank_that_is_lost_is_named_in_one_line(
+    ray_desk: Any, do: Callable[[], None], ranks: int, error: type[Exception], said: str
+) -> None:
+    deadly = do in (die, die_on_rank_one)
+    group = ray_desk.group(ranks, object) if deadly else next(ray_desk.pair(ranks))
+    with pytest.raises(error, match=said) as raised:
+        group.ask_all("learning", "measure", do)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_rank_that_hangs_is_named_and_ended(ray_desk: Any) -> None:
+    group = ray_desk.group(2, object, timeout=60.0)
+    pids = [seen["pid"] for seen in group.ask_all("answering", "measure", look_around)]
+    group._timeout = 2.0
+    said = r"^policy, rank 1 of 2, has not answered for 2 seconds while learning: it hangs, or cluster.timeout"
+    with pytest.raises(WorkerLost, match=said):
+        group.ask("learning", "measure", [(nothing,), (hang,)])
+    group.close()
+    deadline = time.monotonic() + 30
+    while any(alive(pid) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_roles_sit_on_gpus_of_their_own_machine_by_machine(ray_desk: Any) -> None:
+    roles = [
+        Role("policy", "policy", 2, 0),
+        Role("critic_0", "critics", 2, 2),
+        Role("critic_1", "critics", 2, 2),
+        Role("sampler", "sampler", 1, None),
+    ]
+    from asyppo_cli.engines.ray_worker import RankProcess
+
+    seats = ray_desk.seats(roles)
+    groups = {role.name: seats.start(role.name, RankProcess) for role in roles}
+    places = {name: group.ask_all("answering", "measure", look_around) for name, group in groups.items()}
+    devices = {
+        name: [(place["node"], place["CUDA_VISIBLE_DEVICES"]) for place in seen] for name, seen in places.items()
+    }
+    # Two machines with GPUs 0 and 1 each: every role has one to itself, and both critics share theirs.
+    assert sorted(device for _, device in devices["policy"]) == ["0", "1"]
+    assert len({node for node, _ in devices["policy"]}) == len({node for node, _ in devices["critic_0"]}) == 1
+    assert devices["critic_0"] == devices["critic_1"] and not {*devices["policy"]} & {*devices["critic_0"]}
+    assert devices["sampler"][0][1] == ""
+    seats.close()
+
+
+def test_a_process_imports_from_nowhere_else_and_prints_into_its_log(ray_desk: Any) -> None:
+    group = ray_desk.group(1, lambda: print("a word of mine"))
+    seen = group.ask_all("answering", "measure", look_around)[0]
+    assert seen["PYTHONSAFEPATH"] == "1" and seen["OMP_NUM_THREADS"] == "1" and seen["cwd"] == str(ray_desk.folder)
+    logs = [log.read_text() for log in ray_desk.folder.glob("log-*-policy-0.log")]
+    (log,) = [log for log in logs if "a word of mine" in log]
+    assert f"policy, rank 0 of 1: process {seen['pid']} on" in log
+    group.close()
+
+
+def test_a_machine_without_the_runs_files_is_noticed_at_the_start(ray_desk: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(ray_desk, "shared", ray_desk.folder / "elsewhere")
+    with pytest.raises(ValueError, match="does not see .*elsewhere: on several machines --runs-dir must be on"):
+        ray_desk.group(1, object)
+
+
+def test_what_others_hold_is_waited_for_and_then_named(ray_desk: Any, monkeypatch: Any) -> None:
+    from asyppo_cli.engines import ray_seats
+
+    held = ray_desk.seats([Role("policy", "policy", 4, 0)])
+    monkeypatch.setattr(ray_seats, "SOON_SECONDS", 0.5)
+    with pytest.raises(ValueError, match=r"of the cluster 0 GPUs and .* cores are free, and for 1 seconds"):
+        ray_desk.seats([Role("policy", "policy", 1, 0)], timeout=1.0)
+    held.close()
