@@ -20,9 +20,9 @@ from typer.exceptions import TyperException
 COMMANDS = {
     "train": "Train a policy with its critics, and watch it learn.",
     "sweep": "Run a grid of settings and seeds, and compare.",
-    "eval": "Score models on benchmarks; grade answers.",
+    "eval": "Score models on benchmarks, and see where they differ.",
     "runs": "List, show and compare runs.",
-    "analyze": "See why a run learns: figures and findings.",
+    "analyze": "See why a run learns, from a single token to a whole sweep.",
     "config": "Show and explain the configuration.",
     "warmstart": "Train a model on worked traces, a base to start from.",
 }

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("asyppo_cli", "conf", "sweeps", "analysis")
-DATA = {".yaml", ".safetensors", ".json", ".jinja"}
+DATA = {".yaml", ".safetensors", ".json", ".jinja", ".html", ".css", ".js"}
 STRANGERS = ("analysis", "conf", "sweeps", "torch", "typing", "types", "typer", "hydra", "yaml", "rich", "asyppo_cli")
 
 

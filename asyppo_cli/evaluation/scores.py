@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 
 LEVEL = 0.95
 DRAWS = 10_000
+_FEW_LEVELS = 32
 # Resamples are drawn in blocks of about so many numbers, so that memory does not grow with the benchmark.
 _BLOCK = 4_000_000
 
@@ -180,7 +181,9 @@ def bootstrap(values: Floats, seed: int = 0, level: float = LEVEL, draws: int = 
         return Interval(mean, max(lowest, mean - unseen), min(1.0, mean + unseen))
     means = _resampled_means(values, seed, draws)
     normal = NormalDist()
-    below = (np.sum(means < mean) + 0.5 * np.sum(means == mean)) / draws
+    # Sums in another order round otherwise: what equals the mean but for that counts as a tie.
+    equal = np.isclose(means, mean, rtol=0.0, atol=1e-12)
+    below = (np.sum((means < mean) & ~equal) + 0.5 * np.sum(equal)) / draws
     z0 = normal.inv_cdf(float(np.clip(below, 0.5 / draws, 1 - 0.5 / draws)))
     centred = values - mean  # of a mean, the jackknife's deviations are these divided by P - 1
     a = float(np.sum(centred**3) / (6 * np.sum(centred**2) ** 1.5))
@@ -205,7 +208,13 @@ def paired_difference(first: Marks, second: Marks, seed: int = 0) -> Interval:
 
 
 def _resampled_means(values: Floats, seed: int, draws: int) -> Floats:
+    """Means of ``draws`` resamples ``[draws]``."""
     generator = np.random.default_rng(seed)
+    levels, counts = np.unique(values, return_counts=True)
+    if len(levels) <= _FEW_LEVELS:
+        # How often each value comes in a resample is multinomial: a score has few values, and many problems.
+        means: Floats = generator.multinomial(len(values), counts / len(values), draws) @ levels / len(values)
+        return means
     rows = max(1, _BLOCK // len(values))
     blocks = [min(rows, draws - begin) for begin in range(0, draws, rows)]
     return np.concatenate([generator.choice(values, (block, len(values))).mean(axis=1) for block in blocks])

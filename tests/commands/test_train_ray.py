@@ -119,7 +119,8 @@ def test_gpus_that_do_not_exist_are_one_line_before_anything_is_loaded(
 ) -> None:
     for dry in ([], ["--dry-run"]):
         done = asyppo(["train", *dry, *ON_RAY, "cluster.critics.first_gpu=8", *small], tmp_path, timeout=120)
-        assert done.returncode == 2 and done.stderr.strip().count("\n") == 0, done.stderr
+        errors = [line for line in done.stderr.splitlines() if not line.startswith("checking models")]
+        assert done.returncode == 2 and len(errors) == 1, done.stderr
         assert "cluster.critics asks for GPU 8, but the cluster has none" in done.stderr
     assert not list(tmp_path.glob("runs/*/config.yaml"))
 
@@ -183,14 +184,9 @@ def test_two_ranks_with_vllm_killed_at_random_go_on(
     for engine in ("deepspeed", "vllm"):
         if find_spec(engine) is None:
             pytest.skip(f"{engine} is not installed (extra: cpu-engines)")
-    engines = [
-        "cluster=ray",
-        f"policy.model={servable_model(tmp_path / 'model')}",
-        "critic_size=half",
-        "learner=deepspeed",
-        "cluster.policy.ranks=2",
-        "sampler=vllm",
-    ]
+    model = servable_model(tmp_path / "model")
+    ranks = ["cluster=ray", "learner=deepspeed", "cluster.policy.ranks=2", "cluster.sampler.ranks=2"]
+    engines = [*ranks, f"policy.model={model}", "critic_size=half", "sampler=vllm"]
     vllm = ["kv_cache_gib=0.25", "enforce_eager=true", "threads=1"]
     ours = [*engines, *(f"sampler.vllm.{setting}" for setting in vllm), *STEPS, *small]
     run = tmp_path / "runs" / "random"

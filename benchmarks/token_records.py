@@ -1,6 +1,6 @@
 """Ten million token records: the analyses against their targets, and against plain pandas.
 
-    python benchmarks/analysis.py [--tokens 10_000_000] [--folder FOLDER] [--only quadrant]
+    python benchmarks/token_records.py [--tokens 10_000_000] [--folder FOLDER] [--only quadrant]
 
 Makes a run directory with synthetic records, spread over step files as a run writes them, then takes each analysis
 twice, each time in a fresh process: as the command does it (figures, intervals and all), and as one would write it
