@@ -11,6 +11,7 @@ import importlib
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from typing import Any
 # Joined by default if it is set; otherwise a cluster is started for this run alone.
 ADDRESS = "RAY_ADDRESS"
 OLDEST = (2, 40)
+CONNECT_SECONDS = 10.0
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -72,8 +74,8 @@ def connect(address: str) -> str:
     """Start or join; returns the folder of Ray's own logs."""
     import ray
 
-    if "://" in address:
-        raise ValueError(f"cluster.address={address}: give HOST:PORT, on a machine that is part of the cluster")
+    if address not in ("local", "auto"):
+        check_address(address)
     try:
         with no_stderr():
             # The dashboard of a cluster that is joined is its own affair.
@@ -90,6 +92,21 @@ def connect(address: str) -> str:
         ) from error
     mute()
     return str(context.address_info["session_dir"])
+
+
+def check_address(address: str) -> None:
+    """ValueError unless somebody listens there: Ray itself would try for ten minutes and more."""
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdigit():
+        raise ValueError(f"cluster.address={address}: give HOST:PORT, on a machine that is part of the cluster")
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ValueError(
+            f"no Ray cluster answers at {address} ({reason}): compare with what ray start --head has printed "
+            f"(cluster.address, or the variable {ADDRESS})"
+        ) from error
 
 
 def mute() -> None:

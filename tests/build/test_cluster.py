@@ -65,6 +65,20 @@ def test_a_ray_that_is_missing_or_old_is_named_with_its_extra(monkeypatch: pytes
         check_placement(config)
 
 
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("ray://head:10001", "give HOST:PORT"),
+        ("head", "give HOST:PORT"),
+        ("127.0.0.1:1", r"no Ray cluster answers at 127.0.0.1:1 \(Connection refused\)"),
+        ("nowhere.invalid:6379", "no Ray cluster answers at nowhere.invalid:6379"),
+    ],
+)
+def test_an_address_where_nobody_answers_is_said_at_once(address: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        ray_cluster.check_address(address)
+
+
 def test_the_reference_lives_beside_the_policy() -> None:
     roles = roles_of(load(["cluster=ray", "policy_loss.kl_coef=0.1"]).config)
     assert [(role.name, role.section) for role in roles] == [

@@ -191,7 +191,8 @@ def test_two_ranks_with_vllm_killed_at_random_go_on(
     ours = [*engines, *(f"sampler.vllm.{setting}" for setting in vllm), *STEPS, *small]
     run = tmp_path / "runs" / "random"
     process = start_asyppo(["train", "--name", "random", *ours], tmp_path)
-    wait_for_step(run, 2, process)
+    # The row of a step is written before its checkpoint.
+    wait_for_step(run, 3, process)
     pids = workers(run, 1)
     # A different one every time; the message says which.
     victim = random.choice(sorted(pids))
