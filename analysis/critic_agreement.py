@@ -175,7 +175,7 @@ def draw_agreement(data: Agreement) -> Figure:
 def _draw_density(ax: Axes, data: Agreement) -> None:
     from matplotlib.colors import LogNorm
 
-    counts = np.ma.masked_equal(data.density.T, 0)
+    counts = np.where(data.density.T > 0, data.density.T, np.nan)
     mesh = ax.pcolormesh(data.edges, data.edges, counts, norm=LogNorm(vmin=1), cmap=density_colours(), rasterized=True)
     ax.axline((data.edges[0], data.edges[0]), slope=1, color=MUTED, linewidth=0.8, linestyle=(0, (4, 2)))
     ax.set_aspect("equal")

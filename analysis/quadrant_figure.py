@@ -82,7 +82,7 @@ def _draw_density(ax: Axes, data: Quadrant) -> Any:
     from matplotlib.colors import LogNorm
 
     counts = _drawn(_drawn(data.counts, data.x, 0), data.y, 1)
-    shown = np.ma.masked_equal(counts.T, 0)
+    shown = np.where(counts.T > 0, counts.T, np.nan)
     (x, _), (y, _) = _edges(data.x), _edges(data.y)
     highest = max(int(counts.max()), 2)
     return ax.pcolormesh(x, y, shown, norm=LogNorm(1, highest), cmap=density_colours(), rasterized=True)
