@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # As a module: a script's first line cannot name an interpreter at the end of a very long path.
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
+# Packages that are installed the old way come uncompiled: some would warn at every import. Not all files are Python 3.
+COMPILE := $(BIN)/python -W ignore -m compileall -q $(VENV)/lib >/dev/null 2>&1 || true
 ARGS ?=
 
 .PHONY: help install train test test-slow check format clean
@@ -23,6 +25,7 @@ $(VENV)/run.stamp: pyproject.toml
 	@if nvidia-smi -L >/dev/null 2>&1; then $(PIP) torch; elif [ "$$(uname -s)" = Darwin ]; then $(PIP) '$(TORCH)'; \
 	else $(PIP) '$(TORCH)+cpu' 2>/dev/null || $(PIP) '$(TORCH)' --index-url https://download.pytorch.org/whl/cpu; fi
 	@$(PIP) -e .
+	@$(COMPILE)
 	@touch $@
 
 # The engines' CPU builds bring along torchvision and its kin, for which there is no CPU build: they would break
@@ -32,6 +35,7 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 	@if [ "$$(uname -s)" = Darwin ]; then $(PIP) -e '.[dev]'; \
 	elif nvidia-smi -L >/dev/null 2>&1; then $(PIP) -e '.[dev,gpu-engines]'; \
 	else $(PIP) -e '.[dev,cpu-engines]' && $(BIN)/python -m pip uninstall -q -y $(UNWANTED) 2>/dev/null; fi
+	@$(COMPILE)
 	@touch $@
 
 install: $(VENV)/dev.stamp
