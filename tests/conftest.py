@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,12 @@ from asyppo_cli.types import Sequences
 
 VOCABULARY = 40
 END = 1
+
+
+def pytest_configure() -> None:
+    """A job in the background ignores Ctrl-C, and so would every process that the tests interrupt."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def new_model(family: str, seed: int = 0, **changes: Any) -> Any:
