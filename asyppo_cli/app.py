@@ -6,7 +6,6 @@ Commands are imported when they are called and not before, so that help and comp
 from __future__ import annotations
 
 import errno
-import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -15,6 +14,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
+
+from asyppo_cli.family import Family
 
 # Name, and what the root's help says of it; each lives in a module of its name in ``commands``.
 COMMANDS = {
@@ -42,8 +43,14 @@ class Stopped(TyperException):
     exit_code = 130
 
 
-class Commands(TyperGroup):
-    """The root, whose commands are known by name until one of them is called."""
+class Commands(Family):
+    """The root."""
+
+    package = "asyppo_cli.commands"
+    known = COMMANDS
+    examples = EXAMPLES
+    program = "asyppo"
+    usage = ("COMMAND [ARGUMENTS]...",)
 
     def invoke(self, ctx: Any) -> Any:
         """As usual, but Ctrl-C says what it has done: Typer would leave without a word."""
@@ -52,42 +59,16 @@ class Commands(TyperGroup):
         except KeyboardInterrupt as error:
             raise Stopped(str(error) or "stopped") from error
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Names in the order of help."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Import the command of that name, or the only one that begins so."""
-        name = full_name(cmd_name)
-        module = importlib.import_module(f"asyppo_cli.commands.{name}")
-        command = typer.main.get_command(module.app)
-        command.name = name
-        return command
-
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As usual; a family of commands called without one shows its help."""
         name, command, rest = super().resolve_command(ctx, args)
         bare = isinstance(command, TyperGroup) and not rest and not ctx.resilient_parsing
         return name, command, ["--help"] if bare else rest
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Print the help, without importing the commands that it lists."""
-        from asyppo_cli.commands.overview import show_overview
-
+    def options(self, ctx: Any) -> list[tuple[str, str]]:
+        """What can be asked of every command."""
         records = (parameter.get_help_record(ctx) for parameter in self.get_params(ctx))
-        options = [(names, " ".join(text.split())) for names, text in filter(None, records)]
-        show_overview(self.help or "", COMMANDS, options, EXAMPLES)
-
-
-def full_name(typed: str) -> str:
-    """The command that is meant."""
-    begun = [name for name in COMMANDS if typed and name.startswith(typed)]
-    if typed in COMMANDS or len(begun) == 1:
-        return typed if typed in COMMANDS else begun[0]
-    import difflib
-
-    near = begun or difflib.get_close_matches(typed, COMMANDS, n=2, cutoff=0.4) or list(COMMANDS)
-    raise ValueError(f"there is no command {typed!r}; nearest: {', '.join(near)}")
+        return [(names, " ".join(text.split())) for names, text in filter(None, records)]
 
 
 root = typer.Typer(

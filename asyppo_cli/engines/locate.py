@@ -7,9 +7,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from asyppo_cli.tasks.hub import why_out_of_reach
+
 EMBEDDED = "embedded:"
 LONGEST_REASON = 300
-CONNECT_SECONDS = 10.0
 
 
 def locate(model: str, key: str) -> str:
@@ -59,37 +60,13 @@ def check_hub(model: str, revision: str | None, key: str) -> None:
 
     Only a failure to connect counts here; whatever the hub answers is its client's affair.
     """
-    from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub import try_to_load_from_cache
 
     if isinstance(try_to_load_from_cache(model, "config.json", revision=revision), str):
         return
-    if constants.HF_HUB_OFFLINE:
-        raise ValueError(f"{key}={model}: no such folder, nor in the hub's cache, and HF_HUB_OFFLINE is set")
-    reason = unreachable(constants.ENDPOINT)
+    reason = why_out_of_reach()
     if reason is not None:
-        raise ValueError(
-            f"{key}={model}: no such folder, nor in the hub's cache, and {constants.ENDPOINT} cannot be reached "
-            f"({reason}): check the path, or the network"
-        )
-
-
-def unreachable(address: str) -> str | None:
-    """Why a server cannot be reached, by way of a proxy if one is set; None if it answers, whatever it says."""
-    from ssl import SSLError
-    from urllib.error import HTTPError, URLError
-    from urllib.request import Request, urlopen
-
-    try:
-        # The address is the hub's, which the user's environment may change.
-        urlopen(Request(address, method="HEAD"), timeout=CONNECT_SECONDS).close()  # noqa: S310
-    except HTTPError:
-        return None
-    except URLError as error:
-        # Another client may trust other certificates.
-        return None if isinstance(error.reason, SSLError) else str(getattr(error.reason, "strerror", error.reason))
-    except OSError as error:
-        return str(error)
-    return None
+        raise ValueError(f"{key}={model}: no such folder, nor in the hub's cache, and {reason}: check the path")
 
 
 def silence_transformers() -> None:

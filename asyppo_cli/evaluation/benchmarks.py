@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asyppo_cli.evaluation.hub import fetch_dataset
+from asyppo_cli.tasks.hub import split_files
 
 if TYPE_CHECKING:
     from asyppo_cli.types import Problem
@@ -124,18 +124,18 @@ def load_benchmark(name: str, data_dir: Path | None = None, limit: int | None = 
     ValueError for files or a task that cannot serve, and where the wanted file is nowhere.
     """
     if is_file(name):
-        return _from_file(Path(name).stem, Path(name).expanduser(), "benchmark", {}, limit)
+        return _from_files(Path(name).stem, [Path(name).expanduser()], "benchmark", {}, limit)
     if name not in BENCHMARKS:
         return _generated(name, limit)
     benchmark = BENCHMARKS[name]
     entry = {"tolerance": benchmark.tolerance} if benchmark.tolerance else {}
     local = local_file(name, data_dir)
     if local is not None:
-        return _from_file(name, local, "--data-dir", entry, limit)
+        return _from_files(name, [local], "--data-dir", entry, limit)
     missing = f"{data_dir} has no {name}.jsonl" if data_dir else f"give --data-dir FOLDER with {name}.jsonl"
     wanted = f'{missing} (lines of {{"id", "problem", "answer"}})'
-    path = fetch_dataset(benchmark.hub_id, benchmark.split, benchmark.revision, wanted)
-    loaded = _from_file(name, path, benchmark.hub_id, entry, limit)
+    snapshot = split_files(benchmark.hub_id, benchmark.split, benchmark.revision, f"benchmark {name}", wanted)
+    loaded = _from_files(name, snapshot.files, benchmark.hub_id, entry, limit)
     return LoadedBenchmark(name, loaded.problems, benchmark.source, benchmark.revision, loaded.sha256)
 
 
@@ -148,15 +148,17 @@ def local_file(name: str, data_dir: Path | None) -> Path | None:
     return next((path for suffix in SUFFIXES if (path := data_dir / f"{name}{suffix}").is_file()), None)
 
 
-def _from_file(name: str, path: Path, key: str, entry: dict[str, Any], limit: int | None) -> LoadedBenchmark:
+def _from_files(
+    name: str, paths: Sequence[Path], key: str, entry: dict[str, Any], limit: int | None
+) -> LoadedBenchmark:
     from asyppo_cli.tasks.problem_files import read_problem_file
     from asyppo_cli.types import Problem
 
-    problems = read_problem_file(path, key, entry)
+    problems = [problem for path in paths for problem in read_problem_file(path, key, entry)]
     if name in BENCHMARKS:
         # The same problem has the same id from every source, so that samples and scores can be compared.
         problems = [Problem(f"{name}-{i}", p.question, p.answer, entry) for i, p in enumerate(problems)]
-    return LoadedBenchmark(name, problems[:limit], str(path), None, _sha256(problems))
+    return LoadedBenchmark(name, problems[:limit], str(paths[0]), None, _sha256(problems))
 
 
 def _generated(task: str, limit: int | None) -> LoadedBenchmark:

@@ -103,25 +103,20 @@ def evaluate(
         if fresh:
             directory.clear()
         open_evaluation(directory, evaluation.settings, evaluation.about)
-        write_problems(directory, [vars(problem_row(problem)) for problem in evaluation.problems])
+        write_problems(directory, [problem_row(problem) for problem in evaluation.problems])
         if regrade:
             write_verdicts(directory, [])
         return _evaluate(evaluation, grader, progress)
 
 
-@dataclass(frozen=True)
-class ProblemRow:
-    """A problem as it is stored."""
-
-    id: str
-    problem: str
-    answer: str
-    entry: dict[str, Any]
-
-
-def problem_row(problem: Problem) -> ProblemRow:
+def problem_row(problem: Problem) -> dict[str, Any]:
     """The stored form of a problem."""
-    return ProblemRow(problem.id, problem.question, problem.answer, dict(problem.entry))
+    return {
+        "id": problem.id,
+        "problem": problem.question,
+        "answer": problem.answer,
+        "entry": dict(problem.entry),
+    }
 
 
 def _evaluate(evaluation: Evaluation, grader: Grader, progress: Progress) -> Outcome:

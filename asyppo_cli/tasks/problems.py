@@ -9,12 +9,13 @@ from asyppo_cli.config.method import TaskConfig
 from asyppo_cli.config.section import Scalar
 from asyppo_cli.config.settings import nearest
 from asyppo_cli.tasks.difficulty import drawn
-from asyppo_cli.tasks.hub import cached_files, copied_files, training_files
+from asyppo_cli.tasks.hub import cached_files, copied_files, split_files
 from asyppo_cli.tasks.jsonl import read_lines
 from asyppo_cli.tasks.problem_files import read_problem_file
 from asyppo_cli.tasks.procedural import GeneratedProblems, heldout_problems
 from asyppo_cli.types import Problem
 
+SPLIT = "train"
 # What task.params may say of each source that is read, and the values allowed (None: any text or null).
 READ_PARAMS: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
     "jsonl": {"draw": ("in_order", "by_difficulty")},
@@ -45,7 +46,7 @@ def describe_source(task: TaskConfig) -> str | None:
     """Which state of a hub's data set is read, in words, once it has been; None for all other sources."""
     if task.source != "hub" or task.path is not None:
         return None
-    found = cached_files(task.name, _revision(task))
+    found = cached_files(task.name, SPLIT, _revision(task))
     return None if found is None else f"problems of {task.name} at revision {found.commit}"
 
 
@@ -71,13 +72,14 @@ def _read(task: TaskConfig) -> tuple[list[Problem], str]:
         return read_problems(task.path, "task.path"), f"task.path ({task.path})"
     if task.path is not None:
         return _read_any(task.path, "task.path"), f"task.path ({task.path})"
-    files = training_files(task.name, _revision(task)).files
+    wanted = "give a copy: task.path=FILE, a JSONL or Parquet file with problem, answer and difficulty"
+    files = split_files(task.name, SPLIT, _revision(task), "task.name", wanted).files
     return [p for file in files for p in read_problem_file(file, "task.name", {})], f"task.name ({task.name})"
 
 
 def _read_any(path: str, key: str) -> list[Problem]:
     """Problems of a JSONL or Parquet file or a folder of them, under whichever of the usual names columns have."""
-    files = copied_files(Path(path).expanduser(), key)
+    files = copied_files(Path(path).expanduser(), SPLIT, key)
     return [problem for file in files for problem in read_problem_file(file, key, {})]
 
 

@@ -12,8 +12,9 @@ from subprocess import CompletedProcess
 import pytest
 import yaml
 
-from asyppo_cli.app import COMMANDS, exit_code, full_name, guarded, one_line
+from asyppo_cli.app import COMMANDS, exit_code, guarded, one_line
 from asyppo_cli.config.load import load
+from asyppo_cli.family import full_name
 
 Asyppo = Callable[..., CompletedProcess[str]]
 
@@ -136,9 +137,9 @@ def test_version(asyppo: Asyppo, tmp_path: Path) -> None:
 
 
 def test_commands_can_be_shortened() -> None:
-    assert full_name("conf") == "config" and full_name("t") == "train"
-    with pytest.raises(ValueError, match="nearest: train"):
-        full_name("tarin")
+    assert full_name("conf", COMMANDS, "command") == "config" and full_name("t", COMMANDS, "command") == "train"
+    with pytest.raises(ValueError, match="there is no command 'tarin'; nearest: train"):
+        full_name("tarin", COMMANDS, "command")
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from asyppo_cli.evaluation import hub
 from asyppo_cli.evaluation.benchmarks import BENCHMARKS, SUITES, expand, load_benchmark, local_file
 from asyppo_cli.evaluation.votes import classes
+from asyppo_cli.tasks import hub
 from asyppo_cli.tasks.pool import GraderPool
 from asyppo_cli.types import Problem
 
@@ -82,7 +82,7 @@ def test_the_hubs_cache_comes_next(no_hub: Path, tmp_path: Path) -> None:
 
 def test_without_network_and_cache_one_line_says_what_is_wanted(tmp_path: Path) -> None:
     with pytest.raises(
-        ValueError, match=r"math-ai/aime25 at revision 563bb.*out of reach: give --data-dir.*aime25.jsonl"
+        ValueError, match=r"math-ai/aime25 at revision 563bb.*HF_HUB_OFFLINE is set: give --data-dir.*aime25.jsonl"
     ):
         load_benchmark("aime25")
     with pytest.raises(ValueError, match=rf"{tmp_path} has no aime25.jsonl"):
@@ -99,7 +99,7 @@ def test_the_hub_is_asked_once_it_answers(monkeypatch: pytest.MonkeyPatch, no_hu
         folder = no_hub / "datasets--math-ai--aime25" / "snapshots" / revision
         write(folder / "test.jsonl", {"problem": "?", "answer": "7"})
 
-    monkeypatch.setattr(hub, "_within_reach", lambda: True)
+    monkeypatch.setattr(hub, "why_out_of_reach", lambda: None)
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     assert load_benchmark("aime25").problems[0].answer == "7"
     assert load_benchmark("aime25").revision == BENCHMARKS["aime25"].revision

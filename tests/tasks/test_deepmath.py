@@ -136,8 +136,8 @@ def test_a_hub_that_cannot_be_reached(cache: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(ValueError, match=r"and http://127\.0\.0\.1:9 cannot be reached: give a copy"):
-        hub.training_files(NAME, None)
+    with pytest.raises(ValueError, match=r"and http://127\.0\.0\.1:9 cannot be reached \(.*refused.*\): give a copy"):
+        hub.split_files(NAME, "train", None, "task.name", "give a copy")
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])

@@ -23,7 +23,7 @@ def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[RUN]...",
+        metavar="RUN",
         help="Runs, or how their names begin, or a sweep's folder for all its runs; default: the newest run.",
         show_default=False,
         autocompletion=complete_run,

@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+
+from asyppo_cli.family import Family
 
 # Name, and what help says of it; each is a module of this package with an ``app`` of one command.
 COMMANDS = {
@@ -30,37 +30,20 @@ EXAMPLES = {
 _HELP = ("-h", "--help")
 
 
-class EvalCommands(TyperGroup):
-    """The family, whose commands are known by name until one of them is called."""
+class EvalCommands(Family):
+    """Scoring, and what goes with it."""
+
+    package = __name__
+    known = COMMANDS
+    examples = EXAMPLES
+    program = "asyppo eval"
+    usage = ("BENCHMARK... [OPTIONS]", "COMMAND [ARGUMENTS]...")
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put ``run`` in front of anything that is neither a command nor a cry for help."""
         if args and args[0] not in COMMANDS and args[0] not in _HELP:
             args = ["run", *args]
         return super().parse_args(ctx, args)
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Names in the order of help."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Import the command of that name."""
-        module = importlib.import_module(f"asyppo_cli.commands.eval.{cmd_name}")
-        command = typer.main.get_command(module.app)
-        command.name = cmd_name
-        return command
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Print the help, without importing the commands that it lists."""
-        from asyppo_cli import console
-        from asyppo_cli.commands.overview import in_columns
-
-        console.print(
-            "\nUsage: asyppo eval BENCHMARK... [OPTIONS]\n       asyppo eval COMMAND [ARGUMENTS]...\n", "bold"
-        )
-        console.print(f"{self.help}\n")
-        console.panel("Commands", in_columns(COMMANDS.items()), subtitle="asyppo eval COMMAND --help")
-        console.panel("Examples", in_columns(EXAMPLES.items()))
 
 
 app = typer.Typer(cls=EvalCommands, add_completion=False)

@@ -39,11 +39,12 @@ def ls(
 def benchmark_rows(data_dir: Path | None) -> list[dict[str, Any]]:
     """Everything that is known of each benchmark, as JSON values; ``here`` is its file on this machine, or None."""
     from asyppo_cli.evaluation.benchmarks import BENCHMARKS, local_file
-    from asyppo_cli.evaluation.hub import cached_dataset
+    from asyppo_cli.tasks.hub import cached_files
 
     rows = []
     for name, benchmark in BENCHMARKS.items():
-        here = local_file(name, data_dir) or cached_dataset(benchmark.hub_id, benchmark.split, benchmark.revision)
+        cached = cached_files(benchmark.hub_id, benchmark.split, benchmark.revision)
+        here = local_file(name, data_dir) or (cached.files[0] if cached is not None and cached.complete else None)
         rows.append(
             {
                 "name": name,
