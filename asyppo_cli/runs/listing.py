@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.directory import RunDirectory, check_runs_dir, last_active, run_directories
 from asyppo_cli.runs.lock import is_locked
-from asyppo_cli.runs.metric_log import MetricRows, read_metrics
+from asyppo_cli.runs.metric_log import read_metrics
 from asyppo_cli.runs.status import RunStatus, State, read_status
 
 
@@ -180,15 +179,3 @@ def diff_configs(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[st
     keys = [*a, *(key for key in b if key not in a)]
     pairs = {key: (a.get(key, MISSING), b.get(key, MISSING)) for key in keys}
     return {key: pair for key, pair in pairs.items() if pair[0] is MISSING or pair[1] is MISSING or pair[0] != pair[1]}
-
-
-def diff_metrics(first: MetricRows, second: MetricRows) -> dict[str, tuple[float, float]]:
-    """Last value of every metric that either run has; NaN where a run has none."""
-    keys = list(dict.fromkeys(key for rows in (first.rows, second.rows) for row in rows for key in row))
-    return {key: (last_value(first, key), last_value(second, key)) for key in keys if key != names.STEP}
-
-
-def last_value(metrics: MetricRows, name: str) -> float:
-    """The last finite value of a metric, NaN if there is none."""
-    series = metrics.series(name)
-    return series[-1] if series else math.nan

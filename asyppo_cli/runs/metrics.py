@@ -27,6 +27,7 @@ CLIP_SHARE = "policy/clip_share"
 KL = "policy/kl"
 REFERENCE_KL = "policy/reference_kl"
 POLICY_GRAD_NORM = "policy/grad_norm"
+POLICY_SKIPPED = "policy/skipped_steps"
 POLICY_LOSS = "policy/loss"
 POLICY_LR = "policy/lr"
 ADVANTAGE_MEAN = "policy/advantage_mean"
@@ -46,14 +47,14 @@ SUPERVISED_LOSS = "supervised/loss"
 TOKENS_PER_SECOND = "throughput/tokens_per_second"
 PEAK_MEMORY = "memory/peak_bytes"
 
-CRITIC_QUANTITIES = ("loss", "explained_variance", "value_mean", "grad_norm", "lr")
+CRITIC_QUANTITIES = ("loss", "explained_variance", "value_mean", "grad_norm", "skipped_steps", "lr")
 
 STEP = "step"
 STEP_TIME = "time/step"
 
 
 def critic(m: int, quantity: str) -> str:
-    """Name of a quantity of critic ``m``: ``loss``, ``explained_variance``, ``value_mean``, ``grad_norm`` or ``lr``."""
+    """Name of a quantity of critic ``m``, one of :data:`CRITIC_QUANTITIES`."""
     return f"critic_{m}/{quantity}"
 
 

@@ -73,6 +73,7 @@ class CriticUpdate:
             return {
                 names.critic(m, "loss"): sum(losses) / len(losses),
                 names.critic(m, "grad_norm"): sum(r.grad_norm for r in reports) / len(reports),
+                names.critic(m, "skipped_steps"): sum(r.skipped for r in reports),
                 names.critic(m, "lr"): reports[-1].lr,
             }
 
@@ -179,6 +180,7 @@ class PolicyUpdate:
             names.CLIP_SHARE: totals[objectives.CLIPPED] / seen,
             names.KL: totals[objectives.KL] / seen,
             names.POLICY_GRAD_NORM: sum(report.grad_norm for report in reports) / len(reports),
+            names.POLICY_SKIPPED: sum(report.skipped for report in reports),
             names.POLICY_LR: reports[-1].lr,
         }
         if objectives.REFERENCE_KL in totals:

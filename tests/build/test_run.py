@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from threading import Event
@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from memory import Memory
+from run_files import computed
 
 from asyppo_cli.build.run import build_grader, build_loop, gather
 from asyppo_cli.config.groups import config_folder
 from asyppo_cli.config.load import load
 from asyppo_cli.runs import metrics as names
-from asyppo_cli.runs.records import RecordTexts
-from asyppo_cli.training.clock import Span
 
 SMALL = [
     "rollout.prompts=4",
@@ -31,42 +31,6 @@ SMALL = [
     "records.every=1",
 ]
 ALGORITHMS = sorted(path.stem for path in (config_folder() / "algorithm").glob("*.yaml"))
-
-
-class Memory:
-    """A journal and a monitor that remember."""
-
-    def __init__(self) -> None:
-        self.rows: list[Mapping[str, float]] = []
-        self.columns: Mapping[str, Any] = {}
-        self.probed: list[tuple[int, Mapping[str, Any], RecordTexts]] = []
-        self.notes: list[str] = []
-        self.spans: list[tuple[int, Span]] = []
-
-    def metrics(self, row: Mapping[str, float]) -> None:
-        self.rows.append(row)
-
-    def records(self, step: int, columns: Mapping[str, Any], texts: RecordTexts) -> None:
-        self.columns = columns
-
-    def probes(self, step: int, columns: Mapping[str, Any], texts: RecordTexts) -> None:
-        self.probed = [*self.probed, (step, columns, texts)]
-
-    def samples(self, step: int, rows: list[dict[str, Any]]) -> None: ...
-    def timeline(self, step: int, spans: Sequence[Span]) -> None:
-        self.spans = [*self.spans, *((step, span) for span in spans)]
-
-    def checkpoint(self, step: int, fill: Callable[[Path], None], metric: float | None) -> None: ...
-    def failure(self, step: int, tensors: Mapping[str, Any]) -> Path:
-        raise AssertionError(tensors)
-
-    def start(self, title: str, max_steps: int, step: int) -> None: ...
-    def phase(self, name: str) -> None: ...
-    def step(self, step: int, metrics: Mapping[str, float]) -> None: ...
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def close(self) -> None: ...
 
 
 def trained(overrides: list[str]) -> Memory:
@@ -134,12 +98,7 @@ def test_a_batch_sampled_ahead_is_compared_with_the_policy_that_sampled_it() -> 
     assert [step for step, _ in sampled] == [1, 2, 3, 4]
     assert [span.lane for _, span in sampled] == ["trainer", "sampler", "sampler", "sampler"]
     again = trained(overrides)
-    assert [measured(row) for row in again.rows] == [measured(row) for row in memory.rows]
-
-
-def measured(row: Mapping[str, float]) -> dict[str, float]:
-    """What does not depend on the machine's speed."""
-    return {name: value for name, value in row.items() if not name.startswith(("time/", "throughput/", "memory/"))}
+    assert [computed(row) for row in again.rows] == [computed(row) for row in memory.rows]
 
 
 def test_a_single_critic_says_that_its_gates_are_off() -> None:

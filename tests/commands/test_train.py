@@ -5,42 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess, Popen
-from typing import Any
 
 import pytest
-from safetensors.numpy import load_file
-
-# What a clock or the operating system decides may differ between two equal runs.
-MEASURED = ("time/", "throughput/", "memory/")
-
-
-def rows(run: Path) -> list[dict[str, Any]]:
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if not k.startswith(MEASURED)} for line in lines]
-
-
-def wait_for_step(run: Path, step: int, process: Popen[str]) -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        assert process.poll() is None, process.stdout.read() if process.stdout else ""
-        if (run / "metrics.jsonl").is_file() and len((run / "metrics.jsonl").read_text().splitlines()) > step:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"step {step} was not reached")
-
-
-def assert_same_run(run: Path, whole: Path) -> None:
-    assert rows(run) == rows(whole)
-    for learner in ("policy", "critic_0", "critic_1"):
-        for file in sorted((whole / "checkpoints" / "step-000006" / learner).glob("*.safetensors")):
-            expected, actual = load_file(file), load_file(run / file.relative_to(whole))
-            assert expected.keys() == actual.keys()
-            for name, tensor in expected.items():
-                assert (actual[name] == tensor).all(), (learner, file.name, name)
+from run_files import assert_same_run, rows, wait_for_step
 
 
 def test_a_run_leaves_everything_in_its_directory(trained: tuple[Path, str]) -> None:

@@ -12,32 +12,14 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from subprocess import CompletedProcess, Popen
-from typing import Any
 
 import pytest
-from safetensors.numpy import load_file
+from run_files import assert_same_run, rows, wait_for_step
 
 pytest.importorskip("ray", reason="Ray is not installed (extra: cpu-engines)")
 
-# What a clock or the operating system decides may differ between two equal runs.
-MEASURED = ("time/", "throughput/", "memory/")
 ON_RAY = ["cluster=ray", "sampler=transformers"]
 STEPS = ["max_steps=6", "checkpoints.every=2"]
-
-
-def rows(run: Path) -> list[dict[str, Any]]:
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if not k.startswith(MEASURED)} for line in lines]
-
-
-def wait_for_step(run: Path, step: int, process: Popen[str]) -> None:
-    deadline = time.monotonic() + 240
-    while time.monotonic() < deadline:
-        assert process.poll() is None, process.stdout.read() if process.stdout else ""
-        if (run / "metrics.jsonl").is_file() and len((run / "metrics.jsonl").read_text().splitlines()) > step:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"step {step} was not reached")
 
 
 def workers(run: Path, attempt: int) -> dict[str, int]:
@@ -68,16 +50,6 @@ def servable_model(folder: Path) -> Path:
     new_policy({**sizes, **heads}, tokenizer).save_pretrained(folder)
     tokenizer.save(folder)
     return folder
-
-
-def assert_same_run(run: Path, whole: Path) -> None:
-    assert rows(run) == rows(whole)
-    for learner in ("policy", "critic_0", "critic_1"):
-        for file in sorted((whole / "checkpoints" / "step-000006" / learner).glob("*.safetensors")):
-            expected, actual = load_file(file), load_file(run / file.relative_to(whole))
-            assert expected.keys() == actual.keys()
-            for name, tensor in expected.items():
-                assert (actual[name] == tensor).all(), (learner, file.name, name)
 
 
 @pytest.mark.timeout(600)

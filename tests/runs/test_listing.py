@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from asyppo_cli.runs.directory import RunDirectory, create_run
-from asyppo_cli.runs.listing import MISSING, algorithm_label, diff_configs, diff_metrics, list_runs, summarise
-from asyppo_cli.runs.metric_log import MetricLog, MetricRows
+from asyppo_cli.runs.listing import MISSING, algorithm_label, diff_configs, list_runs, summarise
+from asyppo_cli.runs.metric_log import MetricLog
 from asyppo_cli.runs.status import State, begin, end, read_status
 
 NOW = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
@@ -122,12 +122,6 @@ def test_configurations_differ_by_dotted_keys() -> None:
     second = {"a": 1, "b": {"c": 3, "d": [1]}, "new": {"x": 0}}
     assert diff_configs(first, second) == {"b.c": (2, 3), "gone": (None, MISSING), "new.x": (MISSING, 0)}
     assert diff_configs(first, first) == {}
-
-
-def test_metrics_are_compared_by_their_last_values() -> None:
-    first = MetricRows([{"step": 1, "a": 1.0, "b": 5.0}, {"step": 2, "a": 2.0, "b": float("nan")}], [])
-    second = MetricRows([{"step": 9, "a": 7.0, "b": 4.0}], [])
-    assert diff_metrics(first, second) == {"a": (2.0, 7.0), "b": (5.0, 4.0)}
 
 
 def test_a_damaged_status_is_named(tmp_path: Path) -> None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
 from threading import Event
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from memory import Memory
+from run_files import computed
 
 from asyppo_cli.build.run import build_grader, build_loop, gather
 from asyppo_cli.config.load import load
-from asyppo_cli.runs.records import RecordTexts, record_columns
+from asyppo_cli.runs.records import record_columns
 
 SMALL = [
     "max_steps=4",
@@ -31,41 +30,9 @@ SMALL = [
 ]
 
 
-class Kept:
-    """A journal and a monitor that keep what matters here."""
-
-    def __init__(self) -> None:
-        self.rows: list[dict[str, float]] = []
-        self.probed: dict[int, tuple[Mapping[str, Any], RecordTexts]] = {}
-        self.texts: RecordTexts | None = None
-
-    def metrics(self, row: Mapping[str, float]) -> None:
-        # What a step computed, not how long it took.
-        timed = ("time/", "throughput/", "memory/")
-        self.rows.append({name: value for name, value in row.items() if not name.startswith(timed)})
-
-    def records(self, step: int, columns: Mapping[str, Any], texts: RecordTexts) -> None:
-        self.texts = texts
-
-    def probes(self, step: int, columns: Mapping[str, Any], texts: RecordTexts) -> None:
-        self.probed[step] = (columns, texts)
-
-    def samples(self, step: int, rows: list[dict[str, Any]]) -> None: ...
-    def timeline(self, step: int, spans: Sequence[Any]) -> None: ...
-    def checkpoint(self, step: int, fill: Callable[[Path], None], metric: float | None) -> None: ...
-    def failure(self, step: int, tensors: Mapping[str, Any]) -> Path:
-        raise AssertionError(tensors)
-
-    def start(self, title: str, max_steps: int, step: int) -> None: ...
-    def phase(self, name: str) -> None: ...
-    def step(self, step: int, metrics: Mapping[str, float]) -> None: ...
-    def note(self, text: str) -> None: ...
-    def close(self) -> None: ...
-
-
-def trained(*overrides: str) -> tuple[Kept, list[torch.Tensor]]:
+def trained(*overrides: str) -> tuple[Memory, list[torch.Tensor]]:
     """A run in this process: what it kept, and its last weights."""
-    config, kept = load([*SMALL, *overrides]).config, Kept()
+    config, kept = load([*SMALL, *overrides]).config, Memory()
     before = torch.get_num_threads()
     with closing(build_grader(config)) as grader:
         loop = build_loop(config, gather(config), grader, kept, kept)
@@ -75,20 +42,20 @@ def trained(*overrides: str) -> tuple[Kept, list[torch.Tensor]]:
 
 
 @pytest.fixture(scope="module")
-def probed() -> tuple[Kept, list[torch.Tensor]]:
+def probed() -> tuple[Memory, list[torch.Tensor]]:
     return trained("critics.warmup_steps=2")
 
 
-def test_training_never_notices(probed: tuple[Kept, list[torch.Tensor]]) -> None:
+def test_training_never_notices(probed: tuple[Memory, list[torch.Tensor]]) -> None:
     without, weights = trained("critics.warmup_steps=2", "records.probes=0")
     assert without.probed == {}
-    for row, other in zip(probed[0].rows, without.rows, strict=True):
+    for row, other in zip(map(computed, probed[0].rows), map(computed, without.rows), strict=True):
         assert row.keys() == other.keys()
         assert all(row[name] == other[name] or math.isnan(row[name]) for name in row), row
     assert all(torch.equal(a, b) for a, b in zip(probed[1], weights, strict=True))
 
 
-def test_the_same_prompts_are_answered_at_every_recorded_step(probed: tuple[Kept, list[torch.Tensor]]) -> None:
+def test_the_same_prompts_are_answered_at_every_recorded_step(probed: tuple[Memory, list[torch.Tensor]]) -> None:
     found = probed[0].probed
     assert list(found) == [0, 2, 4]
     heldout = [f"chain_sum-heldout-{i}" for i in range(4)]
@@ -101,21 +68,21 @@ def test_the_same_prompts_are_answered_at_every_recorded_step(probed: tuple[Kept
         np.testing.assert_allclose(values.mean(0), columns["value_mean"], atol=1e-6)
 
 
-def test_the_draw_is_the_same_so_that_only_the_policy_differs(probed: tuple[Kept, list[torch.Tensor]]) -> None:
+def test_the_draw_is_the_same_so_that_only_the_policy_differs(probed: tuple[Memory, list[torch.Tensor]]) -> None:
     # For two steps only the critics learn: the responses stay, their values change.
     found = {step: columns for step, (columns, _) in probed[0].probed.items()}
     assert found[0]["token_id"].tolist() == found[2]["token_id"].tolist() != found[4]["token_id"].tolist()
     assert not np.array_equal(found[0]["value_0"], found[2]["value_0"])
 
 
-def test_gates_are_those_of_a_batch_of_its_own(probed: tuple[Kept, list[torch.Tensor]]) -> None:
+def test_gates_are_those_of_a_batch_of_its_own(probed: tuple[Memory, list[torch.Tensor]]) -> None:
     columns = probed[0].probed[4][0]
     masked, count = ~columns["advantage_kept"], int(0.2 * len(columns["token_id"]))
     assert masked.sum() == count
     assert columns["value_std"][masked].max() <= columns["value_std"][~masked].min()
 
 
-def test_the_prompts_of_training_are_written_beside_their_records(probed: tuple[Kept, list[torch.Tensor]]) -> None:
+def test_the_prompts_of_training_are_written_beside_their_records(probed: tuple[Memory, list[torch.Tensor]]) -> None:
     texts = probed[0].texts
     assert texts is not None and len(texts.prompts) == 4 and len(texts.responses) == 16
     for prompt in texts.prompts.values():

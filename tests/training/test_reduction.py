@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from asyppo_cli.algorithm.returns import outcome_rewards
-from asyppo_cli.algorithm.targets import asymmetric_targets
+from asyppo_cli.algorithm.targets import Targets
 from asyppo_cli.engines.models import PolicyModel, ValueModel
 from asyppo_cli.engines.torch_learner import AdamW, TorchLearner
 from asyppo_cli.training.objectives import PolicyObjective, ValueObjective
@@ -32,29 +31,13 @@ def learner(module: Any) -> TorchLearner[Any]:
     )
 
 
-def ours(policy: PolicyModel, critic: ValueModel, batch: Sequences) -> None:
+def ours(policy: PolicyModel, critic: ValueModel, batch: Sequences, papers_targets: Callable[..., Targets]) -> None:
     critics = CriticUpdate([learner(critic)], ValueObjective(None), Passes(1, 1), "by_response")
     objective = PolicyObjective(CLIP, CLIP, None, "token", BETA, 0.0, "k3", 0.0, None)
     update = PolicyUpdate(learner(policy), objective, Passes(EPOCHS, 1), "response_mean", 16)
     mask = batch.response_mask
     values = critics.values(batch)
-    targets = asymmetric_targets(
-        values,
-        outcome_rewards(OUTCOMES, mask),
-        mask,
-        gamma=1.0,
-        lambd=1.0,
-        critic_lambd=None,
-        aggregation="mean",
-        whiten=False,
-        mask_pct=0.2,
-        entropy_filter_pct=0.2,
-        mask_signal="value_std",
-        entropy_filter_signal="value_std",
-        entropy=None,
-        scope_of_row=None,
-        seed=0,
-    )
+    targets = papers_targets(values, OUTCOMES, mask)
     critics.learn(batch, torch.arange(9) // 3, targets, values, seed=0)
     everyone = torch.ones(len(batch), dtype=torch.bool)
     update.learn(batch, update.targets(batch, targets, everyone, OUTCOMES > 0), update.mini_batches(9, 0), None)
@@ -85,7 +68,7 @@ def textbook(policy: PolicyModel, critic: ValueModel, batch: Sequences) -> None:
 
 @pytest.mark.parametrize("head", [0.0, 1.0])
 def test_one_critic_and_its_idle_gates_are_plain_ppo_to_the_bit(
-    make_model: Callable[..., Any], batch: Sequences, head: float
+    make_model: Callable[..., Any], papers_targets: Callable[..., Targets], batch: Sequences, head: float
 ) -> None:
     def pair() -> tuple[PolicyModel, ValueModel]:
         critic = ValueModel(make_model("qwen3", 2).base_model)
@@ -95,7 +78,7 @@ def test_one_critic_and_its_idle_gates_are_plain_ppo_to_the_bit(
 
     (policy, critic), (expected, unchanged) = pair(), pair()
     before = {name: weight.clone() for name, weight in policy.named_parameters()}
-    ours(policy, critic, batch)
+    ours(policy, critic, batch, papers_targets)
     textbook(expected, unchanged, batch)
     for name, weight in policy.named_parameters():
         assert torch.equal(weight, expected.get_parameter(name)), name
