@@ -1,7 +1,7 @@
 """Whether a configuration can run here, asked in a process of its own: ``python -m asyppo_cli.build.checkup``.
 
-It is given {config, what} as JSON on stdin, and tells what it found. ``what``: ``check`` all that a run checks before it
-loads weights; ``vllm`` start vLLM and sample a token; ``ray`` start or join a cluster and leave; ``deepspeed`` one step
+It is given {config, what} as JSON on stdin, and tells what it found. ``what``: ``check`` all that a run checks before
+it loads weights; ``vllm`` start vLLM and sample a token; ``ray`` start or join a cluster and leave; ``deepspeed`` one step
 of a learner.
 """
 

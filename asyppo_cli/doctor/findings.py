@@ -13,7 +13,7 @@ State = Literal["fine", "warning", "fault"]
 
 @dataclass(frozen=True)
 class Finding:
-    """``text`` about a ``subject``; ``cure`` is what to do, in one line. A fault keeps the configuration from running."""
+    """``text`` about a ``subject``; ``cure``: what to do, in one line. With a fault the configuration cannot run."""
 
     subject: str
     state: State

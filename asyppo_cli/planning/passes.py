@@ -26,7 +26,7 @@ DRAWN_ROWS = 5
 
 @dataclass(frozen=True)
 class Load:
-    """A micro-batch: ``tokens`` in all, padding included, of which ``responses`` meet the vocabulary; ``longest`` row."""
+    """A micro-batch: ``tokens`` in all, padding included; ``responses`` of them meet the vocabulary; ``longest`` row."""
 
     tokens: int
     responses: int
