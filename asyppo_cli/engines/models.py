@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from asyppo_cli.engines.deepspeed_engine import naming_accelerator
 from asyppo_cli.engines.locate import locate, read_or_explain, silence_transformers
 from asyppo_cli.engines.tokenizer import HuggingFaceTokenizer
+from asyppo_cli.engines.vocabulary import statistics_of_logits, token_statistics
 from asyppo_cli.types import PolicyOutputs, Sequences, ValueOutputs
 
 VALUE_HEAD_FILE = "value_head.safetensors"
@@ -35,24 +36,15 @@ class PolicyModel(nn.Module):
     def forward(self, batch: Sequences) -> PolicyOutputs:
         """Log-probability, entropy and squared mass elsewhere of each response token, ``[B, T]``."""
         where = predicting_positions(batch)
-        logits = self._logits(batch.tokens, where).float() / self.temperature
-        log_pi = logits.log_softmax(-1)
         chosen = batch.tokens[:, 1:][where[:, :-1]]
-        logprobs = log_pi.gather(-1, chosen[:, None])[:, 0]
-        pi = log_pi.exp()
-        entropy = -(pi * log_pi).sum(-1)
-        elsewhere = pi.detach().square().scatter(-1, chosen[:, None], 0.0).sum(-1)
-        mask = batch.response_mask
-        return PolicyOutputs(unpack(logprobs, mask), unpack(entropy, mask), unpack(elsewhere, mask))
-
-    def _logits(self, tokens: Tensor, where: Tensor) -> Tensor:
-        """Logits ``[N, V]`` at the marked positions: only these rows meet the vocabulary, where the head allows it."""
         if self.plain_head:
-            hidden = self.model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
-            logits: Tensor = self.model.get_output_embeddings()(hidden[where])
-            return logits
-        full: Tensor = self.model(input_ids=tokens, use_cache=False).logits
-        return full[where]
+            # Only these positions meet the vocabulary.
+            hidden = self.model.base_model(input_ids=batch.tokens, use_cache=False).last_hidden_state[where]
+            packed = token_statistics(self.model.get_output_embeddings(), hidden, chosen, self.temperature)
+        else:
+            logits = self.model(input_ids=batch.tokens, use_cache=False).logits[where]
+            packed = statistics_of_logits(logits, chosen, self.temperature)
+        return PolicyOutputs(*(unpack(numbers, batch.response_mask) for numbers in packed))
 
     def save(self, directory: Path, weights: Mapping[str, Tensor] | None = None) -> None:
         """Write the model in Hugging Face form; ``weights`` by the module's names where it does not hold them whole."""
@@ -118,7 +110,7 @@ def has_plain_head(model: Any) -> bool:
     Some families scale or cap their logits; for them the whole forward pass has to be taken. Tried, not guessed.
     """
     head = model.get_output_embeddings()
-    if head is None:
+    if type(head) is not nn.Linear:
         return False
     tokens = torch.arange(min(4, model.config.get_text_config().vocab_size), device=model.device)[None]
     hidden = model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
