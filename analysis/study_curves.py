@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.metric_figure import unit_of
 from analysis.study_intervals import SeedMean, seed_means
+from analysis.study_look import shown
 from analysis.study_settings import Seed, Setting, seed_order
 from analysis.style import FAINT, GROUND, caption, grid, look, new_figure, styled
-from analysis.study_look import shown
 from analysis.twin import csv_text
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.directory import RunDirectory
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_CURVES = 12
-COLUMNS = 4
+MOST_COLUMNS = 4
 PANEL = (2.7, 2.2)
 MARKED = 30
+STEP_LABEL = "training step"
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def _curve(setting: Setting, folder: Path, metric: str) -> StudyCurve:
             if found:
                 seeds.setdefault(trial.seed, found)
     steps = sorted(set.intersection(*map(set, seeds.values()))) if seeds else []
-    means = seed_means([[table[step] for table in seeds.values()] for step in steps], "levels")
+    means = seed_means([[table[step] for table in seeds.values()] for step in steps], "bands")
     return StudyCurve(setting.name, seeds, tuple(steps), tuple(means))
 
 
@@ -91,8 +92,8 @@ def study_curves_csv(data: StudyCurves) -> str:
 
 def draw_study_curves(data: StudyCurves) -> Figure:
     """A panel for each setting on one scale; the baseline's mean lies faint behind all others."""
-    columns = min(COLUMNS, max(1, len(data.curves)))
-    rows = max(1, -(-len(data.curves) // columns))
+    rows = max(1, -(-len(data.curves) // MOST_COLUMNS))
+    columns = max(1, -(-len(data.curves) // rows))
     with styled():
         figure = new_figure(max(PANEL[0] * columns, 4.6) + 0.3, PANEL[1] * rows + 0.5)
         axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
@@ -101,8 +102,9 @@ def draw_study_curves(data: StudyCurves) -> Figure:
             _draw(ax, curve, number, data.metric, None if curve is reference else reference)
         for ax in axes.ravel()[len(data.curves) :]:
             ax.set_axis_off()
-            above = axes[rows - 2, list(axes[-1]).index(ax)]
+        for above in axes[-2:-1, len(data.curves) - (rows - 1) * columns :].ravel():
             above.tick_params(labelbottom=True)
+            above.set_xlabel(STEP_LABEL, fontsize=8)
         _limit(axes[0, 0], data)
         unit = unit_of(data.metric)
         figure.supylabel(data.metric + (f" ({unit.sign})" if unit.sign else ""), fontsize=9)
@@ -124,7 +126,7 @@ def _draw(ax: Axes, curve: StudyCurve, number: int, metric: str, reference: Stud
     means = [scale * at.mean for at in curve.means]
     ax.plot(curve.steps, means, color=colour, linewidth=1.8, **(marks if len(means) <= MARKED else {}))
     ax.set_title(shown(curve.setting, 30), fontsize=8)
-    ax.set_xlabel("training step", fontsize=8)
+    ax.set_xlabel(STEP_LABEL, fontsize=8)
     ax.label_outer()
     grid(ax)
 
@@ -146,7 +148,7 @@ def _limit(ax: Axes, data: StudyCurves) -> None:
 def _words(data: StudyCurves) -> str:
     counts = {len(curve.seeds) for curve in data.curves}
     parts = ["thin lines: seeds; thick: their mean" if max(counts, default=1) > 1 else "one seed each"]
-    parts += ["band: 95 % interval over seeds"] * (max(counts, default=1) > 1)
+    parts += ["band: 95 % t interval over seeds"] * (max(counts, default=1) > 1)
     parts += [f"dashed: {shown(data.baseline, 40)}"] * (data.baseline is not None and len(data.curves) > 1)
     parts += [f"{data.left_out} settings are not drawn"] * (data.left_out > 0)
     return "; ".join(parts)

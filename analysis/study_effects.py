@@ -74,13 +74,13 @@ def main_effects(
 ) -> MainEffects:
     """The main effects on the objective of number ``n``."""
     told = None if paper is None or not any(s.name in paper.values for s in settings) else paper
-    axes = {} if told is not None else grid_axes(settings)
-    if len(axes) > 1:
+    axes = grid_axes(settings)
+    if len(axes) > 1 and told is None:
         short = short_keys(list(axes))
         effects = [_marginal(short[key], key, values, settings, n) for key, values in axes.items()]
         return MainEffects(objective, tuple(effects), None, None, 0)
     rows = list(settings) if len(settings) <= MOST_ROWS else _most_telling(settings, n, objective, baseline)
-    key = next(iter(axes), None)
+    key = next(iter(axes)) if len(axes) == 1 else None
     own = [
         AxisValue(s.point[key] if key else s.name, s.values[n], s.means[n], told.values.get(s.name) if told else None)
         for s in rows
@@ -133,6 +133,7 @@ def draw_main_effects(data: MainEffects) -> Figure:
         )
         for row, effect in zip(panels, data.axes, strict=True):
             _draw_axis(row[0], effect, data)
+        _limit(panels[0][0], data)
         unit = unit_of(data.objective.metric)
         better = "more" if data.objective.direction == "maximize" else "less"
         sign = f" ({unit.sign}; {better} is better)" if unit.sign else f" ({better} is better)"
@@ -150,7 +151,9 @@ def _draw_axis(ax: Axes, effect: MainEffect, data: MainEffects) -> None:
         if 1 < len(dots) <= MOST_DOTS:
             ax.plot(dots, [row + 0.22] * len(dots), "o", color=FAINT, markersize=3.2, markeredgewidth=0, zorder=2)
         if value.mean is None:
-            ax.annotate("no number", (0.02, row), xycoords=("axes fraction", "data"), va="center", color=FAINT, fontsize=8)
+            ax.annotate(
+                "no number", (0.02, row), xycoords=("axes fraction", "data"), va="center", color=FAINT, fontsize=8
+            )
             continue
         interval = value.mean.interval
         if interval.known:
@@ -162,13 +165,13 @@ def _draw_axis(ax: Axes, effect: MainEffect, data: MainEffects) -> None:
     ax.set_ylim(len(effect.values) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     ax.set_title(shown(effect.axis, 50))
-    _limit(ax, effect, scale)
     grid(ax, "x")
 
 
-def _limit(ax: Axes, effect: MainEffect, scale: float) -> None:
+def _limit(ax: Axes, data: MainEffects) -> None:
     """The interval of two seeds is so wide that nothing else could be seen: it runs out of the panel."""
-    numbers = [scale * number for value in effect.values for number in value.seeds.values()]
+    scale = unit_of(data.objective.metric).scale
+    numbers = [scale * n for effect in data.axes for value in effect.values for n in value.seeds.values()]
     if numbers:
         room = 1.5 * (max(numbers) - min(numbers)) or 0.05 * abs(max(numbers)) or 1.0
         left, right = ax.get_xlim()
@@ -184,7 +187,7 @@ def _draw_paper(ax: Axes, effect: MainEffect, paper: PaperAblation) -> None:
     ax.set_ylim(len(effect.values) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     ax.margins(x=0.2)
-    ax.set_title("the paper: other models, other data")
+    ax.set_title("the paper\n(other models and data)", fontsize=8)
     ax.set_xlabel(shown(paper.metric, 40))
     grid(ax, "x")
 

@@ -17,6 +17,8 @@ from asyppo_cli.runs.status import read_status
 from asyppo_cli.runs.studies import Direction, Objective, PaperAblation, Study, StudyTrial
 
 SEED = "seed"
+# Presets of conf/ that are called after a number.
+NUMBER_WORDS = {"off": "0", "none": "0", "one": "1", "two": "2", "four": "4", "eight": "8"}
 
 
 def read_study(
@@ -38,7 +40,9 @@ def read_study(
     typed = [read_overrides(run) for run in runs]
     keys = [key for key in varying(typed) if not carried_out(key)]
     trials = [read_trial(run, overrides, keys, metric) for run, overrides in zip(runs, typed, strict=True)]
-    trials.sort(key=lambda trial: [*(number_first(value) for value in trial.point.values()), number_first(str(trial.seed))])
+    trials.sort(
+        key=lambda trial: [*(number_first(value) for value in trial.point.values()), number_first(str(trial.seed))]
+    )
     return Study(
         name=folder.name,
         kind="grid",
@@ -91,8 +95,8 @@ def seconds_of(metrics: MetricRows) -> float:
 
 
 def number_first(value: str) -> tuple[bool, float, str]:
-    """Sorts numbers by size before words by letters."""
+    """Sorts numbers by size, presets called after numbers among them, before words by letters."""
     try:
-        return False, float(value), value
+        return False, float(NUMBER_WORDS.get(value, value)), value
     except ValueError:
         return True, 0.0, value

@@ -1,15 +1,16 @@
 """Means over a few seeds with their intervals, for many settings at once: Student's t, and from five seeds a bootstrap.
 
 The bootstrap is the studentized one: how many of its own standard errors a resample's mean lies off says how far the
-truth may lie off ours. Below :data:`FEWEST_BOOTSTRAPPED` seeds it is meaningless: of three seeds a ninth of all resamples
-have no spread to divide by, and plain percentiles hold the truth in three of four cases. Paired differences have
-Student's interval always: pairing takes away most of what is skewed, and then it is both narrower and surer.
-``docs/studies.md`` has the measured coverage of each; ``benchmarks/coverage.py`` measures it.
+truth may lie off ours. Below :data:`FEWEST_BOOTSTRAPPED` seeds it is meaningless: of three seeds a ninth of all
+resamples have no spread to divide by, and plain percentiles hold the truth in three of four cases. Paired differences
+have Student's interval always: pairing takes away most of what is skewed, and then it is both narrower and surer. So
+have the bands of curves: a bootstrap's width jumps from step to step. ``docs/studies.md`` has the measured coverage of
+each; ``benchmarks/coverage.py`` measures it.
 
-Legend: ``K`` samples (settings), ``n`` seeds of each, ``D`` resamples. Resamples are counts ``[D, n]`` of how often each
-seed is drawn, with the share of all resamples that each stands for. Up to :data:`MOST_ENUMERATED` seeds all of them are
-listed, so that nothing is random; beyond, they are drawn with a fixed seed, and samples are sorted first: in which order
-trials come changes nothing.
+Legend: ``K`` samples (settings), ``n`` seeds of each, ``D`` resamples. Resamples are counts ``[D, n]`` of how often
+each seed is drawn, with the share of all resamples that each stands for. Up to :data:`MOST_ENUMERATED` seeds all of
+them are listed, so that nothing is random; beyond, they are drawn with a fixed seed, and samples are sorted first: in
+which order trials come changes nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from analysis.comparison import LEVEL, Interval, t_probability, t_quantile
 
 Array = NDArray[Any]
 Method = Literal["none", "t", "bootstrap"]
-Kind = Literal["levels", "differences"]
+Kind = Literal["levels", "differences", "bands"]
 FEWEST_BOOTSTRAPPED = 5
 MOST_ENUMERATED = 6
 DRAWS = 2000
@@ -65,7 +66,7 @@ def method_of(seeds: int, kind: Kind) -> Method:
     """What an interval over so many seeds is made by."""
     if seeds < 2:
         return "none"
-    return "t" if seeds < FEWEST_BOOTSTRAPPED or kind == "differences" else "bootstrap"
+    return "bootstrap" if kind == "levels" and seeds >= FEWEST_BOOTSTRAPPED else "t"
 
 
 def seed_means(samples: Sequence[Sequence[float]], kind: Kind) -> list[SeedMean]:

@@ -16,7 +16,7 @@ def shown(text: object, most: int) -> str:
     if len(full) <= most:
         return full
     front = (most - 1) // 2
-    return f"{full[:front]}…{full[len(full) - (most - 1 - front):]}"
+    return f"{full[:front]}…{full[len(full) - (most - 1 - front) :]}"
 
 
 def short_keys(keys: Sequence[str]) -> dict[str, str]:

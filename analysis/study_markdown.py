@@ -49,7 +49,12 @@ def document(found: StudyAnswer, folder: Path, curves: StudyCurves) -> list[str]
     lines = [f"# {cell(study.question or study.name)}", "", f"**{cell(found.verdicts[0])}**", ""]
     missing = gap_sentence(found.gaps, len(study.trials))
     lines += [f"{cell(missing)}", ""] if missing else []
-    lines += [f"![{objective.metric} of every setting]({study.name}.svg)", "", *introduction(runs, objective.metric), ""]
+    lines += [
+        f"![{objective.metric} of every setting]({study.name}.svg)",
+        "",
+        *introduction(runs, objective.metric),
+        "",
+    ]
     for table in found.tables():
         lines += [f"## {cell(table.title)}", "", *markdown(table), ""]
     lines += ["* " + cell(sentence) for sentence in found.differences()] + [""]
@@ -85,7 +90,7 @@ def introduction(runs: Sequence[RunDirectory], metric: str) -> list[str]:
     if unit_of(metric).sign == "%" and min(problems):
         most = 100 * 1.96 * 0.5 / min(problems) ** 0.5
         text += f" Accuracy is measured on {_all(configs, 'evaluation.problems')} held-out problems at temperature "
-        text += f"{_all(configs, 'evaluation.temperature')}: by itself one such number is exact to ± {most:.1f} points at worst."
+        text += f"{_all(configs, 'evaluation.temperature')}; one such number is exact to ± {most:.1f} points at worst."
     return [text]
 
 
@@ -116,10 +121,9 @@ def how_to_read(found: StudyAnswer) -> str:
         few = f"of fewer than {FEWEST_BOOTSTRAPPED} seeds " if "bootstrap" in used else ""
         parts.append(f"Intervals {few}are Student's t over seeds: a bootstrap would cover far less than it promises.")
     parts.append("What each covers is [measured](../studies.md).")
-    parts.append(
-        "Differences are paired by seed, their intervals Student's t. The column of what could be seen is the least true difference that so many "
-        "seeds show in four of five cases. Of many comparisons some look resolved by chance: Holm's column allows for it."
-    )
+    parts.append("Differences are paired by seed, their intervals Student's t. What could be seen is the least true")
+    parts.append("difference that so many seeds show in four of five cases. Of many comparisons some look resolved by")
+    parts.append("chance: Holm's p allows for their number.")
     return " ".join(parts)
 
 
@@ -137,7 +141,9 @@ def sweep_commands(found: StudyAnswer, folder: Path) -> list[str]:
     name = shlex.quote(found.study.name)
     if found.study.overrides:
         return [f"asyppo sweep {shlex.join(found.study.overrides)} --name {name}"]
-    typed = [read_overrides(run) for t in found.study.trials if (run := RunDirectory(folder / t.name)).overrides.exists()]
+    typed = [
+        read_overrides(run) for t in found.study.trials if (run := RunDirectory(folder / t.name)).overrides.exists()
+    ]
     kept = [{key: value for key, value in one.items() if key == SEED or not carried_out(key)} for one in typed]
     swept = varying(kept)
     size = 1

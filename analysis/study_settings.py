@@ -77,7 +77,9 @@ def settings_of(study: Study) -> list[Setting]:
     objectives = range(len(study.objectives))
     values = {name: tuple(_by_seed(trials, i) for i in objectives) for name, trials in groups.items()}
     samples = [(name, i) for name in groups for i in objectives if values[name][i]]
-    means = dict(zip(samples, seed_means([list(values[name][i].values()) for name, i in samples], "levels"), strict=True))
+    means = dict(
+        zip(samples, seed_means([list(values[name][i].values()) for name, i in samples], "levels"), strict=True)
+    )
     return [
         Setting(
             name=name,
@@ -159,7 +161,7 @@ def _paired(reference: Mapping[Seed, float], other: Mapping[Seed, float]) -> lis
 
 
 def _minus(a: float, b: float) -> float:
-    """a - b, and 0 where they are equal but for rounding."""
+    """The difference, and 0 where both are equal but for rounding."""
     return 0.0 if abs(a - b) <= ROUNDING * max(abs(a), abs(b)) else a - b
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,11 +29,20 @@ def settings_table(settings: Sequence[Setting], found: Sequence[Effect], n: int,
     sign = unit_of(o.metric).sign
     of = f" ({sign})" if sign else ""
     change = " (points)" if sign == "%" else of
-    header = ("setting", "finished", f"mean{of}", "95 % interval", f"difference{change}", "95 % interval ", "p", "p, Holm")
+    header = (
+        "setting",
+        "finished",
+        f"mean{of}",
+        "95 % interval",
+        f"difference{change}",
+        "95 % interval ",
+        "p",
+        "p, Holm",
+    )
     header += (f"could be seen{change}", "time of a run")
     rows = tuple(_row(setting, effects.get(setting.name), n, o.metric) for setting in settings)
     against = f", differences to {found[0].baseline} paired by seed" if found else ""
-    return TextTable(f"{o.metric}: means over seeds{against}", header, rows)
+    return TextTable(f"{o.metric}: means over seeds{against}", tuple(header), rows)
 
 
 def _row(setting: Setting, effect: Effect | None, n: int, metric: str) -> tuple[str, ...]:
@@ -72,8 +80,12 @@ def paper_table(settings: Sequence[Setting], study: Study) -> TextTable | None:
     names = list(dict.fromkeys([*ours, *study.paper.values]))
     sign = unit_of(o.metric).sign
     header = ("setting", f"here: {o.metric}{f' ({sign})' if sign else ''}", f"the paper: {study.paper.metric}")
-    cells = [(bare(mean.mean, o.metric) if (mean := ours.get(name)) else "-", study.paper.values.get(name)) for name in names]
-    rows = tuple((name, own, "-" if told is None else f"{told:g}") for name, (own, told) in zip(names, cells, strict=True))
+    cells = [
+        (bare(mean.mean, o.metric) if (mean := ours.get(name)) else "-", study.paper.values.get(name)) for name in names
+    ]
+    rows = tuple(
+        (name, own, "-" if told is None else f"{told:g}") for name, (own, told) in zip(names, cells, strict=True)
+    )
     return TextTable(f"Beside the paper, which has other models and other data ({study.paper.source})", header, rows)
 
 
@@ -84,7 +96,9 @@ def trials_csv(study: Study) -> str:
     rows: list[Sequence[Any]] = []
     for t in study.trials:
         values = [value_of(t, i) for i in range(len(metrics))]
-        rows.append([t.name, t.setting, *(t.point.get(key) for key in keys), t.seed, t.state, *values, t.seconds, t.reason])
+        rows.append(
+            [t.name, t.setting, *(t.point.get(key) for key in keys), t.seed, t.state, *values, t.seconds, t.reason]
+        )
     return csv_text(["trial", "setting", *keys, "seed", "state", *metrics, "seconds", "reason"], rows)
 
 
@@ -93,14 +107,42 @@ def settings_csv(
 ) -> str:
     """One line a setting and objective."""
     keys = list(dict.fromkeys(key for setting in settings for key in setting.point))
-    header = ["setting", *keys, "objective", "direction", "trials", "finished", "seeds", "mean", "low", "high", "spread"]
-    header += ["interval_by", "baseline", "common_seeds", "difference", "difference_low", "difference_high", "p", "p_holm"]
+    header = [
+        "setting",
+        *keys,
+        "objective",
+        "direction",
+        "trials",
+        "finished",
+        "seeds",
+        "mean",
+        "low",
+        "high",
+        "spread",
+    ]
+    header += [
+        "interval_by",
+        "baseline",
+        "common_seeds",
+        "difference",
+        "difference_low",
+        "difference_high",
+        "p",
+        "p_holm",
+    ]
     header += ["detectable", "told", "seconds"]
     rows = []
     for n, o in enumerate(objectives):
         against = {effect.setting: effect for effect in effects[n]}
         for s in settings:
-            head = [s.name, *(s.point.get(key) for key in keys), o.metric, o.direction, len(s.trials), s.count("finished")]
+            head = [
+                s.name,
+                *(s.point.get(key) for key in keys),
+                o.metric,
+                o.direction,
+                len(s.trials),
+                s.count("finished"),
+            ]
             rows.append([*head, *_mean_cells(s, n), *_effect_cells(against.get(s.name)), s.seconds])
     return csv_text(header, rows)
 
@@ -134,19 +176,3 @@ def cell(text: str) -> str:
     for sign in "\\|<>[]`*":
         shown = shown.replace(sign, f"\\{sign}")
     return shown.strip()
-
-
-def seconds_in_all(study: Study) -> float:
-    """Of all trials, as far as known."""
-    return sum(trial.seconds or 0.0 for trial in study.trials)
-
-
-def by_name(settings: Sequence[Setting]) -> Mapping[str, Setting]:
-    """Settings by their names."""
-    return {setting.name: setting for setting in settings}
-
-
-def median_seconds(study: Study) -> float | None:
-    """Of the finished trials whose time is known."""
-    known = [t.seconds for t in study.trials if t.state == "finished" and t.seconds is not None]
-    return statistics.median(known) if known else None

@@ -119,4 +119,3 @@ def listed(names: Sequence[str], most: int = MOST_NAMED) -> str:
     if len(names) > most:
         return f"{', '.join(names[:most])} and {len(names) - most} more"
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-

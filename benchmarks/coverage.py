@@ -59,7 +59,14 @@ def against_collapse(random: np.random.Generator, shape: tuple[int, ...]) -> Arr
     return collapse(random, shape) - normal(random, shape)
 
 
-SHAPES: tuple[Callable[[np.random.Generator, tuple[int, ...]], Array], ...] = (normal, ceiling, collapse, difference, unlike, against_collapse)
+SHAPES: tuple[Callable[[np.random.Generator, tuple[int, ...]], Array], ...] = (
+    normal,
+    ceiling,
+    collapse,
+    difference,
+    unlike,
+    against_collapse,
+)
 
 
 def percentile(values: Array) -> tuple[Array, Array]:
