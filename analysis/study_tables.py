@@ -29,17 +29,8 @@ def settings_table(settings: Sequence[Setting], found: Sequence[Effect], n: int,
     sign = unit_of(o.metric).sign
     of = f" ({sign})" if sign else ""
     change = " (points)" if sign == "%" else of
-    header = (
-        "setting",
-        "finished",
-        f"mean{of}",
-        "95 % interval",
-        f"difference{change}",
-        "95 % interval ",
-        "p",
-        "p, Holm",
-    )
-    header += (f"could be seen{change}", "time of a run")
+    header = ["setting", "finished", f"mean{of}", "95 % interval", f"difference{change}", "95 % interval of it", "p"]
+    header += ["p, Holm", f"could be seen{change}", "time of a run"]
     rows = tuple(_row(setting, effects.get(setting.name), n, o.metric) for setting in settings)
     against = f", differences to {found[0].baseline} paired by seed" if found else ""
     return TextTable(f"{o.metric}: means over seeds{against}", tuple(header), rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.study_resolution import seeds_needed
+from analysis.study_resolution import MOST_SEEDS, seeds_needed
 from analysis.study_settings import Effect, Setting
 from analysis.study_words import ALPHA, change, listed, mean_words, size, span
 
@@ -58,8 +58,8 @@ def _possible(some: Sequence[Effect], metric: str) -> str:
         return text + ": the seeds do not differ at all."
     text += f"; one of {size(largest.detectable, metric)} would have been seen in four of five cases"
     needed = seeds_needed(found.spread, found.mean)
-    if needed is not None and needed > found.seeds:
-        text += f", and one as small as it is needs some {needed} seeds"
+    if found.mean and (needed is None or needed > found.seeds):
+        text += f", and one as small as it is needs {f'some {needed}' if needed else f'more than {MOST_SEEDS}'} seeds"
     return text + "."
 
 
