@@ -59,14 +59,21 @@ def test_trials_without_a_number_are_counted_and_named() -> None:
     }
     said = answer(asked).findings()[-1]
     assert said.startswith("2 of 5 trials gave a number; ")
-    for part in ("1 failed (big: out of memory)", "1 pruned (cut)", "1 missing (k=b with seed 3)", "odd: no finite eval"):
+    for part in (
+        "1 failed (big: out of memory)",
+        "1 pruned (cut)",
+        "1 missing (k=b with seed 3)",
+        "odd: no finite eval",
+    ):
         assert part in said
     # Of b only seed 1 has a partner.
     assert answer(asked).effects[0][0].told == "cannot tell"
 
 
 def test_pairs_are_of_common_seeds_only() -> None:
-    asked = study([trial({"k": "a"}, s, 0.8 + s / 100) for s in (1, 2, 3)] + [trial({"k": "b"}, s, 0.5) for s in (4, 5)])
+    asked = study(
+        [trial({"k": "a"}, s, 0.8 + s / 100) for s in (1, 2, 3)] + [trial({"k": "b"}, s, 0.5) for s in (4, 5)]
+    )
     assert answer(asked).effects == ((),)
     assert answer(asked).verdicts[0] == "No difference can be computed: no other setting has a seed in common with k=a."
 
@@ -91,7 +98,10 @@ def test_the_baseline_is_looked_for() -> None:
     [
         (study([]), "nothing can be said"),
         (study([trial({"k": "a"}, 1, state="failed")]), "nothing can be said"),
-        (grid({"a": [0.8, 0.82, 0.84]}), "Nothing to compare: k=a alone, 82.0 % (95 % interval 77.0 to 87.0, 3 seeds)."),
+        (
+            grid({"a": [0.8, 0.82, 0.84]}),
+            "Nothing to compare: k=a alone, 82.0 % (95 % interval 77.0 to 87.0, 3 seeds).",
+        ),
         (grid({"a": [0.8], "b": [0.9]}), "k=b against k=a rests on one common seed, which allows no conclusion: add"),
         (grid({"a": [0.8, 0.8, 0.8], "b": [0.8, 0.8, 0.8]}), "No difference is resolved at this number of seeds."),
         (grid({"a": [0.8, 0.8, 0.8], "b": [0.8, 0.8, 0.8]}), "the seeds do not differ at all."),
