@@ -1,14 +1,15 @@
 """How much each searched key matters: two measures over the settings of a study, and whether chance would do as much.
 
 ``share`` is PED-ANOVA's (Watanabe and others 2023, in optuna): how far the values of the best settings lie from those
-of all, as a share of all keys. It finds something in noise too. ``explained`` is the share of the numbers' variance that
-the key explains alone, its values in up to five groups of like size; with the numbers shuffled a thousand times it says
-how often chance explains as much, Holm's correction for the number of keys included.
+of all, as a share of all keys. It finds something in noise too. ``explained`` is the share of the numbers' variance
+that the key explains alone, its values in up to five groups of like size; with the numbers shuffled a thousand times it
+says how often chance explains as much, Holm's correction for the number of keys included.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ FEWEST_SETTINGS = 10
 # More settings than this tell no more, and take seconds.
 MOST_SETTINGS = 1000
 UNSET = "not set"
+LOG_SPAN = 30
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,9 @@ def importances(settings: Sequence[Setting], n: int, objective: Objective) -> Im
     """The importance of every key that varies, for the objective of number ``n``.
 
     Raises:
-        ValueError: optuna is not installed.
+        ModuleNotFoundError: optuna is not installed.
     """
-    scored = [(setting, mean.mean) for setting in settings if (mean := setting.means[n]) is not None]
+    scored = [(setting, mean.mean) for setting in _alike(settings) if (mean := setting.means[n]) is not None]
     if len(scored) < FEWEST_SETTINGS:
         why = f"importance needs {FEWEST_SETTINGS} settings, and {len(scored)} have a number"
         return Importances(objective.metric, (), len(scored), why)
@@ -78,6 +80,13 @@ def importances(settings: Sequence[Setting], n: int, objective: Objective) -> Im
     return Importances(objective.metric, tuple(_ranked(columns, losses)), len(scored))
 
 
+def _alike(settings: Sequence[Setting]) -> list[Setting]:
+    """Settings with all keys that most have: the default, of which nothing was typed, has no place on their scales."""
+    counts = Counter(key for setting in settings for key in setting.point)
+    most = {key for key, count in counts.items() if 2 * count > len(settings)}
+    return [setting for setting in settings if most <= setting.point.keys()]
+
+
 def _ranked(columns: Mapping[str, Sequence[str]], losses: Array) -> list[Importance]:
     random = np.random.default_rng(0)
     mixed = np.stack([random.permutation(losses) for _ in range(SHUFFLES)])
@@ -90,13 +99,15 @@ def _ranked(columns: Mapping[str, Sequence[str]], losses: Array) -> list[Importa
 
 
 def groups_of(column: Sequence[str]) -> Array:
-    """The group of each setting ``[N]``, integers from 0: numbers in up to five groups of like size, words as they are.
+    """The group of each setting ``[N]``, integers from 0: numbers in up to five groups of like size, words by word.
 
-    Equal numbers are in one group.
+    Equal numbers are in one group, and so are all words that are rare.
     """
     numbers = numbers_of(column)
     if numbers is None:
-        return np.unique(np.array(column), return_inverse=True)[1]
+        counts = Counter(column)
+        words = [word if counts[word] >= FEWEST_IN_GROUP else "" for word in column]
+        return np.unique(np.array(words), return_inverse=True)[1]
     count = max(2, min(MOST_GROUPS, len(column) // FEWEST_IN_GROUP))
     if len(set(numbers)) <= count:
         return np.unique(np.array(numbers), return_inverse=True)[1]
@@ -111,6 +122,8 @@ def explained(group: Array, losses: Array, mixed: Array) -> tuple[float, float]:
     """
     member = np.eye(int(group.max()) + 1)[group]
     counts, size = member.sum(0), len(losses)
+    if len(counts) < 2:
+        return 0.0, 1.0
     centred = losses - losses.mean()
     total = float(centred @ centred)
     between = float((((centred @ member) ** 2) / counts).sum()) / total
@@ -123,12 +136,12 @@ def ped_anova(columns: Mapping[str, Sequence[str]], losses: Sequence[float]) -> 
     """PED-ANOVA's share of each key for low losses; equal shares where no key tells the best settings apart.
 
     Raises:
-        ValueError: optuna is not installed.
+        ModuleNotFoundError: optuna is not installed.
     """
     try:
         import optuna
     except ModuleNotFoundError as error:
-        raise ValueError("the importance of settings needs the package optuna: pip install optuna") from error
+        raise ModuleNotFoundError("the importance of settings needs the package optuna: pip install optuna") from error
     kinds = {key: _distribution(column) for key, column in columns.items()}
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -157,8 +170,8 @@ def numbers_of(column: Sequence[str]) -> list[float] | None:
 
 
 def is_log(numbers: Sequence[float]) -> bool:
-    """Whether numbers span two powers of ten, so that a logarithmic scale shows them."""
-    return min(numbers) > 0 and max(numbers) >= 100 * min(numbers)
+    """Whether numbers span so much that only a logarithmic scale shows them all."""
+    return min(numbers) > 0 and max(numbers) >= LOG_SPAN * min(numbers)
 
 
 def _distribution(column: Sequence[str]) -> Any:

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from analysis.metric_figure import unit_of
-from analysis.results import read_overrides, varying
-from analysis.study_answer import StudyAnswer
+from analysis.study_commands import sweep_commands
 from analysis.study_curves import StudyCurves, draw_study_curves, study_curves, study_curves_csv
 from analysis.study_effects import draw_main_effects, main_effects
-from analysis.study_folder import SEED, carried_out
-from analysis.study_intervals import FEWEST_BOOTSTRAPPED
+from analysis.study_findings import StudyAnswer
 from analysis.study_machine import machines
+from analysis.study_notes import how_to_read
 from analysis.study_tables import cell, markdown, seeds_table, settings_csv, trials_csv
 from analysis.study_words import bare, gap_sentence
 from analysis.style import save, save_text
@@ -58,7 +57,7 @@ def document(found: StudyAnswer, folder: Path, curves: StudyCurves) -> list[str]
     for table in found.tables():
         lines += [f"## {cell(table.title)}", "", *markdown(table), ""]
     lines += ["* " + cell(sentence) for sentence in found.differences()] + [""]
-    lines += [how_to_read(found), ""]
+    lines += [how_to_read(found, "[studies](../studies.md)"), ""]
     if curves.curves:
         lines += ["## Learning curves", "", f"![{objective.metric} by training step]({study.name}-curves.svg)", ""]
         lines += [*starting_line(curves), ""]
@@ -111,56 +110,10 @@ def starting_line(curves: StudyCurves) -> list[str]:
     return [f"Means over seeds{f' ({sign})' if sign else ''}: " + "; ".join(said) + "."]
 
 
-def how_to_read(found: StudyAnswer) -> str:
-    """Where the intervals come from, in a paragraph."""
-    used = {mean.method for s in found.settings for mean in s.means if mean is not None}
-    parts = []
-    if "bootstrap" in used:
-        parts.append("Intervals of means are studentized bootstraps over seeds.")
-    if "t" in used:
-        few = f"of fewer than {FEWEST_BOOTSTRAPPED} seeds " if "bootstrap" in used else ""
-        parts.append(f"Intervals {few}are Student's t over seeds: a bootstrap would cover far less than it promises.")
-    parts.append("What each covers is [measured](../studies.md).")
-    parts.append("Differences are paired by seed, their intervals Student's t. What could be seen is the least true")
-    parts.append("difference that so many seeds show in four of five cases. Of many comparisons some look resolved by")
-    parts.append("chance: Holm's p allows for their number.")
-    return " ".join(parts)
-
-
 def commands(found: StudyAnswer, folder: Path) -> list[str]:
     """The sweep that makes the runs again, and what wrote this page."""
     name = found.study.name
     asked = [f"--question {shlex.quote(found.study.question)}"] if found.study.question else []
     asked += [f"--baseline {shlex.quote(found.study.baseline)}"] if found.study.baseline else []
     page = " ".join(["python benchmarks/results.py", shlex.quote(f"runs/{name}"), *asked])
-    return [*sweep_commands(found, folder), page]
-
-
-def sweep_commands(found: StudyAnswer, folder: Path) -> list[str]:
-    """One command where the runs are a full grid, else one for each setting."""
-    name = shlex.quote(found.study.name)
-    if found.study.overrides:
-        return [f"asyppo sweep {shlex.join(found.study.overrides)} --name {name}"]
-    typed = [
-        read_overrides(run) for t in found.study.trials if (run := RunDirectory(folder / t.name)).overrides.exists()
-    ]
-    kept = [{key: value for key, value in one.items() if key == SEED or not carried_out(key)} for one in typed]
-    swept = varying(kept)
-    size = 1
-    for values in swept.values():
-        size *= len(values)
-    whole = len(kept) == size and all("" not in values for values in swept.values())
-    groups = [kept] if whole else list(_by_setting(kept).values())
-    return [f"asyppo sweep {shlex.join(_grid(group))} --name {name}" for group in groups]
-
-
-def _by_setting(typed: Sequence[Mapping[str, str]]) -> dict[str, list[Mapping[str, str]]]:
-    groups: dict[str, list[Mapping[str, str]]] = {}
-    for one in typed:
-        groups.setdefault(str({key: value for key, value in one.items() if key != SEED}), []).append(one)
-    return groups
-
-
-def _grid(typed: Sequence[Mapping[str, str]]) -> list[str]:
-    keys = dict.fromkeys(key for one in typed for key in one)
-    return [f"{key}={','.join(dict.fromkeys(one[key] for one in typed if key in one))}" for key in keys]
+    return [*sweep_commands(found.study, folder), page]

@@ -71,7 +71,7 @@ def parallel(settings: Sequence[Setting], n: int, objective: Objective, order: S
 
 
 def upright(name: str, column: Sequence[str]) -> Upright:
-    """Where the values stand: numbers by size (over two powers of ten by their logarithm), words at equal distances."""
+    """Where the values stand: numbers by size (of a wide range by their logarithm), words at equal distances."""
     numbers = numbers_of(column)
     if numbers is None:
         words = sorted(set(column))

@@ -22,14 +22,16 @@ class Found:
     default: str | None
 
 
-def found(settings: Sequence[Setting], baseline: str | None, n: int, objective: Objective) -> Found:
-    """The best settings by their means, ties in the order met."""
+def found(
+    settings: Sequence[Setting], baseline: str | None, n: int, objective: Objective, most: int = MOST_BEST
+) -> Found:
+    """The best settings by their means, at most so many, ties in the order met."""
     sign = 1 if objective.direction == "maximize" else -1
     scores = {s.name: sign * mean.mean for s in settings if (mean := s.means[n]) is not None}
     ranked = sorted((s for s in settings if s.name in scores), key=lambda s: -scores[s.name])
     own = scores.get(baseline) if baseline is not None else None
     beating = None if own is None else sum(score > own for score in scores.values())
-    return Found(tuple(ranked[:MOST_BEST]), len(scores), beating, baseline)
+    return Found(tuple(ranked[:most]), len(scores), beating, baseline)
 
 
 def front(settings: Sequence[Setting], objectives: Sequence[Objective]) -> list[Setting]:

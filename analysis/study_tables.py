@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.metric_figure import unit_of
+from analysis.study_importance import Importances
+from analysis.study_look import short_keys
 from analysis.study_settings import Effect, Setting, value_of
 from analysis.study_words import bare, signed, small, span
 from analysis.twin import csv_text
@@ -78,6 +80,17 @@ def paper_table(settings: Sequence[Setting], study: Study) -> TextTable | None:
         (name, own, "-" if told is None else f"{told:g}") for name, (own, told) in zip(names, cells, strict=True)
     )
     return TextTable(f"Beside the paper, which has other models and other data ({study.paper.source})", header, rows)
+
+
+def importance_table(said: Importances) -> TextTable:
+    """Every searched key with both measures of its importance."""
+    short = short_keys([one.key for one in said.keys])
+    header = ("key", "share of importance (%)", "variance explained (%)", "chance does as much", "told from chance")
+    rows = tuple(
+        (short[k.key], f"{100 * k.share:.0f}", f"{100 * k.explained:.0f}", small(k.chance), "yes" if k.told else "no")
+        for k in said.keys
+    )
+    return TextTable(f"What decides on {said.metric}, by {said.settings} settings", header, rows)
 
 
 def trials_csv(study: Study) -> str:

@@ -33,6 +33,17 @@ def verdict(settings: Sequence[Setting], found: Sequence[Effect], baseline: str 
     return " ".join(sentences)
 
 
+def search_verdict(settings: Sequence[Setting], baseline: str | None, n: int) -> str:
+    """Of a search whose settings have one seed each, or no default that they are held against."""
+    done = [setting for setting in settings if setting.means[n] is not None]
+    if not done:
+        return "No trial is finished with a number, so nothing can be said."
+    one = all(mean.seeds == 1 for setting in done if (mean := setting.means[n]) is not None)
+    text = f"{len(done)} settings were tried{', one seed each' if one else ''}"
+    text += "; none is named that they are held against." if baseline is None else f", {baseline} among them."
+    return text + (" Which one is really best takes more seeds." if one and len(done) > 1 else "")
+
+
 def _resolved(some: Sequence[Effect], comparisons: int, metric: str) -> str:
     """Differences of one sign whose interval leaves out zero, and those of them that many comparisons make doubtful."""
     verb, first = "is" if len(some) == 1 else "are", some[0]

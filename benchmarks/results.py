@@ -14,7 +14,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from analysis.study_answer import answer
+from analysis.study_findings import answer
 from analysis.study_folder import NUMBER_WORDS, read_study
 from analysis.study_markdown import write_results
 from asyppo_cli.runs import metrics as names

@@ -26,8 +26,8 @@ class VllmConfig(Section):
         description="Run it in a process of its own, with threads of its own; needed to sample while training."
     )
     threads: Whole = Field(description="CPU: its threads; 0: all cores it may use.")
-    sync: Literal["auto", "shared_memory", "ipc", "nccl"] = Field(
-        description="How new weights reach it; auto: shared memory on a CPU, CUDA IPC on a GPU."
+    sync: Literal["auto", "shared_memory", "ipc", "nccl", "gloo"] = Field(
+        description="How new weights reach it; auto: shared memory on a CPU, CUDA IPC on the trainer's GPU, NCCL else."
     )
 
 

@@ -113,14 +113,12 @@ class DeepSpeedLearner(Generic[Outputs]):
         return StepReport(self._norm, rate, skipped=not applied)
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Names and weights of the inner Hugging Face model, on rank 0. The others get none, but must exhaust this.
+        """Names and weights of the inner Hugging Face model, on every rank, which all must exhaust this.
 
         In the precision that the model computes in; at stage 3 every tensor is a copy.
         """
         for name, parameter in getattr(self._module, "model", self._module).named_parameters():
-            value = self._state.weight(parameter)
-            if dist.get_rank() == 0:
-                yield name, value
+            yield name, self._state.weight(parameter)
 
     def save(self, directory: Path) -> None:
         """Write the files that every engine reads, from rank 0; see :mod:`~asyppo_cli.engines.learner_files`."""
