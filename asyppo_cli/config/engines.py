@@ -89,6 +89,9 @@ class LearnerConfig(Section):
     dtype: Literal["float32", "bfloat16"] = Field(description="Compute precision; master weights are float32.")
     micro_batch_tokens: Count = Field(description="Most tokens, padding included, in one forward and backward.")
     gradient_checkpointing: bool = Field(description="Recompute activations in the backward pass to save memory.")
+    share_prompts: bool = Field(
+        description="Compute a prompt once for its responses in a micro-batch, where model and lengths make it pay."
+    )
     deepspeed: DeepSpeedConfig
     policy: OptimizerConfig = Field(description="Optimizer of the policy.")
     critics: OptimizerConfig = Field(description="Optimizer of each critic.")

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from asyppo_cli.engines.deepspeed_engine import naming_accelerator
 from asyppo_cli.engines.locate import locate, read_or_explain, silence_transformers
+from asyppo_cli.engines.sharing import predicting_outputs, predicting_positions
 from asyppo_cli.engines.tokenizer import HuggingFaceTokenizer
 from asyppo_cli.engines.vocabulary import statistics_of_logits, token_statistics
 from asyppo_cli.types import PolicyOutputs, Sequences, ValueOutputs
@@ -33,16 +34,18 @@ class PolicyModel(nn.Module):
         self.temperature = temperature
         self.plain_head = has_plain_head(model)
 
-    def forward(self, batch: Sequences) -> PolicyOutputs:
-        """Log-probability, entropy and squared mass elsewhere of each response token, ``[B, T]``."""
-        where = predicting_positions(batch)
-        chosen = batch.tokens[:, 1:][where[:, :-1]]
+    def forward(self, batch: Sequences, sizes: Tensor | None = None) -> PolicyOutputs:
+        """Log-probability, entropy and squared mass elsewhere of each response token, ``[B, T]``.
+
+        ``sizes``: how many responses after one another share their prompt, as in :class:`~.sharing.Part`.
+        """
+        chosen = batch.tokens[:, 1:][predicting_positions(batch)[:, :-1]]
         if self.plain_head:
             # Only these positions meet the vocabulary.
-            hidden = self.model.base_model(input_ids=batch.tokens, use_cache=False).last_hidden_state[where]
+            hidden = predicting_outputs(self.model.base_model, "last_hidden_state", batch, sizes)
             packed = token_statistics(self.model.get_output_embeddings(), hidden, chosen, self.temperature)
         else:
-            logits = self.model(input_ids=batch.tokens, use_cache=False).logits[where]
+            logits = predicting_outputs(self.model, "logits", batch, sizes)
             packed = statistics_of_logits(logits, chosen, self.temperature)
         return PolicyOutputs(*(unpack(numbers, batch.response_mask) for numbers in packed))
 
@@ -62,10 +65,10 @@ class ValueModel(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, batch: Sequences) -> ValueOutputs:
-        """Value of the prefix before each response token, ``[B, T]``."""
-        hidden = self.backbone(input_ids=batch.tokens, use_cache=False).last_hidden_state
-        values = self.head(hidden[predicting_positions(batch)]).float()[:, 0]
+    def forward(self, batch: Sequences, sizes: Tensor | None = None) -> ValueOutputs:
+        """Value of the prefix before each response token, ``[B, T]``; ``sizes`` as in :meth:`PolicyModel.forward`."""
+        hidden = predicting_outputs(self.backbone, "last_hidden_state", batch, sizes)
+        values = self.head(hidden).float()[:, 0]
         return ValueOutputs(unpack(values, batch.response_mask))
 
     def save(self, directory: Path, weights: Mapping[str, Tensor] | None = None) -> None:
@@ -89,13 +92,6 @@ def save_model(model: Any, name: str, directory: Path, weights: Mapping[str, Ten
         model.save_pretrained(directory, state_dict=own)
     model.config.dtype = "float32"
     model.config.save_pretrained(directory)
-
-
-def predicting_positions(batch: Sequences) -> Tensor:
-    """True where the *next* token is a response token, bool ``[B, S]``; row by row as many as the response has."""
-    position = torch.arange(batch.tokens.shape[1], device=batch.tokens.device)
-    start = batch.prompt_lengths[:, None] - 1
-    return (position >= start) & (position < start + batch.response_lengths[:, None])
 
 
 def unpack(packed: Tensor, mask: Tensor) -> Tensor:
