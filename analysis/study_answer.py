@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.page import picture, save_page
+from analysis.page import drawn_picture, save_page
 from analysis.study_curves import draw_study_curves, study_curves, study_curves_csv
 from analysis.study_effects import draw_main_effects, main_effects, main_effects_csv
 from analysis.study_findings import StudyAnswer, answer, shown_settings, weigh
@@ -58,9 +58,9 @@ def write_answer(study: Study, folder: Path) -> StudyAnswer:
         said = replace(said, notices=(*said.notices, notice))
     else:
         for one in drawings:
-            figure = one.draw()
-            files += save(figure, output / one.stem)
-            pictures[one.title] = (picture(figure, one.title), one.words)
+            files += save(one.draw(), output / one.stem)
+            drawn = (output / f"{one.stem}.svg").read_text(encoding="utf-8")
+            pictures[one.title] = (drawn_picture(drawn, one.title), one.words)
     files += [
         save_text(output / "trials.csv", trials_csv(study)),
         save_text(output / "settings.csv", settings_csv(said.settings, said.effects, study.objectives)),

@@ -1,48 +1,42 @@
-"""How a study is repeated: the sweep that makes its runs, from what they were started with."""
+"""How a study is repeated: the sweeps that make its runs."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from analysis.results import read_overrides, varying
-from analysis.study_folder import SEED, carried_out
-from asyppo_cli.runs.directory import RunDirectory
+from analysis.study_effects import grid_axes
+from analysis.study_settings import Seed, Setting, seed_order
 from asyppo_cli.runs.studies import Study
 
+SEEDS_TO_TRUST = 5
 
-def sweep_commands(study: Study, folder: Path) -> list[str]:
-    """The command as typed where the study knows it; else one for a full grid, or one for each setting.
 
-    Raises:
-        ValueError: the overrides of a run cannot be read.
+def sweep_commands(study: Study, settings: Sequence[Setting]) -> list[str]:
+    """Of a grid one command, of a list of settings one for each. Of a search what repeats its best with more seeds.
+
+    The settings of a search come best first.
     """
-    name = shlex.quote(study.name)
-    if study.overrides:
-        return [f"asyppo sweep {shlex.join(study.overrides)} --name {name}"]
-    runs = [RunDirectory(folder / trial.name) for trial in study.trials]
-    typed = [read_overrides(run) for run in runs if run.overrides.exists()]
-    kept = [{key: value for key, value in one.items() if key == SEED or not carried_out(key)} for one in typed]
-    groups = [kept] if _whole(kept) else list(_by_setting(kept).values())
-    return [f"asyppo sweep {shlex.join(_grid(group))} --name {name}" for group in groups]
+    name = study.name
+    if study.kind == "search":
+        found = [setting for setting in settings if setting.means[0] is not None][:1]
+        return [_command(study, setting.point, f"--seeds {SEEDS_TO_TRUST}", f"{name}-best") for setting in found]
+    axes = grid_axes(settings)
+    if axes:
+        fixed = {key: value for key, value in settings[0].point.items() if key not in axes}
+        point = fixed | {key: ",".join(values) for key, values in axes.items()}
+        return [_command(study, point, _seeds(settings), name)]
+    return [_command(study, setting.point, _seeds([setting]), name) for setting in settings]
 
 
-def _whole(typed: Sequence[Mapping[str, str]]) -> bool:
-    """Whether the runs are all combinations of what varies between them."""
-    swept, size = varying(typed), 1
-    for values in swept.values():
-        size *= len(values)
-    return len(typed) == size and all("" not in values for values in swept.values())
+def _command(study: Study, point: Mapping[str, str], seeds: str, name: str) -> str:
+    typed = shlex.join([*study.overrides, *(f"{key}={value}" for key, value in point.items())])
+    return " ".join(part for part in ("asyppo sweep", typed, seeds, f"--name {shlex.quote(name)}") if part)
 
 
-def _by_setting(typed: Sequence[Mapping[str, str]]) -> dict[str, list[Mapping[str, str]]]:
-    groups: dict[str, list[Mapping[str, str]]] = {}
-    for one in typed:
-        groups.setdefault(str({key: value for key, value in one.items() if key != SEED}), []).append(one)
-    return groups
-
-
-def _grid(typed: Sequence[Mapping[str, str]]) -> list[str]:
-    keys = dict.fromkeys(key for one in typed for key in one)
-    return [f"{key}={','.join(dict.fromkeys(one[key] for one in typed if key in one))}" for key in keys]
+def _seeds(settings: Sequence[Setting]) -> str:
+    seeds = {trial.seed for setting in settings for trial in setting.trials}
+    known: list[Seed] = sorted(seeds, key=seed_order)
+    if None in seeds or not seeds:
+        return ""
+    return f"--seeds {len(known)}" if known == list(range(1, len(known) + 1)) else f"seed={','.join(map(str, known))}"

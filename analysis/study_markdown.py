@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,10 +53,12 @@ def document(found: StudyAnswer, folder: Path, curves: StudyCurves) -> list[str]
         *introduction(runs, objective.metric),
         "",
     ]
-    for table in found.tables():
-        lines += [f"## {cell(table.title)}", "", *markdown(table), ""]
-    lines += ["* " + cell(sentence) for sentence in found.differences()] + [""]
+    first, *more = found.tables()
+    lines += [f"## {cell(first.title)}", "", *markdown(first), ""]
+    lines += [*("* " + cell(sentence) for sentence in found.differences()), ""] * any(found.effects)
     lines += [how_to_read(found, "[studies](../studies.md)"), ""]
+    for table in more:
+        lines += [f"## {cell(table.title)}", "", *markdown(table), ""]
     if curves.curves:
         lines += ["## Learning curves", "", f"![{objective.metric} by training step]({study.name}-curves.svg)", ""]
         lines += [*starting_line(curves), ""]
@@ -66,7 +67,7 @@ def document(found: StudyAnswer, folder: Path, curves: StudyCurves) -> list[str]
     files = [("settings", "one line a setting"), ("trials", "one line a run")]
     files += [("curves", "every point of the curves")] * bool(curves.curves)
     lines += ["Numbers: " + ", ".join(f"[{what}]({study.name}-{kind}.csv)" for kind, what in files) + ".", ""]
-    lines += ["## How it was made", "", "```", *commands(found, folder), "```", ""]
+    lines += ["## How it was made", "", "```", *commands(found), "```", ""]
     seconds = sum(trial.seconds or 0.0 for trial in study.trials)
     return [*lines, f"* {len(study.trials)} runs, {format_duration(seconds)} one after the other", *made_on(runs)]
 
@@ -110,10 +111,6 @@ def starting_line(curves: StudyCurves) -> list[str]:
     return [f"Means over seeds{f' ({sign})' if sign else ''}: " + "; ".join(said) + "."]
 
 
-def commands(found: StudyAnswer, folder: Path) -> list[str]:
+def commands(found: StudyAnswer) -> list[str]:
     """The sweep that makes the runs again, and what wrote this page."""
-    name = found.study.name
-    asked = [f"--question {shlex.quote(found.study.question)}"] if found.study.question else []
-    asked += [f"--baseline {shlex.quote(found.study.baseline)}"] if found.study.baseline else []
-    page = " ".join(["python benchmarks/results.py", shlex.quote(f"runs/{name}"), *asked])
-    return [*sweep_commands(found.study, folder), page]
+    return [*sweep_commands(found.study, found.settings), f"python benchmarks/results.py runs/{found.study.name}"]

@@ -100,5 +100,7 @@ def _gaps(gaps: Sequence[Gap]) -> Markup:
 
 def _made(said: StudyAnswer, folder: Path) -> Markup:
     runs = [run for trial in said.study.trials if (run := RunDirectory(folder / trial.name)).exists()]
-    commands = [tag("p", tag("code", command)) for command in sweep_commands(said.study, folder)]
+    best = [one for found in said.searched[:1] for one in found.best]
+    ordered = best if said.study.kind == "search" else said.settings
+    commands = [tag("p", tag("code", command)) for command in sweep_commands(said.study, ordered)]
     return tag("", *commands, tag("ul", *(tag("li", line) for line in machines(runs[:MOST_GAPS]))))
