@@ -1,7 +1,8 @@
 """Settings compared over seeds: means, paired differences, and what may be said of them.
 
 Intervals are Student's t over seeds: a seed is one draw of everything that is random in a run. A bootstrap over three
-seeds has ten resamples and is far too narrow. Nothing is corrected for the number of comparisons.
+seeds has ten resamples and is far too narrow; from five seeds on, :mod:`analysis.study_intervals` takes a better one.
+Nothing is corrected for the number of comparisons here.
 """
 
 from __future__ import annotations
@@ -76,6 +77,13 @@ def t_quantile(probability: float, freedom: int) -> float:
         below = 0.5 + 0.5 * _cosine_integral(middle, freedom - 1) / whole
         low, high = (middle, high) if below < probability else (low, middle)
     return math.sqrt(freedom) * math.tan(low)
+
+
+def t_probability(t: float, freedom: int) -> float:
+    """Probability that Student's t with ``freedom`` degrees lies farther from 0 than ``t``, on either side."""
+    assert freedom >= 1, freedom
+    within = _cosine_integral(math.atan(abs(t) / math.sqrt(freedom)), freedom - 1)
+    return max(0.0, 1.0 - within / _cosine_integral(math.pi / 2, freedom - 1))
 
 
 def _cosine_integral(angle: float, power: int) -> float:

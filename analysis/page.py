@@ -96,7 +96,12 @@ def picture(figure: Figure, description: str) -> Markup:
     content = io.StringIO()
     with styled():
         figure.savefig(content, format="svg", metadata={"Date": None})
-    encoded = base64.b64encode(adapting(content.getvalue()).encode("utf-8")).decode("ascii")
+    return drawn_picture(adapting(content.getvalue()), description)
+
+
+def drawn_picture(svg: str, description: str) -> Markup:
+    """An SVG that was drawn before, as :func:`picture` shows a figure."""
+    encoded = base64.b64encode(svg.encode("utf-8")).decode("ascii")
     return tag("img", src=f"data:image/svg+xml;base64,{encoded}", alt=description)
 
 

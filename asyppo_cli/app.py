@@ -22,7 +22,7 @@ COMMANDS = {
     "train": "Train a policy with its critics, and watch it learn.",
     "plan": "Say what memory and work a run needs, before it starts.",
     "doctor": "See what is installed and works here, and what to do where not.",
-    "sweep": "Run a grid of settings and seeds, and compare.",
+    "sweep": "Run grids, searches and the paper's studies, and compare.",
     "eval": "Score models on benchmarks, and see where they differ.",
     "runs": "List, show and compare runs.",
     "analyze": "See why a run learns, from a single token to a whole sweep.",

@@ -1,8 +1,8 @@
 """Whether a configuration can run here, asked in a process of its own: ``python -m asyppo_cli.build.checkup``.
 
-It is given {config, what} as JSON on stdin, and tells what it found. ``what``: ``check`` all that a run checks before
-it loads weights; ``vllm`` start vLLM and sample a token; ``ray`` start or join a cluster and leave; ``deepspeed`` one step
-of a learner.
+It is given {config, what} as JSON on stdin, and tells what it found. ``what``: ``check`` looks at all that a run checks
+before it loads weights, ``vllm`` starts vLLM and samples a token, ``ray`` starts or joins a cluster and leaves it,
+``deepspeed`` takes one step.
 """
 
 from __future__ import annotations

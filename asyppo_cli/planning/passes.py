@@ -26,7 +26,7 @@ DRAWN_ROWS = 5
 
 @dataclass(frozen=True)
 class Load:
-    """A micro-batch: ``tokens`` in all, padding included; ``responses`` of them meet the vocabulary; ``longest`` row."""
+    """A micro-batch: ``tokens`` with padding, ``responses`` of them meet the vocabulary; the ``longest`` row."""
 
     tokens: int
     responses: int
