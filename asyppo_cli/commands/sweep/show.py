@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asyppo_cli.commands.sweep.places import RunsDir, Storage, StudyName
+from asyppo_cli.commands.sweep.options import RunsDir, Storage, StudyName
 
 if TYPE_CHECKING:
     from asyppo_cli.runs.studies import Study
