@@ -20,7 +20,7 @@ from asyppo_cli.family import Family
 # Name, and what the root's help says of it; each lives in a module of its name in ``commands``.
 COMMANDS = {
     "train": "Train a policy with its critics, and watch it learn.",
-    "sweep": "Run a grid of settings and seeds, and compare.",
+    "sweep": "Run grids, searches and the paper's studies, and compare.",
     "eval": "Score models on benchmarks, and see where they differ.",
     "runs": "List, show and compare runs.",
     "analyze": "See why a run learns, from a single token to a whole sweep.",

@@ -11,36 +11,46 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweeps.devices import GPUS, Share
 from sweeps.grid import Trial
 from sweeps.standing import THREADS, run_of, standing
 
 PR_SET_PDEATHSIG = 1
+GROUP = "WANDB_RUN_GROUP"
 
 
 @dataclass(frozen=True)
 class TrainLauncher:
-    """Starts trials below ``folder``, each with ``threads`` CPU threads unless its overrides say how many."""
+    """Starts trials below ``folder``, each with its share of the machine unless its overrides say otherwise.
+
+    ``group`` is what wandb calls the runs that belong together.
+    """
 
     folder: Path
-    threads: int
+    group: str
     config_dir: Path | None = None
 
-    def __call__(self, trial: Trial) -> subprocess.Popen[bytes]:
+    def __call__(self, trial: Trial, share: Share) -> subprocess.Popen[bytes]:
         """Start the trial, or go on with it; what it prints is in ``logs/``, the errors of this attempt alone."""
         self.errors(trial).parent.mkdir(parents=True, exist_ok=True)
         with self.output(trial).open("ab") as output, self.errors(trial).open("wb") as errors:
             return subprocess.Popen(
-                self.command(trial),
+                self.command(trial, share),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
-                env={**os.environ, "PYTHONSAFEPATH": "1"},
+                env=self.environment(share),
                 # A group of its own, or Ctrl-C would reach it twice: from the terminal and from us.
                 start_new_session=True,
                 preexec_fn=_stop_with(os.getpid()),
             )
 
-    def command(self, trial: Trial) -> list[str]:
+    def environment(self, share: Share) -> dict[str, str]:
+        """Ours, with the trial's GPUs and wandb's group."""
+        own = {"PYTHONSAFEPATH": "1"} | ({} if share.gpus is None else {GPUS: ",".join(share.gpus)})
+        return {GROUP: self.group, **os.environ, **own}
+
+    def command(self, trial: Trial, share: Share) -> list[str]:
         """The command line; a run that has begun is resumed under its own configuration."""
         command = [sys.executable, "-P", "-m", "asyppo_cli", "train", "--name", trial.name]
         command += ["--runs-dir", str(self.folder)]
@@ -48,7 +58,16 @@ class TrainLauncher:
             command += ["--config-dir", str(self.config_dir)]
         if standing(run_of(self.folder, trial.name)) == "begun":
             return [*command, "--resume"]
-        return [*command, *with_threads(trial.overrides, self.threads)]
+        return [*command, *with_threads(trial.overrides, share.threads)]
+
+    def why(self, trial: Trial) -> str | None:
+        """The last thing that the last attempt said was wrong."""
+        try:
+            lines = self.errors(trial).read_text(encoding="utf-8", errors="replace").split("\n")
+        except FileNotFoundError:
+            return None
+        said = [line.strip() for line in lines if line.strip()]
+        return said[-1].removeprefix("error: ") if said else None
 
     def output(self, trial: Trial) -> Path:
         """What all attempts at the trial printed."""
@@ -59,15 +78,10 @@ class TrainLauncher:
         return self.folder / "logs" / f"{trial.name}.err"
 
 
-def with_threads(overrides: tuple[str, ...], threads: int) -> list[str]:
-    """The overrides and a number of threads, unless they have one."""
+def with_threads(overrides: tuple[str, ...], threads: int | None) -> list[str]:
+    """The overrides and a number of threads, unless they have one or the trial is to decide."""
     given = any(text.lstrip("+").startswith(f"{THREADS}=") for text in overrides)
-    return [*overrides] if given else [*overrides, f"{THREADS}={threads}"]
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return [*overrides] if given or threads is None else [*overrides, f"{THREADS}={threads}"]
 
 
 def _stop_with(parent: int) -> Callable[[], None] | None:

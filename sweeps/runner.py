@@ -1,43 +1,66 @@
-"""Trials side by side, to the end: what is finished stays, what was interrupted goes on, what fails is written down.
+"""A worker: takes turns at a study's runs, some side by side, until all are over or it is told to stop.
 
-Knows processes and run directories, and no trainer: how a trial is started is handed in.
+Knows processes, run directories and the book, and no trainer: how a trial is started is handed in.
 """
 
 from __future__ import annotations
 
+import math
 import signal
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from subprocess import Popen
 from typing import Any, Literal, Protocol
 
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.status import read_status
+from asyppo_cli.runs.studies import TrialState
+from sweeps.book import Book, Held, Lost
+from sweeps.devices import Share
 from sweeps.grid import Trial
+from sweeps.measure import Tail, measure
 from sweeps.standing import Progress, clear_preamble, progress, run_of, standing
+from sweeps.turns import Turn, current, is_over, times_killed, trial_state
+from sweeps.workers import BEAT, Lookout, new_owner
 
-# Seconds between two looks at the processes.
-INTERVAL = 0.2
+# Seconds between two looks at the processes; between two at the whole study, while there is work and while there is
+# none; and how many times as long as a look takes there is at least between two.
+INTERVAL, LOOK, IDLE, REST = 0.2, 10.0, 1.0, 20
+# So many turns wait to be begun, of however many runs.
+AHEAD = 200
+# A run that is killed from outside so often is not begun again.
+KILLS = 3
+KILLED, INTERRUPTED = "killed", "interrupted"
+# Seconds for which a storage may be out of reach.
+PATIENCE = 120.0
 
-State = Literal["finished", "failed", "interrupted"]
+State = Literal["finished", "failed", "interrupted", "pruned"]
+# Why a worker stopped: all is over, its time is, or a signal came.
+End = Literal["over", "budget", "told"]
+Launch = Callable[[Trial, Share], Popen[bytes]]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended; ``reason`` says why it failed, ``repeated`` is False where it was finished before."""
+    """How a turn ended; ``reason`` says why it failed, ``values`` are those of the objectives."""
 
     trial: Trial
     state: State
     reason: str | None = None
-    repeated: bool = True
+    values: tuple[float, ...] = ()
 
 
 class Watch(Protocol):
     """Who is told how a sweep gets on."""
+
+    def stands(self, counts: Mapping[TrialState, int]) -> None:
+        """How many runs of the study stand how."""
+        ...
 
     def started(self, trial: Trial, resumed: bool) -> None:
         """A trial begins or goes on."""
@@ -48,7 +71,7 @@ class Watch(Protocol):
         ...
 
     def ended(self, outcome: Outcome) -> None:
-        """A trial is over, or was before."""
+        """A trial is over."""
         ...
 
     def stopping(self, running: int) -> None:
@@ -58,12 +81,21 @@ class Watch(Protocol):
 
 @dataclass
 class Job:
-    """A trial under way; without a process of ours, another one's is waited for. ``read`` bytes of metrics are told."""
+    """A trial under way with its share of the machine; without a process of ours, another one's is waited for."""
 
-    trial: Trial
-    process: Popen[bytes] | None
+    held: Held
+    share: Share
+    tail: Tail
+    began: float
+    process: Popen[bytes] | None = None
     signals: int = 0
-    read: int = 0
+    progress: Progress = field(default_factory=lambda: Progress(0, 0))
+    stopped: Literal["pruned", "lost"] | None = None
+
+    @property
+    def trial(self) -> Trial:
+        """What is run."""
+        return self.held.trial
 
 
 @dataclass
@@ -76,107 +108,237 @@ class Signals:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the trials of a sweep lie, how one is started, and where the last error line of a failed one is found."""
+    """Where the trials lie, how one is started, where the last error line of a failed one is found, and the share of
+    the machine for each of those that run side by side.
+    """
 
     folder: Path
-    launch: Callable[[Trial], Popen[bytes]]
+    launch: Launch
     why: Callable[[Trial], str | None]
+    shares: Sequence[Share]
 
 
-def run_trials(trials: Sequence[Trial], place: Place, jobs: int, watch: Watch) -> list[Outcome]:
-    """Run the trials, ``jobs`` at once; returns an outcome for each that was begun, and for each finished before.
+def work(book: Book, place: Place, watch: Watch, seconds: float = math.inf) -> End:
+    """Take turns until every run is over; after ``seconds`` none is begun any more. Returns why that was the end.
 
     SIGINT and SIGTERM are handed on to the trials, which save and stop, and no other is begun.
+
+    Raises:
+        RuntimeError: the storage does not answer any more.
     """
-    with _catching() as caught:
-        sweep = _Sweep(place, watch, caught, deque(trials))
-        while sweep.running or (sweep.waiting and not caught.count):
-            while sweep.waiting and len(sweep.running) < jobs and not caught.count:
-                sweep.begin(sweep.waiting.popleft())
-            sweep.hand_on()
-            for job in list(sweep.running):
-                sweep.look_at(job)
-            if sweep.running:
-                time.sleep(INTERVAL)
-    return sweep.outcomes
+    import optuna
+
+    with catching() as caught:
+        worker = Worker(book, place, watch, caught, time.monotonic() + seconds)
+        trouble = math.inf
+        while not worker.is_done():
+            try:
+                worker.once()
+                trouble = math.inf
+            except optuna.exceptions.StorageInternalError as error:
+                trouble = min(trouble, time.monotonic())
+                if time.monotonic() - trouble > PATIENCE:
+                    raise RuntimeError("the storage does not answer any more: go on with the same command") from error
+            time.sleep(INTERVAL)
+    return "told" if caught.count else "over" if worker.unfinished == 0 else "budget"
 
 
 @dataclass
-class _Sweep:
-    """Trials that wait, that run, and that are over."""
+class Worker:
+    """What one worker knows: the study as it last saw it, and the trials that it runs."""
 
+    book: Book
     place: Place
     watch: Watch
     caught: Signals
-    waiting: deque[Trial]
+    deadline: float
+    owner: str = field(default_factory=new_owner)
+    lookout: Lookout = field(default_factory=Lookout)
     running: list[Job] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
+    waiting: deque[Turn] = field(default_factory=deque)
+    runs: dict[str, list[Turn]] = field(default_factory=dict)
+    # Stopped by somebody else's hand: not for us to begin again.
+    left: set[str] = field(default_factory=set)
+    unfinished: int = 1
+    looked: float = -math.inf
+    took: float = 0.0
+    beaten: float = -math.inf
 
-    def begin(self, trial: Trial) -> None:
-        """Start a trial, unless it is finished, or a process that a killed sweep left is saving it still."""
-        run = run_of(self.place.folder, trial.name)
+    def is_done(self) -> bool:
+        """Whether nothing runs here, and nothing is left to do or may be begun."""
+        return not self.running and (self.unfinished == 0 or not self._may_begin())
+
+    def once(self) -> None:
+        """Everything that is to be done now, none of which waits for anything."""
+        self._beat()
+        self._look()
+        while self.waiting and len(self.running) < len(self.place.shares) and self._may_begin():
+            self._begin(self.waiting.popleft())
+        self._hand_on()
+        for job in list(self.running):
+            self._look_at(job)
+
+    def _may_begin(self) -> bool:
+        return not self.caught.count and time.monotonic() < self.deadline
+
+    def _beat(self) -> None:
+        if time.monotonic() - self.beaten < BEAT:
+            return
+        self.beaten = time.monotonic()
+        for job in self.running:
+            with self._unless_lost(job):
+                self.book.beat(job.held)
+
+    def _look(self) -> None:
+        """Look at the whole study, if it is time to: what waits, what is lost, whether all is over."""
+        now = time.monotonic()
+        free = not self.waiting and len(self.running) < len(self.place.shares)
+        if not self._may_begin() or now - self.looked < max(IDLE if free else LOOK, REST * self.took):
+            return
+        self.runs = self.book.turns()
+        if self._recover():
+            self.runs = self.book.turns()
+        turns = [turn for turn in map(current, self.runs.values()) if turn is not None]
+        self.waiting = deque(turn for turn in turns if turn.state == "waiting" and turn.run not in self.left)
+        self.unfinished = sum(name not in self.left and not is_over(all_of) for name, all_of in self.runs.items())
+        self.looked = time.monotonic()
+        self.took = self.looked - now
+        self.watch.stands(Counter(map(trial_state, self.runs.values())))
+
+    def _recover(self) -> bool:
+        """End the turns of dead workers, and see that some turns wait; returns whether anything has changed."""
+        ours = {job.held.turn.number for job in self.running}
+        now = [turn for turns in self.runs.values() if (turn := current(turns)) and turn.state == "running"]
+        dead = self.lookout.dead([turn for turn in now if turn.number not in ours])
+        self.book.end_lost(dead)
+        if dead:
+            self.runs = self.book.turns()
+        turns = {name: current(all_of) for name, all_of in self.runs.items() if name not in self.left}
+        room = AHEAD - sum(turn is not None and turn.state == "waiting" for turn in turns.values())
+        missing = islice((name for name, turn in turns.items() if turn is None), max(0, room))
+        return bool(self.book.add_missing({name: self.runs[name] for name in missing}) or dead)
+
+    def _begin(self, turn: Turn) -> None:
+        """Take the turn, unless another worker was faster, and start its trial, unless that is finished already."""
+        held = self.book.claim(turn, self.owner)
+        if held is None:
+            return
+        run = run_of(self.place.folder, held.trial.name)
+        taken = {id(job.share) for job in self.running}
+        share = next(share for share in self.place.shares if id(share) not in taken)
+        self.running.append(Job(held, share, Tail(run.metrics), time.monotonic()))
+
+    def _start(self, job: Job, run: RunDirectory) -> None:
+        """Start the trial, or wait for the process that a dead worker has left: it is saving."""
         clear_preamble(run)
         match standing(run):
             case "finished":
-                self._over(Outcome(trial, "finished", repeated=False))
+                self._over(job, run, 0)
             case "held":
-                self.running.append(Job(trial, None))
+                if self.caught.count:
+                    self._over(job, run, 0)
             case there:
-                self.watch.started(trial, there == "begun")
-                self.running.append(Job(trial, self.place.launch(trial)))
+                self.watch.started(job.trial, there == "begun")
+                job.process = self.place.launch(job.trial, job.share)
 
-    def hand_on(self) -> None:
+    def _hand_on(self) -> None:
         """Every signal once to every process of ours; another's is left to it."""
         new = [job for job in self.running if job.signals < self.caught.count]
         for job in new:
             if job.process is not None:
                 job.process.send_signal(self.caught.number)
             job.signals = self.caught.count
-        if new:
+        if new and self.caught.count == 1:
             self.watch.stopping(len(new))
 
-    def look_at(self, job: Job) -> None:
-        """Tell of a new evaluation, and take the job out when it has ended."""
+    def _look_at(self, job: Job) -> None:
+        """Tell how a trial gets on, have it stopped if it is to be pruned, and see whether it is over."""
         run = run_of(self.place.folder, job.trial.name)
-        size = run.metrics.stat().st_size if run.metrics.exists() else 0
-        if size != job.read:
-            job.read = size
-            self.watch.progress(job.trial, progress(run))
         if job.process is None:
-            self._look_at_another(job, run)
-        elif job.process.poll() is not None:
-            self.running.remove(job)
-            self._over(self._outcome(job.trial, run, job.process.returncode))
+            self._start(job, run)
+            return
+        code = job.process.poll()
+        now, new = progress(run, job.tail, job.progress, self.book.definition.objectives[0].metric)
+        if now != job.progress:
+            job.progress = now
+            self.watch.progress(job.trial, now)
+        if self.book.definition.search is not None and self.book.definition.search.pruner != "none":
+            self._judge(job, new)
+        if code is not None:
+            self._over(job, run, code)
 
-    def _look_at_another(self, job: Job, run: RunDirectory) -> None:
-        """A trial that another process trained is ours as soon as that lets go."""
-        if self.caught.count:
-            self.running.remove(job)
-            self._over(Outcome(job.trial, "interrupted"))
-        elif standing(run) != "held":
-            self.running.remove(job)
-            self.waiting.appendleft(job.trial)
+    def _judge(self, job: Job, new: Sequence[tuple[int, float]]) -> None:
+        """Report evaluations; the first that speaks against the trial has it save and stop."""
+        for step, value in new:
+            if math.isfinite(value) and job.stopped is None:
+                with self._unless_lost(job):
+                    if self.book.report(job.held, step, value):
+                        self._stop(job, "pruned")
 
-    def _outcome(self, trial: Trial, run: RunDirectory, code: int) -> Outcome:
+    def _stop(self, job: Job, why: Literal["pruned", "lost"]) -> None:
+        job.stopped = why
+        if job.process is not None and job.process.poll() is None:
+            job.process.send_signal(signal.SIGTERM)
+
+    @contextmanager
+    def _unless_lost(self, job: Job) -> Iterator[None]:
+        """A trial that another worker has taken over, because we were silent for too long, is left to it."""
+        try:
+            yield
+        except Lost:
+            self._stop(job, "lost")
+
+    def _over(self, job: Job, run: RunDirectory, code: int) -> None:
+        """Write down how the trial ended, and forget it: in this order, so that a storage's failure loses nothing."""
+        outcome = self._outcome(job, run, code)
+        seconds = time.monotonic() - job.began
+        with self._unless_lost(job):
+            match outcome.state:
+                case "finished":
+                    self.book.finish(job.held, outcome.values, seconds)
+                case "pruned":
+                    self.book.prune(job.held, seconds)
+                case "failed":
+                    self.book.fail(job.held, outcome.reason or "failed", seconds)
+                case "interrupted" if job.stopped != "lost":
+                    self.book.give_back(job.held, outcome.reason or INTERRUPTED, seconds)
+        self.running.remove(job)
+        # Whether that was the last one, only a look at the study can say.
+        self.looked = min(self.looked, time.monotonic() - LOOK) if not self.waiting else self.looked
+        self.watch.ended(outcome)
+
+    def _outcome(self, job: Job, run: RunDirectory, code: int) -> Outcome:
+        """What became of a trial whose process has ended with ``code``."""
         status = read_status(run.status)
         state = None if status is None else status.state
         if state == "finished":
-            return Outcome(trial, "finished")
-        if self.caught.count or state == "interrupted":
-            return Outcome(trial, "interrupted")
-        return Outcome(trial, "failed", self.place.why(trial) or _told_by(code))
+            return self._measured(job, run)
+        if job.stopped == "pruned":
+            return Outcome(job.trial, "pruned")
+        if job.stopped == "lost" or self.caught.count:
+            return Outcome(job.trial, "interrupted")
+        if state == "interrupted":
+            self.left.add(job.trial.name)
+            return Outcome(job.trial, "interrupted")
+        killed = times_killed(self.runs.get(job.trial.name, ()), KILLED)
+        if -code == signal.SIGKILL and killed < KILLS - 1:
+            return Outcome(job.trial, "interrupted", KILLED)
+        return Outcome(job.trial, "failed", (None if code < 0 else self.place.why(job.trial)) or told_by(code))
 
-    def _over(self, outcome: Outcome) -> None:
-        self.outcomes.append(outcome)
-        self.watch.ended(outcome)
+    def _measured(self, job: Job, run: RunDirectory) -> Outcome:
+        try:
+            return Outcome(job.trial, "finished", values=measure(run, self.book.definition.objectives))
+        except ValueError as error:
+            return Outcome(job.trial, "failed", str(error))
 
 
-def _told_by(code: int) -> str:
+def told_by(code: int) -> str:
+    """What a process's exit code says where the process itself said nothing."""
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code} and no word"
 
 
 @contextmanager
-def _catching() -> Iterator[Signals]:
+def catching() -> Iterator[Signals]:
     """Count SIGINT and SIGTERM instead of dying of them."""
     caught = Signals()
 

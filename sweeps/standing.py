@@ -1,4 +1,4 @@
-"""What the folder of a sweep already holds of its trials, and whether that is what is asked for now."""
+"""What the run directory of a trial holds: nothing, a run to go on with, one in other hands, a finished one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.directory import LOCK, RunDirectory
 from asyppo_cli.runs.listing import diff_configs, read_config
 from asyppo_cli.runs.lock import is_locked
-from asyppo_cli.runs.metric_log import read_metrics
 from asyppo_cli.runs.status import read_status
+from sweeps.measure import Tail
 
-# new: nothing is there. begun: to be resumed. held: a process of another sweep trains it. finished: not repeated.
+# new: nothing is there. begun: to be resumed. held: a process of a dead worker trains it. finished: not repeated.
 Standing = Literal["new", "begun", "held", "finished"]
 # What a run writes before it counts as one.
 PREAMBLE = {LOCK, "overrides.yaml", "environment.json"}
@@ -51,7 +50,7 @@ def check_same(run: RunDirectory, resolved: Mapping[str, Any]) -> None:
 
 def clear_preamble(run: RunDirectory) -> None:
     """Remove a folder that a process left which died before it had written the configuration; nothing else, ever."""
-    if run.path.is_dir() and not run.exists():
+    if run.path.is_dir() and not run.exists() and not is_locked(run.lock):
         left = {path.name for path in run.path.iterdir() if not path.name.endswith(".partial")}
         if left <= PREAMBLE:
             shutil.rmtree(run.path)
@@ -59,20 +58,21 @@ def clear_preamble(run: RunDirectory) -> None:
 
 @dataclass(frozen=True)
 class Progress:
-    """Steps done and wanted, and the last evaluation: after which step (-1: none yet), accuracy in [0, 1]."""
+    """Steps done and wanted, and the last evaluation: after which step (-1: none yet), and its value."""
 
     step: int
     max_steps: int
-    evaluated: int
-    accuracy: float
+    evaluated: int = -1
+    value: float = math.nan
 
 
-def progress(run: RunDirectory) -> Progress:
-    """How a trial gets on."""
-    status, rows = read_status(run.status), read_metrics(run.metrics).rows
-    scored = [(int(row[names.STEP]), row[names.ACCURACY]) for row in rows if names.ACCURACY in row]
+def progress(run: RunDirectory, tail: Tail, before: Progress, metric: str) -> tuple[Progress, list[tuple[int, float]]]:
+    """How a trial gets on, and the evaluations by ``metric`` (step, value) that are new."""
+    status = read_status(run.status)
     step, last = (status.step, status.max_steps) if status is not None else (0, 0)
-    return Progress(step, last, *(scored[-1] if scored else (-1, math.nan)))
+    new = [(int(row["step"]), row[metric]) for row in tail.rows() if metric in row and "step" in row]
+    evaluated, value = new[-1] if new else (before.evaluated, before.value)
+    return Progress(step, last, evaluated, value), new
 
 
 def run_of(folder: Path, trial: str) -> RunDirectory:

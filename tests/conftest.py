@@ -79,3 +79,16 @@ def batch() -> Sequences:
     prompts = [tokens(n) for n in (3, 3, 5, 5, 4, 2, 7, 1, 6)]
     responses = [tokens(n) for n in (1, 9, 4, 12, 2, 7, 5, 3, 8)]
     return Sequences.join(prompts, responses)
+
+
+@pytest.fixture
+def groups() -> Sequences:
+    """Three prompts with several responses each and one with a single one, mixed up."""
+    generator = torch.Generator().manual_seed(4)
+
+    def tokens(count: int) -> list[int]:
+        return torch.randint(2, VOCABULARY, (count,), generator=generator).tolist()
+
+    prompts = [tokens(n) for n in (9, 6, 9, 12)]
+    asked = [0, 1, 0, 3, 2, 1, 2, 0, 1, 2, 1, 0]
+    return Sequences.join([prompts[p] for p in asked], [tokens(n) for n in (4, 1, 7, 5, 2, 9, 3, 1, 6, 8, 2, 5)])

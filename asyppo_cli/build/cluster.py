@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from asyppo_cli.build.learners import build_critic_learner, build_policy_learner, build_reference, check_engine
 from asyppo_cli.build.machine import peak_memory, set_threads
@@ -16,6 +16,7 @@ from asyppo_cli.config.schema import Config
 from asyppo_cli.engines.ray_cluster import check_ray, joined
 from asyppo_cli.engines.ray_placement import Plan, Role, make_plan
 from asyppo_cli.engines.tokenizer import HuggingFaceTokenizer, load_tokenizer
+from asyppo_cli.engines.vllm_sampler import pick_sync
 from asyppo_cli.ports import Learner, Monitor, Sampler
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.types import PolicyOutputs, ValueOutputs
@@ -90,10 +91,12 @@ def check_samplers(config: Config) -> None:
                     f"drawn in {shares}, which keeps only as many busy: set sampler.batch_size={fitting} or less"
                 )
         case "vllm":
-            if config.sampler.vllm.tensor_parallel > 1:
+            # Whether there is a GPU follows from the placement.
+            pick_sync(config.sampler.vllm, "cuda")
+            if not config.sampler.vllm.own_process and config.sampler.vllm.tensor_parallel > 1:
                 raise ValueError(
-                    f"sampler.vllm.tensor_parallel={config.sampler.vllm.tensor_parallel}: with cluster=ray each rank "
-                    "of the sampler has one GPU: set it to 1, and cluster.sampler.ranks to the number of GPUs"
+                    f"sampler.vllm.tensor_parallel={config.sampler.vllm.tensor_parallel} with cluster=ray needs "
+                    "sampler.vllm.own_process=true: a process learns of its further GPUs before it starts"
                 )
 
 
@@ -101,7 +104,8 @@ def rehearse_placement(config: Config) -> None:
     """Join or start the cluster and see whether the roles fit; see :func:`open_cluster`."""
     if config.cluster.kind == "ray":
         with joined(config.cluster.address) as resources:
-            make_plan(roles_of(config), resources, config.cluster.cpus_per_rank)
+            plan = make_plan(roles_of(config), resources, config.cluster.cpus_per_rank)
+            weight_path(config, plan)
 
 
 @contextmanager
@@ -134,7 +138,8 @@ def roles_of(config: Config) -> list[Role]:
 
     def role(name: str, section: str) -> Role:
         placement = getattr(cluster, section)
-        return Role(name, section, placement.ranks, placement.first_gpu)
+        width = config.sampler.vllm.tensor_parallel if section == "sampler" and uses_vllm(config) else 1
+        return Role(name, section, placement.ranks, placement.first_gpu, width)
 
     reference = [role("reference", "policy")] if config.policy_loss.kl_coef else []
     critics = [role(f"critic_{m}", "critics") for m in range(config.critics.count)]
@@ -173,7 +178,9 @@ def ray_roles(config: Config, cluster: Cluster) -> Roles:
     learners: dict[str, RayLearner[Any]] = {role: RayLearner(groups[role]) for role in groups if role != "sampler"}
     critics = [role for role in learners if role.startswith("critic_")]
     return Roles(
-        sampler=RaySampler(groups["sampler"], partial(share_of_prompts, config)),
+        sampler=RaySampler(
+            groups["sampler"], partial(share_of_prompts, config), transfers=weight_path(config, plan) != "shared_memory"
+        ),
         reference=learners.get("reference"),
         policy=learners["policy"],
         critics=[learners[role] for role in critics],
@@ -186,12 +193,37 @@ def ray_roles(config: Config, cluster: Cluster) -> Roles:
     )
 
 
+def uses_vllm(config: Config) -> bool:
+    """Whether vLLM samples."""
+    return pick_engine(config.sampler.engine, config.policy.model, config.policy.revision) == "vllm"
+
+
+def weight_path(config: Config, plan: Plan) -> Literal["shared_memory", "ipc", "nccl", "gloo"]:
+    """How the policy's weights get from its ranks to the samplers': as asked for, else the fastest way there is.
+
+    ``shared_memory``: through Ray's object store and, on each machine, what vLLM's processes share.
+
+    Raises:
+        ValueError: the roles sit so that weights cannot go as asked for.
+    """
+    asked, fastest = config.sampler.vllm.sync, plan.fastest_path("policy", "sampler")
+    if not uses_vllm(config):
+        return "shared_memory"
+    if asked in ("ipc", "nccl") and asked != fastest:
+        needed = {"ipc": "every GPU of the sampler to be one of the policy's", "nccl": "GPUs of their own for both"}
+        raise ValueError(f"sampler.vllm.sync={asked} needs {needed[asked]}: set it to auto, or change first_gpu")
+    if asked != "auto":
+        return asked
+    return fastest if fastest != "host" and config.sampler.vllm.own_process else "shared_memory"
+
+
 def of_worker(config: Config, plan: Plan, role: str) -> Config:
     """The configuration as a rank of that role sees it: its device, and the threads of its cores."""
     seat = plan.seats[role][0]
     threads = max(1, int(seat.cpus))
     learner = {"device": "cuda" if seat.gpus else "cpu", "threads": config.learner.threads or threads}
-    vllm = {"threads": config.sampler.vllm.threads or threads}
+    shared = max(1, threads // config.sampler.vllm.tensor_parallel)
+    vllm = {"threads": config.sampler.vllm.threads or shared, "sync": weight_path(config, plan)}
     sampler = {"vllm": config.sampler.vllm.model_copy(update=vllm)}
     return config.model_copy(
         update={
@@ -216,7 +248,7 @@ def share_of_prompts(config: Config, prompts: int, n: int) -> int:
     transformers: what it generates at once anyway, so that the number of samplers changes no response. vLLM fills its
     own batches, and every request has a seed of its own: an equal share.
     """
-    if pick_engine(config.sampler.engine, config.policy.model) == "vllm":
+    if uses_vllm(config):
         return max(1, -(-prompts // config.cluster.sampler.ranks))
     return max(1, config.sampler.batch_size // n)
 

@@ -90,4 +90,5 @@ def learner_settings(config: LearnerConfig) -> dict[str, Any]:
         "dtype": torch.bfloat16 if config.dtype == "bfloat16" else torch.float32,
         "micro_batch_tokens": config.micro_batch_tokens,
         "gradient_checkpointing": config.gradient_checkpointing,
+        "share_prompts": config.share_prompts,
     }

@@ -91,7 +91,9 @@ def check_sampler(config: Config) -> None:
     policy = config.policy
     if pick_engine(config.sampler.engine, policy.model, policy.revision) == "vllm":
         check_vllm(policy.model, "policy.model", read_model_config(policy.model, policy.revision, "policy.model"))
-        pick_sync(config.sampler.vllm, "cuda" if torch.cuda.is_available() else "cpu")
+        if config.cluster.kind == "local":
+            # Elsewhere it follows from where the roles sit.
+            pick_sync(config.sampler.vllm, "cuda" if torch.cuda.is_available() else "cpu")
 
 
 def transformers_sampler(

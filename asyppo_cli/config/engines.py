@@ -26,8 +26,8 @@ class VllmConfig(Section):
         description="Run it in a process of its own, with threads of its own; needed to sample while training."
     )
     threads: Whole = Field(description="CPU: its threads; 0: all cores it may use.")
-    sync: Literal["auto", "shared_memory", "ipc", "nccl"] = Field(
-        description="How new weights reach it; auto: shared memory on a CPU, CUDA IPC on a GPU."
+    sync: Literal["auto", "shared_memory", "ipc", "nccl", "gloo"] = Field(
+        description="How new weights reach it; auto: shared memory on a CPU, CUDA IPC on the trainer's GPU, NCCL else."
     )
 
 
@@ -89,6 +89,9 @@ class LearnerConfig(Section):
     dtype: Literal["float32", "bfloat16"] = Field(description="Compute precision; master weights are float32.")
     micro_batch_tokens: Count = Field(description="Most tokens, padding included, in one forward and backward.")
     gradient_checkpointing: bool = Field(description="Recompute activations in the backward pass to save memory.")
+    share_prompts: bool = Field(
+        description="Compute a prompt once for its responses in a micro-batch, where model and lengths make it pay."
+    )
     deepspeed: DeepSpeedConfig
     policy: OptimizerConfig = Field(description="Optimizer of the policy.")
     critics: OptimizerConfig = Field(description="Optimizer of each critic.")

@@ -118,11 +118,13 @@ class Mapped(nn.Module):
         self.autocast = autocast
         self.record: type[Any] | None = None
 
-    def forward(self, tokens: Tensor, prompt_lengths: Tensor, response_lengths: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, tokens: Tensor, prompt_lengths: Tensor, response_lengths: Tensor, sizes: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """The module's outputs by name; their record's type is left in ``record``."""
         with torch.autocast(tokens.device.type, dtype=torch.bfloat16, enabled=self.autocast):
             # Not through the call: no weight lies between here and the model, and a record would puzzle its hooks.
-            outputs = self.module.forward(Sequences(tokens, prompt_lengths, response_lengths))
+            outputs = self.module.forward(Sequences(tokens, prompt_lengths, response_lengths), sizes)
         self.record = type(outputs)
         return dict(vars(outputs))
 

@@ -13,10 +13,11 @@ from torch import distributed as dist
 
 from asyppo_cli.engines.deepspeed_engine import Mapped, Offload, engine_settings, load_deepspeed, start_engine
 from asyppo_cli.engines.deepspeed_state import EngineState
-from asyppo_cli.engines.learner_files import open_moments, open_weights, write_moments
-from asyppo_cli.engines.microbatches import merge, plan_micro_batches
+from asyppo_cli.engines.learner_files import inner_model, open_moments, open_weights, write_moments
+from asyppo_cli.engines.microbatches import merge
 from asyppo_cli.engines.models import parameter_count
 from asyppo_cli.engines.ranks import join_alone
+from asyppo_cli.engines.sharing import Part, find_reach, plan_parts
 from asyppo_cli.engines.torch_learner import AdamW, enable_checkpointing
 from asyppo_cli.ports import NonFiniteLoss
 from asyppo_cli.types import LossTerms, Sequences, StepReport, TensorRecord
@@ -24,7 +25,7 @@ from asyppo_cli.types import LossTerms, Sequences, StepReport, TensorRecord
 Outputs = TypeVar("Outputs", bound=TensorRecord)
 Targets = TypeVar("Targets", bound=TensorRecord)
 
-NO_ROWS = torch.zeros(0, dtype=torch.long)
+NO_ROWS = Part(torch.zeros(0, dtype=torch.long), None)
 # What a rank computes when it has run out of rows and others have not: one prompt token, one response token.
 DUMMY = Sequences(torch.zeros(1, 2, dtype=torch.long), torch.ones(1, dtype=torch.long), torch.ones(1, dtype=torch.long))
 
@@ -48,6 +49,7 @@ class DeepSpeedLearner(Generic[Outputs]):
         dtype: torch.dtype,
         micro_batch_tokens: int,
         gradient_checkpointing: bool,
+        share_prompts: bool,
         stage: int,
         offload: Offload,
     ) -> None:
@@ -60,6 +62,7 @@ class DeepSpeedLearner(Generic[Outputs]):
         self._steps = 0
         self._norm = math.nan
         self._world = dist.get_world_size()
+        self._reach = find_reach(inner_model(module)[1].base_model) if share_prompts else None
         if gradient_checkpointing:
             enable_checkpointing(module)
         # At stage 0 the weights are their own float32 masters; from stage 1 on DeepSpeed keeps masters beside them.
@@ -78,7 +81,7 @@ class DeepSpeedLearner(Generic[Outputs]):
     def forward(self, batch: Sequences) -> Outputs:
         """Outputs at every response token of this rank's rows, without gradient, on the CPU."""
         parts = self._plan(batch)
-        return merge([shown(self._run(batch, rows), rows) for rows in parts], parts, batch)
+        return merge([shown(self._run(batch, part), part) for part in parts], [part.rows for part in parts], batch)
 
     def forward_backward(
         self, batch: Sequences, targets: Targets, loss: Callable[[Outputs, Targets], LossTerms]
@@ -89,19 +92,20 @@ class DeepSpeedLearner(Generic[Outputs]):
         """
         parts = self._plan(batch)
         outputs, tally = [], Tally(self._device)
-        for rows in parts:
-            output = self._run(batch, rows)
-            terms = nothing(output) if len(rows) == 0 else loss(output, self._chosen(targets, batch, rows))
+        for part in parts:
+            output = self._run(batch, part)
+            empty = len(part.rows) == 0
+            terms = nothing(output) if empty else loss(output, self._chosen(targets, batch, part.rows))
             finite = tally.add(terms)
             # DeepSpeed averages over ranks. A loss that is not finite must leave no gradient that could be used.
             scale = torch.where(finite, float(self._world), math.nan)
             self._engine.backward(terms.loss * scale, scale_wrt_gas=False)
-            outputs.append(shown(output, rows))
+            outputs.append(shown(output, part))
         sums, broken = tally.over_all_ranks()
         if broken:
             self._discard()
             raise NonFiniteLoss(f"the loss is {sums['loss']}")
-        return merge(outputs, parts, batch), sums
+        return merge(outputs, [part.rows for part in parts], batch), sums
 
     def optimizer_step(self) -> StepReport:
         """Clip by the norm over all ranks, step, schedule, clear the gradient."""
@@ -113,14 +117,12 @@ class DeepSpeedLearner(Generic[Outputs]):
         return StepReport(self._norm, rate, skipped=not applied)
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Names and weights of the inner Hugging Face model, on rank 0. The others get none, but must exhaust this.
+        """Names and weights of the inner Hugging Face model, on every rank, which all must exhaust this.
 
         In the precision that the model computes in; at stage 3 every tensor is a copy.
         """
         for name, parameter in getattr(self._module, "model", self._module).named_parameters():
-            value = self._state.weight(parameter)
-            if dist.get_rank() == 0:
-                yield name, value
+            yield name, self._state.weight(parameter)
 
     def save(self, directory: Path) -> None:
         """Write the files that every engine reads, from rank 0; see :mod:`~asyppo_cli.engines.learner_files`."""
@@ -146,20 +148,22 @@ class DeepSpeedLearner(Generic[Outputs]):
         """Give up DeepSpeed's buffers and hooks. The process group stays, for it may have other users."""
         self._engine.destroy()
 
-    def _plan(self, batch: Sequences) -> list[Tensor]:
+    def _plan(self, batch: Sequences) -> list[Part]:
         """Micro-batches of this rank's rows, filled up with empty ones to the most that any rank has.
 
         Every forward and backward pass may be collective, so all ranks must make as many.
         """
-        parts = plan_micro_batches(batch.lengths, self._micro_batch_tokens)
+        parts = plan_parts(batch, self._micro_batch_tokens, self._reach)
         most = torch.tensor(len(parts), device=self._device)
         dist.all_reduce(most, dist.ReduceOp.MAX)
         return parts + [NO_ROWS] * (int(most) - len(parts))
 
-    def _run(self, batch: Sequences, rows: Tensor) -> Outputs:
+    def _run(self, batch: Sequences, part: Part) -> Outputs:
         """One forward pass; of the dummy where there are no rows."""
-        micro = batch.rows(rows) if len(rows) else DUMMY
-        moved = (micro.tokens, micro.prompt_lengths, micro.response_lengths)
+        micro = batch.rows(part.rows) if len(part.rows) else DUMMY
+        moved = [micro.tokens, micro.prompt_lengths, micro.response_lengths]
+        if part.sizes is not None:
+            moved.append(part.sizes)
         named = self._engine(*(tensor.to(self._device) for tensor in moved))
         assert self._mapped.record is not None
         output: Outputs = self._mapped.record(**named)
@@ -231,6 +235,6 @@ def nothing(output: TensorRecord) -> LossTerms:
     return LossTerms(torch.stack(reached).sum() * 0.0, {})
 
 
-def shown(output: Outputs, rows: Tensor) -> Outputs:
+def shown(output: Outputs, part: Part) -> Outputs:
     """The output for those rows of the batch: nothing of a dummy's."""
-    return output if len(rows) else output.rows(rows.to(next(iter(vars(output).values())).device), 0)
+    return output if len(part.rows) else output.rows(part.rows.to(next(iter(vars(output).values())).device), 0)

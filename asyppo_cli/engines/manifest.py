@@ -7,8 +7,8 @@ afterwards, read from the tensors or kernels that it computes with. Only equal d
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -30,25 +30,96 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Shard:
+    """Rows (``axis`` 0) or columns (1) ``start`` to ``stop`` of a weight: what one of several receivers holds of it."""
+
+    axis: int
+    start: int
+    stop: int
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """That part of a whole tensor."""
+        return tensor.narrow(self.axis, self.start, self.stop - self.start)
+
+
+Shards = Mapping[str, Collection[Shard]]
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """All weights of version ``version``, by their Hugging Face names."""
+    """All weights of version ``version``, by their Hugging Face names, and parts of those that are held in parts."""
 
     version: int
     entries: Mapping[str, Entry]
+    parts: Mapping[str, Mapping[Shard, Entry]] = field(default_factory=dict)
+
+    def expected(self, name: str, shard: Shard | None) -> Entry:
+        """What a receiver should hold of a weight, all of it or a part."""
+        return self.entries[name] if shard is None else self.parts[name][shard]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a receiver holds of one weight: either checksum may be out of its reach."""
+    """What a receiver holds of one weight, or of a part of it: either checksum may be out of its reach."""
 
     shape: tuple[int, ...]
     checksum: int | None
     sample: int | None
+    shard: Shard | None = None
 
 
-def describe(weights: Iterable[tuple[str, Tensor]], version: int) -> Manifest:
+class Describer:
+    """Makes the manifest of weights that pass one by one; ``shards`` are the parts that receivers hold."""
+
+    def __init__(self, version: int, shards: Shards) -> None:
+        self._version, self._shards = version, shards
+        self._entries: dict[str, Entry] = {}
+        self._parts: dict[str, dict[Shard, Entry]] = {}
+
+    def add(self, name: str, tensor: Tensor) -> None:
+        """One weight, as it is sent."""
+        self._entries[name] = entry(tensor, self._version)
+        if name in self._shards:
+            self._parts[name] = {shard: entry(shard.of(tensor), self._version) for shard in self._shards[name]}
+
+    @property
+    def manifest(self) -> Manifest:
+        """That of all weights so far."""
+        return Manifest(self._version, self._entries, self._parts)
+
+
+def describe(weights: Iterable[tuple[str, Tensor]], version: int, shards: Shards | None = None) -> Manifest:
     """The manifest of weights as they are given."""
-    return Manifest(version, {name: entry(tensor, version) for name, tensor in weights})
+    describer = Describer(version, shards or {})
+    for name, tensor in weights:
+        describer.add(name, tensor)
+    return describer.manifest
+
+
+def all_shards(claims: Iterable[Mapping[str, Shard]], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, set[Shard]]:
+    """Every part that some receiver holds; a claim names the parts of one receiver, which holds all else whole.
+
+    Raises:
+        RuntimeError: the parts of a weight leave something of it to nobody.
+    """
+    everyone = list(claims)
+    found: dict[str, set[Shard]] = {}
+    for name in {name for own in everyone for name in own}:
+        found[name] = {own[name] for own in everyone if name in own}
+        if all(name in own for own in everyone) and not covered(found[name], shapes[name]):
+            parts = sorted((shard.start, shard.stop) for shard in found[name])
+            raise RuntimeError(f"no worker of the sampler holds all of {name}, {list(shapes[name])}: only {parts}")
+    return found
+
+
+def covered(shards: Collection[Shard], shape: tuple[int, ...]) -> bool:
+    """Whether parts along one axis make up the whole."""
+    reached = 0
+    for shard in sorted(shards, key=lambda shard: shard.start):
+        if shard.start > reached:
+            return False
+        reached = max(reached, shard.stop)
+    return len({shard.axis for shard in shards}) == 1 and reached == shape[next(iter(shards)).axis]
 
 
 def entry(tensor: Tensor, version: int) -> Entry:
@@ -84,11 +155,13 @@ def sampled_columns(width: int, version: int) -> Tensor:
 def differences(manifest: Manifest, read: Mapping[str, Reading]) -> list[str]:
     """What tells the receiver's weights from the sender's, one phrase a weight, in the manifest's order."""
     found = []
-    for name, sent in manifest.entries.items():
+    for name in manifest.entries:
         held = read.get(name)
         if held is None:
             found.append(f"{name} is missing")
-        elif held.shape != sent.shape:
+            continue
+        sent = manifest.expected(name, held.shard)
+        if held.shape != sent.shape:
             found.append(f"{name} has shape {list(held.shape)} instead of {list(sent.shape)}")
         elif (held.checksum is not None and held.checksum != sent.checksum) or (
             held.sample is not None and held.sample != sent.sample

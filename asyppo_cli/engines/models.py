@@ -17,7 +17,9 @@ from torch import Tensor, nn
 
 from asyppo_cli.engines.deepspeed_engine import naming_accelerator
 from asyppo_cli.engines.locate import locate, read_or_explain, silence_transformers
+from asyppo_cli.engines.sharing import predicting_outputs, predicting_positions
 from asyppo_cli.engines.tokenizer import HuggingFaceTokenizer
+from asyppo_cli.engines.vocabulary import statistics_of_logits, token_statistics
 from asyppo_cli.types import PolicyOutputs, Sequences, ValueOutputs
 
 VALUE_HEAD_FILE = "value_head.safetensors"
@@ -32,27 +34,20 @@ class PolicyModel(nn.Module):
         self.temperature = temperature
         self.plain_head = has_plain_head(model)
 
-    def forward(self, batch: Sequences) -> PolicyOutputs:
-        """Log-probability, entropy and squared mass elsewhere of each response token, ``[B, T]``."""
-        where = predicting_positions(batch)
-        logits = self._logits(batch.tokens, where).float() / self.temperature
-        log_pi = logits.log_softmax(-1)
-        chosen = batch.tokens[:, 1:][where[:, :-1]]
-        logprobs = log_pi.gather(-1, chosen[:, None])[:, 0]
-        pi = log_pi.exp()
-        entropy = -(pi * log_pi).sum(-1)
-        elsewhere = pi.detach().square().scatter(-1, chosen[:, None], 0.0).sum(-1)
-        mask = batch.response_mask
-        return PolicyOutputs(unpack(logprobs, mask), unpack(entropy, mask), unpack(elsewhere, mask))
+    def forward(self, batch: Sequences, sizes: Tensor | None = None) -> PolicyOutputs:
+        """Log-probability, entropy and squared mass elsewhere of each response token, ``[B, T]``.
 
-    def _logits(self, tokens: Tensor, where: Tensor) -> Tensor:
-        """Logits ``[N, V]`` at the marked positions: only these rows meet the vocabulary, where the head allows it."""
+        ``sizes``: how many responses after one another share their prompt, as in :class:`~.sharing.Part`.
+        """
+        chosen = batch.tokens[:, 1:][predicting_positions(batch)[:, :-1]]
         if self.plain_head:
-            hidden = self.model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
-            logits: Tensor = self.model.get_output_embeddings()(hidden[where])
-            return logits
-        full: Tensor = self.model(input_ids=tokens, use_cache=False).logits
-        return full[where]
+            # Only these positions meet the vocabulary.
+            hidden = predicting_outputs(self.model.base_model, "last_hidden_state", batch, sizes)
+            packed = token_statistics(self.model.get_output_embeddings(), hidden, chosen, self.temperature)
+        else:
+            logits = predicting_outputs(self.model, "logits", batch, sizes)
+            packed = statistics_of_logits(logits, chosen, self.temperature)
+        return PolicyOutputs(*(unpack(numbers, batch.response_mask) for numbers in packed))
 
     def save(self, directory: Path, weights: Mapping[str, Tensor] | None = None) -> None:
         """Write the model in Hugging Face form; ``weights`` by the module's names where it does not hold them whole."""
@@ -70,10 +65,10 @@ class ValueModel(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, batch: Sequences) -> ValueOutputs:
-        """Value of the prefix before each response token, ``[B, T]``."""
-        hidden = self.backbone(input_ids=batch.tokens, use_cache=False).last_hidden_state
-        values = self.head(hidden[predicting_positions(batch)]).float()[:, 0]
+    def forward(self, batch: Sequences, sizes: Tensor | None = None) -> ValueOutputs:
+        """Value of the prefix before each response token, ``[B, T]``; ``sizes`` as in :meth:`PolicyModel.forward`."""
+        hidden = predicting_outputs(self.backbone, "last_hidden_state", batch, sizes)
+        values = self.head(hidden).float()[:, 0]
         return ValueOutputs(unpack(values, batch.response_mask))
 
     def save(self, directory: Path, weights: Mapping[str, Tensor] | None = None) -> None:
@@ -99,13 +94,6 @@ def save_model(model: Any, name: str, directory: Path, weights: Mapping[str, Ten
     model.config.save_pretrained(directory)
 
 
-def predicting_positions(batch: Sequences) -> Tensor:
-    """True where the *next* token is a response token, bool ``[B, S]``; row by row as many as the response has."""
-    position = torch.arange(batch.tokens.shape[1], device=batch.tokens.device)
-    start = batch.prompt_lengths[:, None] - 1
-    return (position >= start) & (position < start + batch.response_lengths[:, None])
-
-
 def unpack(packed: Tensor, mask: Tensor) -> Tensor:
     """Numbers of response tokens in row order, ``[N]``, back to ``[B, T]`` with zeros as padding."""
     return packed.new_zeros(mask.shape).masked_scatter(mask, packed)
@@ -118,7 +106,7 @@ def has_plain_head(model: Any) -> bool:
     Some families scale or cap their logits; for them the whole forward pass has to be taken. Tried, not guessed.
     """
     head = model.get_output_embeddings()
-    if head is None:
+    if type(head) is not nn.Linear:
         return False
     tokens = torch.arange(min(4, model.config.get_text_config().vocab_size), device=model.device)[None]
     hidden = model.base_model(input_ids=tokens, use_cache=False).last_hidden_state

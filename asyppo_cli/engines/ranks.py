@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import heapq
 from datetime import timedelta
 
@@ -37,8 +38,18 @@ def join_world(rank: int, size: int, address: str, device: torch.device, timeout
 
 
 def join_alone(device: torch.device) -> None:
-    """A world of one rank, met through this process's memory: no port, no file, no environment variable."""
+    """A world of one rank, met through this process's memory: no port, no file, no environment variable.
+
+    It lasts as long as the process, for several learners share it; NCCL warns unless it is left before the end.
+    """
     if not dist.is_initialized():
         backend = "nccl" if device.type == "cuda" else "gloo"
         store = dist.HashStore()  # type: ignore[attr-defined]
         dist.init_process_group(backend, store=store, rank=0, world_size=1)
+        atexit.register(leave)
+
+
+def leave() -> None:
+    """Take the process group down, unless somebody has."""
+    if dist.is_initialized():
+        dist.destroy_process_group()

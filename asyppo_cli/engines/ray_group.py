@@ -43,6 +43,11 @@ class RankGroup:
         """Number of ranks."""
         return len(self._actors)
 
+    @property
+    def actors(self) -> list[Any]:
+        """Handles of the ranks, for other processes to call."""
+        return list(self._actors)
+
     def ask(self, doing: str, method: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Call a method of the ranks; call number ``i`` goes to rank ``i`` modulo their number, answers likewise.
 

@@ -98,6 +98,10 @@ class WeightStream(Iterator[tuple[str, Tensor]]):
             self._pairs = (pair for reference in self.references() for pair in ray.get(reference))
         return next(self._pairs)
 
+    def send(self, samplers: RankGroup) -> None:
+        """Let the learner's ranks send them to those of a sampler by vLLM's transfer, past the host's memory."""
+        self._group.ask_all("sending its weights", "send_weights", samplers.actors)
+
     def references(self) -> list[Any]:
         """Where the chunks are: rank 0 puts them into the object store once, for however many receivers."""
         references: list[Any] = self._group.ask_all("giving its weights", "weights")[0]

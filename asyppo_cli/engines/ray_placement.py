@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 # Ray counts fractions of a resource in ten-thousandths.
 RESOLUTION = 10_000
@@ -17,28 +18,37 @@ RESOLUTION = 10_000
 
 @dataclass(frozen=True)
 class Role:
-    """So many processes, without a GPU (``first_gpu`` None), or one on each GPU from ``first_gpu`` on; ``section`` of
-    the configuration says so.
+    """So many processes, without a GPU (``first_gpu`` None), or with ``width`` GPUs each from ``first_gpu`` on;
+    ``section`` of the configuration says so.
     """
 
     name: str
     section: str
     ranks: int
     first_gpu: int | None
+    width: int = 1
 
     @property
     def gpus(self) -> range:
         """Numbers of the GPUs that it takes."""
-        return range(0) if self.first_gpu is None else range(self.first_gpu, self.first_gpu + self.ranks)
+        return range(0) if self.first_gpu is None else range(self.first_gpu, self.first_gpu + self.ranks * self.width)
 
 
 @dataclass(frozen=True)
 class Seat:
-    """A rank's place: the bundle of resources it sits in, and how much of it."""
+    """A rank's place: the bundle of resources it sits in, and how much of it; ``more`` bundles of further GPUs of its
+    own, of each as much.
+    """
 
     bundle: int
     cpus: float
     gpus: float
+    more: tuple[int, ...] = ()
+
+    @property
+    def gpu_bundles(self) -> set[int]:
+        """All bundles of which it has a GPU."""
+        return {self.bundle, *self.more} if self.gpus else set()
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,22 @@ class Plan:
 
     def apart(self, one: str, other: str) -> bool:
         """Whether two roles have no GPU in common; processes without a GPU have cores of their own."""
-        return not {s.bundle for s in self.seats[one] if s.gpus} & {s.bundle for s in self.seats[other] if s.gpus}
+        return not self.gpus_of(one) & self.gpus_of(other)
+
+    def gpus_of(self, role: str) -> set[int]:
+        """The bundles of a role's GPUs."""
+        return {bundle for seat in self.seats[role] for bundle in seat.gpu_bundles}
+
+    def fastest_path(self, trainer: str, sampler: str) -> Literal["host", "ipc", "nccl"]:
+        """How weights get fastest from one role to the other: within a GPU's memory where every GPU of the sampler is
+        one of the trainer's, from GPU to GPU where none is, through the host's memory otherwise.
+        """
+        theirs, ours = self.gpus_of(sampler), self.gpus_of(trainer)
+        if not theirs or not ours:
+            return "host"
+        if theirs <= ours:
+            return "ipc"
+        return "host" if theirs & ours else "nccl"
 
 
 def make_plan(roles: Sequence[Role], resources: Mapping[str, float], cpus_per_rank: float | None) -> Plan:
@@ -80,7 +105,16 @@ def make_plan(roles: Sequence[Role], resources: Mapping[str, float], cpus_per_ra
     bundle_of = {gpu: bundle for bundle, gpu in enumerate(sorted(users))}
     seats: dict[str, list[Seat]] = {}
     for role in roles:
-        seats[role.name] = [Seat(bundle_of[gpu], cpus, floor(1 / users[gpu])) for gpu in role.gpus]
+        own = [role.gpus[i : i + role.width] for i in range(0, len(role.gpus), role.width)]
+        seats[role.name] = [
+            Seat(
+                bundle_of[first],
+                cpus,
+                floor(1 / max(users[g] for g in (first, *more))),
+                tuple(bundle_of[g] for g in more),
+            )
+            for first, *more in own
+        ]
         if role.first_gpu is None:
             seats[role.name] = [Seat(len(bundles) + rank, cpus, 0.0) for rank in range(role.ranks)]
             bundles += [{"CPU": cpus} for _ in range(role.ranks)]
@@ -91,7 +125,7 @@ def _check_gpus(roles: Sequence[Role], there: int) -> None:
     """ValueError if a role asks for more GPUs than there are, with what exists."""
     for role in roles:
         if role.gpus and role.gpus[-1] >= there:
-            asked = f"GPU {role.gpus[0]}" if role.ranks == 1 else f"GPUs {role.gpus[0]}-{role.gpus[-1]}"
+            asked = f"GPU {role.gpus[0]}" if len(role.gpus) == 1 else f"GPUs {role.gpus[0]}-{role.gpus[-1]}"
             what = {0: "has none", 1: "has one, number 0"}.get(there, f"has {there}, numbers 0-{there - 1}")
             raise ValueError(
                 f"cluster.{role.section} asks for {asked}, but the cluster {what}: change its ranks or first_gpu, "

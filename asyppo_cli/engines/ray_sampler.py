@@ -19,12 +19,14 @@ class RaySampler:
 
     ``prompts_per_call(prompts, n)`` says how many prompts a rank is given at a time, from which place in the draw on.
     Seeds follow from places, so the number of ranks changes no response of a sampler that generates as many at once
-    in any case; vLLM, which batches as it likes, may round differently.
+    in any case; vLLM, which batches as it likes, may round differently. ``transfers``: ranks are vLLM's, started to
+    take the weights of a :class:`WeightStream` by vLLM's own transfer.
     """
 
-    def __init__(self, group: RankGroup, prompts_per_call: Callable[[int, int], int]) -> None:
+    def __init__(self, group: RankGroup, prompts_per_call: Callable[[int, int], int], transfers: bool = False) -> None:
         self._group = group
         self._prompts_per_call = prompts_per_call
+        self._transfers = transfers
 
     def sample(self, prompts: Sequence[Sequence[int]], n: int, params: SamplingParams) -> list[list[Response]]:
         """Draw ``n`` responses to each prompt; shares are dealt to the ranks in turn."""
@@ -39,6 +41,10 @@ class RaySampler:
 
         Those of a :class:`WeightStream` go from the learner to the samplers and not through this process.
         """
+        if isinstance(weights, WeightStream) and self._transfers:
+            weights.send(self._group)
+            self._group.ask_all("dropping what it has cached", "forget")
+            return
         if isinstance(weights, WeightStream):
             references = weights.references()
         else:

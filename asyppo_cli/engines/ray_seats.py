@@ -14,7 +14,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from asyppo_cli.engines.ray_group import RankGroup
 from asyppo_cli.engines.ray_placement import Plan, Seat
-from asyppo_cli.engines.ray_worker import Place, RankProcess
+from asyppo_cli.engines.ray_worker import GpuHolder, Place, RankProcess
 
 # What a worker is given of this process's environment, wherever it runs.
 INHERITED = ("HF_", "VLLM_", "NCCL_", "GLOO_")
@@ -38,6 +38,7 @@ class Seats:
     def __init__(self, plan: Plan, site: Site, note: Callable[[str], None]) -> None:
         self._plan, self._site = plan, site
         self._groups: dict[str, RankGroup] = {}
+        self._holders: dict[str, list[list[Any]]] = {}
         self._reserved = reserve(plan, site.timeout, note)
         self._bundles = by_machine(plan, self._reserved)
 
@@ -46,6 +47,7 @@ class Seats:
         seats = self._plan.seats[role]
         places = [self._place(role, rank, seat, len(seats)) for rank, seat in enumerate(seats)]
         actors = [self._actor(kind, place, seat) for place, seat in zip(places, seats, strict=True)]
+        self._holders[role] = [[self._holder(bundle, seat) for bundle in seat.more] for seat in seats]
         self._groups[role] = RankGroup(places, actors, self._site.timeout)
         return self._groups[role]
 
@@ -55,6 +57,7 @@ class Seats:
         for role, make in makers.items():
             group = self._groups[role]
             addresses = group.ask_all("starting", "settle")
+            self._hand_over_gpus(role)
             waiting.append(group.begin("loading its model", "build", [(make, addresses[0])] * group.size))
         for answers in waiting:
             answers()
@@ -69,12 +72,26 @@ class Seats:
         """End all processes and give the resources back."""
         for group in self._groups.values():
             group.close()
+        for holder in (holder for ranks in self._holders.values() for rank in ranks for holder in rank):
+            ray.kill(holder)
         remove_placement_group(self._reserved)
 
     def _place(self, role: str, rank: int, seat: Seat, ranks: int) -> Place:
         site = self._site
         log = site.logs.with_name(f"{site.logs.name}-{role}-{rank}.log")
         return Place(role, rank, ranks, seat.gpus > 0, site.folder, site.shared, log, site.timeout)
+
+    def _hand_over_gpus(self, role: str) -> None:
+        """Tell ranks that have several GPUs which; each but its first is kept for it by a holder."""
+        if any(self._holders[role]):
+            found = [[holder.device.remote() for holder in own] for own in self._holders[role]]
+            devices = [(ray.get(own, timeout=self._site.timeout),) for own in found]
+            self._groups[role].ask("starting", "take_gpus", devices)
+
+    def _holder(self, bundle: int, seat: Seat) -> Any:
+        strategy = PlacementGroupSchedulingStrategy(self._reserved, self._bundles[bundle])
+        remote: Any = ray.remote(GpuHolder)
+        return remote.options(num_cpus=0, num_gpus=seat.gpus, max_restarts=0, scheduling_strategy=strategy).remote()
 
     def _actor(self, kind: type[RankProcess], place: Place, seat: Seat) -> Any:
         strategy = PlacementGroupSchedulingStrategy(self._reserved, self._bundles[seat.bundle])

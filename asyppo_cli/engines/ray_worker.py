@@ -9,7 +9,7 @@ import os
 import platform
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch import distributed as dist
 
 from asyppo_cli.engines.ranks import join_world
 from asyppo_cli.engines.ray_transport import Packed, chunked, pack, unpack
+from asyppo_cli.engines.weight_sync_transfer import Terms, TransferSync
 from asyppo_cli.types import Response, SamplingParams
 
 
@@ -70,6 +71,20 @@ class RankProcess:
             os.chdir(place.folder)
         return f"{own_address()}:{free_port()}"
 
+    def take_gpus(self, more: Sequence[tuple[str, str]]) -> None:
+        """Add the GPUs that holders keep for this rank, each a machine and a number, to the one that it has.
+
+        Raises:
+            ValueError: one is on another machine.
+        """
+        machine, own = gpu_of_this_process()
+        if any(other != machine for other, _ in more):
+            raise ValueError(
+                f"its {1 + len(more)} GPUs are on several machines: choose cluster.sampler.first_gpu so that "
+                "sampler.vllm.tensor_parallel successive GPUs are on one"
+            )
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join([own, *(number for _, number in more)])
+
     def build(self, make: Callable[[], Any], address: str) -> None:
         """Meet the other ranks, if there are any and this has not been done, and make what this rank holds."""
         place = self._place
@@ -91,6 +106,9 @@ class RankProcess:
 class LearnerRank(RankProcess):
     """One rank of a learner."""
 
+    _sync: TransferSync | None = None
+    _version = 0
+
     def forward(self, batch: Packed) -> Packed:
         """Outputs of this rank's rows."""
         return pack(self._held.forward(unpack(batch)))
@@ -108,8 +126,25 @@ class LearnerRank(RankProcess):
         """References to chunks of the weights: all of them from rank 0, none from the others, who only take part."""
         import ray
 
-        own = chunked(self._held.weights())
-        return [ray.put(chunk) for chunk in own if self._place.rank == 0]
+        if self._place.rank == 0:
+            return [ray.put(chunk) for chunk in chunked(self._held.weights())]
+        for _ in self._held.weights():
+            pass
+        return []
+
+    def send_weights(self, samplers: Sequence[Any]) -> None:
+        """Send the weights to all sampler ranks by vLLM's transfer, whose calls rank 0 makes; see that they arrived."""
+        target = RemoteSamplers(samplers)
+        if self._sync is None:
+            self._sync = TransferSync(target.terms(), target, self._place.rank, own_address())
+        self._version += 1
+        self._sync.send(self._held.weights(), self._version, target)
+
+    def close(self) -> None:
+        """Leave the transfer group too."""
+        if self._sync is not None:
+            self._sync.close()
+        super().close()
 
     def save(self, directory: Path) -> None:
         """Write this rank's part."""
@@ -133,6 +168,69 @@ class SamplerRank(RankProcess):
         import ray
 
         self._held.load_weights(pair for reference in chunks for pair in ray.get(reference))
+
+    def terms(self) -> Terms:
+        """What a trainer must know to send weights by vLLM's transfer."""
+        terms: Terms = self._held.terms()
+        return terms
+
+    def call_workers(self, method: str, arguments: dict[str, Any]) -> list[Any]:
+        """Call a method of every worker of this rank's vLLM."""
+        results: list[Any] = self._held.call_workers(method, **arguments)
+        return results
+
+    def forget(self) -> None:
+        """Drop what is cached of old weights."""
+        self._held.forget()
+
+
+class RemoteSamplers:
+    """The workers of all sampler ranks' engines, reached from a learner's rank: a
+    :class:`~asyppo_cli.engines.weight_sync.SyncTarget`. ``samplers`` are handles of :class:`SamplerRank` actors.
+    """
+
+    def __init__(self, samplers: Sequence[Any]) -> None:
+        self._samplers = samplers
+
+    def terms(self) -> Terms:
+        """Those of one engine, with the workers of all."""
+        import ray
+
+        one: Terms = ray.get(self._samplers[0].terms.remote())
+        return replace(one, workers=one.workers * len(self._samplers))
+
+    def call_workers(self, method: str, **arguments: Any) -> list[Any]:
+        """Call a method of all workers, engine by engine at the same time; one result a worker.
+
+        In the group of a transfer the workers of one engine come after those of the one before.
+        """
+        import ray
+
+        own = [dict(arguments) for _ in self._samplers]
+        joining = arguments.get("init_info", {})
+        if "rank_offset" in joining:
+            width = (joining["world_size"] - 1) // len(own)
+            for number, given in enumerate(own):
+                given["init_info"] = {**joining, "rank_offset": joining["rank_offset"] + number * width}
+        calls = [s.call_workers.remote(method, given) for s, given in zip(self._samplers, own, strict=True)]
+        return [result for results in ray.get(calls) for result in results]
+
+
+class GpuHolder:
+    """Keeps a further GPU for a rank that computes on several, and does nothing else."""
+
+    def device(self) -> tuple[str, str]:
+        """The machine and its number there."""
+        return gpu_of_this_process()
+
+
+def gpu_of_this_process() -> tuple[str, str]:
+    """The machine, and the number there of the one GPU that Ray has given this process."""
+    import ray
+
+    context = ray.get_runtime_context()
+    (number,) = context.get_accelerator_ids()["GPU"]
+    return str(context.get_node_id()), str(number)
 
 
 def redirect_output(log: Path) -> None:

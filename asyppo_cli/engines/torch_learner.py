@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from asyppo_cli.engines.learner_files import inner_model, open_moments, open_weights, write_moments
-from asyppo_cli.engines.microbatches import merge, plan_micro_batches
+from asyppo_cli.engines.microbatches import merge
+from asyppo_cli.engines.sharing import Part, find_reach, plan_parts
 from asyppo_cli.ports import NonFiniteLoss
 from asyppo_cli.types import LossTerms, Sequences, StepReport, TensorRecord
 
@@ -58,12 +59,14 @@ class TorchLearner(Generic[Outputs]):
         dtype: torch.dtype,
         micro_batch_tokens: int,
         gradient_checkpointing: bool,
+        share_prompts: bool,
     ) -> None:
         self._module = module.to(device)
         self._settings = optimizer
         self._device = device
         self._dtype = dtype
         self._micro_batch_tokens = micro_batch_tokens
+        self._reach = find_reach(inner_model(module)[1].base_model) if share_prompts else None
         self._steps = 0
         if gradient_checkpointing:
             enable_checkpointing(module)
@@ -74,19 +77,19 @@ class TorchLearner(Generic[Outputs]):
     @torch.no_grad()
     def forward(self, batch: Sequences) -> Outputs:
         """Outputs at every response token, without gradient, on the CPU."""
-        parts = plan_micro_batches(batch.lengths, self._micro_batch_tokens)
-        return merge([self._run(batch.rows(rows)) for rows in parts], parts, batch)
+        parts = plan_parts(batch, self._micro_batch_tokens, self._reach)
+        return merge([self._run(batch, part) for part in parts], [part.rows for part in parts], batch)
 
     def forward_backward(
         self, batch: Sequences, targets: Targets, loss: Callable[[Outputs, Targets], LossTerms]
     ) -> tuple[Outputs, Mapping[str, float]]:
         """Accumulate the gradient over micro-batches; see :class:`~asyppo_cli.ports.Learner`."""
-        parts = plan_micro_batches(batch.lengths, self._micro_batch_tokens)
+        parts = plan_parts(batch, self._micro_batch_tokens, self._reach)
         outputs, sums = [], dict[str, Tensor]()
-        for rows in parts:
-            micro = batch.rows(rows)
-            output = self._run(micro)
-            terms = loss(output, self._to_device(targets.rows(rows, int(micro.response_lengths.max()))))
+        for part in parts:
+            output = self._run(batch, part)
+            width = int(batch.response_lengths[part.rows].max())
+            terms = loss(output, self._to_device(targets.rows(part.rows, width)))
             if not torch.isfinite(terms.loss):
                 self._optimizer.zero_grad()
                 raise NonFiniteLoss(f"the loss is {terms.loss.item()}")
@@ -94,7 +97,9 @@ class TorchLearner(Generic[Outputs]):
             outputs.append(output)
             for name, value in {"loss": terms.loss, **terms.sums}.items():
                 sums[name] = sums.get(name, torch.zeros((), device=self._device)) + value.detach()
-        return merge(outputs, parts, batch), {name: value.item() for name, value in sums.items()}
+        return merge(outputs, [part.rows for part in parts], batch), {
+            name: value.item() for name, value in sums.items()
+        }
 
     def optimizer_step(self) -> StepReport:
         """Clip by the global norm, step, schedule, clear the gradient."""
@@ -138,12 +143,12 @@ class TorchLearner(Generic[Outputs]):
     def close(self) -> None:
         """Nothing outside this process is held."""
 
-    def _run(self, micro: Sequences) -> Outputs:
+    def _run(self, batch: Sequences, part: Part) -> Outputs:
         """One forward pass, in the compute precision."""
-        device = self._device
+        device, micro = self._device, batch.rows(part.rows)
         moved = Sequences(micro.tokens.to(device), micro.prompt_lengths.to(device), micro.response_lengths.to(device))
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self._dtype == torch.bfloat16):
-            output: Outputs = self._module(moved)
+            output: Outputs = self._module(moved, None if part.sizes is None else part.sizes.to(device))
         return output
 
     def _to_device(self, targets: Targets) -> Targets:

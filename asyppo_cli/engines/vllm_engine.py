@@ -10,7 +10,7 @@ import hashlib
 import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,6 +19,8 @@ import torch
 from asyppo_cli.types import Response, SamplingParams
 
 EXTENSION = "asyppo_cli.engines.vllm_worker.WorkerExtension"
+# The module of this one also registers the backend.
+GLOO_EXTENSION = "asyppo_cli.engines.weight_sync_gloo.GlooWorkerExtension"
 GIB = 2**30
 # The unit of vLLM's prefix cache on a CPU. Its stock 128 is longer than many a prompt, which then is never shared.
 CPU_BLOCK = 32
@@ -30,8 +32,8 @@ CPU_BATCH = 4096
 class EnginePlan:
     """Everything a vLLM engine is started with: plain values, so that it can travel to another process.
 
-    ``threads`` 0: as many as the process may use. ``transfer`` names vLLM's own way of receiving weights; None where
-    they come through shared memory.
+    ``threads`` of each worker; 0: as many as the process may use. ``transfer`` names vLLM's own way of receiving
+    weights; None where they come through shared memory.
     """
 
     model: str
@@ -46,7 +48,7 @@ class EnginePlan:
     enforce_eager: bool
     sleep: bool
     threads: int
-    transfer: Literal["ipc", "nccl"] | None
+    transfer: Literal["ipc", "nccl", "gloo"] | None
 
 
 def environment(plan: EnginePlan, level: str) -> dict[str, str]:
@@ -149,10 +151,6 @@ class VllmEngine:
                 self._llm.wake_up(tags=[tag])
                 self._sleeping.remove(tag)
 
-    def call(self, method: str, payload: Mapping[str, Any]) -> None:
-        """One of the four calls of vLLM's weight transfer."""
-        self.call_workers(method, **payload)
-
     def close(self) -> None:
         """End vLLM's worker processes, if any."""
         self._llm.llm_engine.engine_core.shutdown()
@@ -189,7 +187,7 @@ def arguments(plan: EnginePlan) -> dict[str, Any]:
         "generation_config": "vllm",
         "enable_prefix_caching": True,
         "tensor_parallel_size": plan.tensor_parallel,
-        "worker_extension_cls": EXTENSION,
+        "worker_extension_cls": GLOO_EXTENSION if plan.transfer == "gloo" else EXTENSION,
         "disable_log_stats": True,
     }
     if plan.device == "cpu":

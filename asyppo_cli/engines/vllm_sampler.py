@@ -21,9 +21,10 @@ from asyppo_cli.engines.vllm_engine import EnginePlan, VllmEngine
 from asyppo_cli.engines.vllm_install import INSTEAD, explain, why_not_installed, why_not_this_model
 from asyppo_cli.engines.vllm_process import EngineProcess
 from asyppo_cli.engines.weight_sync import SharedMemorySync, WeightSync
+from asyppo_cli.engines.weight_sync_transfer import Terms, TransferSync
 from asyppo_cli.types import Response, SamplingParams
 
-Sync = Literal["shared_memory", "ipc", "nccl"]
+Sync = Literal["shared_memory", "ipc", "nccl", "gloo"]
 
 
 def ignore(text: str) -> None:
@@ -103,8 +104,7 @@ class VllmSampler:
         with self._lock:
             if self._sync is None:
                 self._sync = self._open_sync()
-            if self._plan.sleep:
-                self._engine.wake("weights")
+            self._make_room()
             self._version += 1
             unread = self._sync.send(weights, self._version, self._engine)
             self._engine.forget()
@@ -114,21 +114,42 @@ class VllmSampler:
                 "they arrive is checked, that they are used is not"
             )
 
+    def terms(self) -> Terms:
+        """What a trainer in another process must know that sends weights by vLLM's transfer.
+
+        It then drives the transfer by :meth:`call_workers`, and ends with :meth:`forget`.
+        """
+        assert self._sync_name != "shared_memory"
+        dtype: torch.dtype = getattr(torch, self._plan.dtype)
+        return Terms(self._sync_name, parameter_shapes(self._config), dtype, self._plan.tensor_parallel)
+
+    def call_workers(self, method: str, **arguments: Any) -> list[Any]:
+        """Call a method of every worker; one result each."""
+        with self._lock:
+            self._make_room()
+            return self._engine.call_workers(method, **arguments)
+
+    def forget(self) -> None:
+        """Drop what vLLM has cached of old weights."""
+        with self._lock:
+            self._engine.forget()
+
     def close(self) -> None:
         """End vLLM and its processes. Any thread may call, also while another one samples."""
         if self._sync is not None:
             self._sync.close()
         self._engine.close()
 
-    def _open_sync(self) -> WeightSync:
-        shapes = parameter_shapes(self._config)
-        dtype: torch.dtype = getattr(torch, self._plan.dtype)
-        if self._sync_name == "shared_memory":
-            return SharedMemorySync(shapes, dtype, self._note)
-        # Imports vLLM into this process, which nothing else does.
-        from asyppo_cli.engines.weight_sync_gpu import TransferSync
+    def _make_room(self) -> None:
+        """Take the memory of weights again, where it was given back."""
+        if self._plan.sleep:
+            self._engine.wake("weights")
 
-        return TransferSync(self._sync_name, shapes, dtype, self._plan.tensor_parallel, self._engine)
+    def _open_sync(self) -> WeightSync:
+        if self._sync_name == "shared_memory":
+            return SharedMemorySync(parameter_shapes(self._config), getattr(torch, self._plan.dtype), self._note)
+        # Imports vLLM into this process, which nothing else does.
+        return TransferSync(self.terms(), self._engine)
 
     def _check_lengths(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> None:
         longest = max((len(prompt) for prompt in prompts), default=0)
@@ -169,7 +190,7 @@ def make_plan(
         tensor_parallel=config.tensor_parallel,
         enforce_eager=config.enforce_eager,
         sleep=config.sleep and cuda,
-        threads=config.threads,
+        threads=pick_threads(config.threads, config.tensor_parallel, cuda),
         transfer=None if sync == "shared_memory" else sync,
     )
 
@@ -182,6 +203,13 @@ def pick_dtype(dtype: str, cuda: bool, model_dtype: str) -> str:
     return own if cuda and own in ("bfloat16", "float16") else "bfloat16"
 
 
+def pick_threads(asked: int, workers: int, cuda: bool) -> int:
+    """Threads of each worker; several on one machine share its cores."""
+    if asked or workers == 1 or cuda:
+        return asked
+    return max(1, torch.get_num_threads() // workers)
+
+
 def pick_sync(config: VllmConfig, device: Literal["cpu", "cuda"]) -> Sync:
     """How weights reach the engine.
 
@@ -192,11 +220,11 @@ def pick_sync(config: VllmConfig, device: Literal["cpu", "cuda"]) -> Sync:
     """
     if config.sync == "auto":
         return "ipc" if device == "cuda" and config.own_process else "shared_memory"
-    if config.sync != "shared_memory" and device == "cpu":
+    if config.sync in ("ipc", "nccl") and device == "cpu":
         raise ValueError(f"sampler.vllm.sync={config.sync} needs a GPU, and torch sees none: set it to auto")
-    if config.sync == "ipc" and not config.own_process:
+    if config.sync != "shared_memory" and not config.own_process:
         raise ValueError(
-            "sampler.vllm.sync=ipc goes from process to process: set sampler.vllm.own_process=true, or auto"
+            f"sampler.vllm.sync={config.sync} goes from process to process: set sampler.vllm.own_process=true, or auto"
         )
     return config.sync
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from asyppo_cli.engines.manifest import Manifest, check_arrival, describe
+from asyppo_cli.engines.manifest import Manifest, Shards, all_shards, check_arrival, describe
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a place in memory, and the file gets a name nobody can guess
 # Offsets of tensors in the file are multiples of this many bytes, so that any kernel may read them in place.
@@ -67,10 +67,13 @@ class SharedMemorySync:
         self._slots = lay_out(shapes, dtype)
         self._note = note
         self._buffer: Tensor | None = None
+        self._shards: Shards | None = None
 
     def send(self, weights: Iterable[tuple[str, Tensor]], version: int, target: SyncTarget) -> list[str]:
         """Copy the weights into the shared file in the engine's precision, have them loaded, and compare."""
         path = None
+        if self._shards is None:
+            self._shards = all_shards(target.call_workers("asyppo_claims", shapes=self._shapes), self._shapes)
         if self._buffer is None:
             path = self._create(end_of(self._slots))
         assert self._buffer is not None
@@ -79,7 +82,7 @@ class SharedMemorySync:
             with torch.no_grad():
                 for name, tensor in checked(weights, self._shapes):
                     shared[name].copy_(tensor)
-            manifest = describe(shared.items(), version)
+            manifest = describe(shared.items(), version, self._shards)
             file = None if path is None else str(path)
             reports = target.call_workers("asyppo_load", file=file, slots=self._slots, manifest=manifest)
             return confirm(manifest, reports)

@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,8 @@ PACKAGES = (
     "ray",
 )
 GIT_SECONDS = 5.0
+# A driver that is starting up may take this long to answer.
+GPU_SECONDS = 10.0
 
 
 def describe_environment(command: Sequence[str], folder: Path) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores this process may use, memory in bytes, and GPUs as far as a loaded torch knows them."""
+    """Processor, cores this process may use, memory in bytes, and NVIDIA GPUs."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {"cpu": _cpu_model(), "cores": cores, "memory_bytes": memory, "gpus": _gpus()}
@@ -88,7 +89,15 @@ def _cpu_model() -> str:
 
 
 def _gpus() -> list[str]:
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available():
+    """Names of the GPUs, asked of the driver's own tool: a run is described before torch is loaded."""
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=GPU_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
         return []
-    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()]

@@ -125,7 +125,8 @@ def test_recorded_gradients_are_those_of_autograd(make_run: MakeRun) -> None:
     """On the embedded policy: the norm by the logits, and by the output matrix the hidden state's norm times that."""
     from transformers import AutoModelForCausalLM
 
-    from asyppo_cli.engines.models import PolicyModel, predicting_positions
+    from asyppo_cli.engines.models import PolicyModel
+    from asyppo_cli.engines.sharing import predicting_positions
     from asyppo_cli.training.recording import token_columns
     from asyppo_cli.types import Sequences
 

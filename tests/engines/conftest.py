@@ -113,9 +113,9 @@ class GroupLearner:
         return reports[0]
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        first, *others = self.call("weights")
-        assert not any(others)
-        return iter(first)
+        first, *others = [dict(weights) for weights in self.call("weights")]
+        assert all(torch.equal(other[name], first[name]) for other in others for name in first)
+        return iter(first.items())
 
     def save(self, directory: Path) -> None:
         self.call("save", self.group.all(directory))

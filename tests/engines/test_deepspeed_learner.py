@@ -46,6 +46,7 @@ def torch_learner(module: Any, dtype: torch.dtype = torch.float32) -> Learner[An
         dtype=dtype,
         micro_batch_tokens=40,
         gradient_checkpointing=False,
+        share_prompts=True,
     )
 
 
@@ -61,6 +62,7 @@ def deepspeed_learner(
         dtype=dtype,
         micro_batch_tokens=budget,
         gradient_checkpointing=False,
+        share_prompts=True,
         stage=stage,
         offload=offload,
     )

@@ -30,7 +30,7 @@ SETTINGS = AdamW(
 )
 
 
-def torch_learner(module: Any, budget: int = 40, checkpointing: bool = False) -> TorchLearner[Any]:
+def torch_learner(module: Any, budget: int = 40, checkpointing: bool = False, share: bool = True) -> TorchLearner[Any]:
     return TorchLearner(
         module,
         SETTINGS,
@@ -38,6 +38,7 @@ def torch_learner(module: Any, budget: int = 40, checkpointing: bool = False) ->
         dtype=torch.float32,
         micro_batch_tokens=budget,
         gradient_checkpointing=checkpointing,
+        share_prompts=share,
     )
 
 
@@ -58,6 +59,7 @@ def deepspeed_learner(
         dtype=dtype,
         micro_batch_tokens=budget,
         gradient_checkpointing=checkpointing,
+        share_prompts=True,
         stage=stage,
         offload=offload,
     )
@@ -181,6 +183,20 @@ def test_outputs_come_in_the_batchs_order(
     for outputs in (learner.forward(batch), seen):
         torch.testing.assert_close(outputs.logprobs, expected.logprobs.detach(), atol=1e-5, rtol=1e-4)
         assert not outputs.logprobs.requires_grad and outputs.logprobs.shape == batch.response_mask.shape
+
+
+def test_shared_prompts_change_no_number(
+    make_learner: Callable[..., Learner[Any]], make_model: Callable[..., Any], groups: Sequences
+) -> None:
+    alone = torch_learner(PolicyModel(make_model("qwen3"), 1.0), share=False)
+    expected, sums = alone.forward_backward(groups, uniform(groups), policy_loss)
+    norm = alone.optimizer_step().grad_norm
+    for budget in (40, 10_000):
+        learner = make_learner(PolicyModel(make_model("qwen3"), 1.0), budget)
+        seen, same = learner.forward_backward(groups, uniform(groups), policy_loss)
+        assert same["loss"] == pytest.approx(sums["loss"], rel=1e-5)
+        torch.testing.assert_close(seen.logprobs, expected.logprobs, atol=2e-5, rtol=1e-4)
+        assert learner.optimizer_step().grad_norm == pytest.approx(norm, rel=1e-4)
 
 
 def test_training_lowers_the_loss(

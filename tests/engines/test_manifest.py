@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 from asyppo_cli.engines.manifest import (
     SAMPLED_COLUMNS,
     Reading,
+    Shard,
+    all_shards,
     check_arrival,
     checksum,
     describe,
@@ -83,3 +87,29 @@ def test_an_arrival_that_failed_names_the_version_and_three_weights() -> None:
     manifest = describe({f"w{i}": torch.ones(2) for i in range(5)}.items(), 12)
     with pytest.raises(RuntimeError, match=r"version 12.*w0 is missing; w1 is missing; w2 is missing and 2 more"):
         check_arrival(manifest, {}, "in its model")
+
+
+LEFT, RIGHT = Shard(1, 0, 3), Shard(1, 3, 6)
+
+
+def test_a_part_is_compared_with_the_same_part_of_what_was_sent() -> None:
+    tensor = torch.randn(4, 6)
+    manifest = describe([("w", tensor)], 1, {"w": [LEFT, RIGHT]})
+    for shard, piece in ((LEFT, tensor[:, :3]), (RIGHT, tensor[:, 3:])):
+        held = replace(reading_of(piece, 1), shard=shard)
+        assert differences(manifest, {"w": held}) == []
+        # The other part, the whole, and a part that somebody has changed.
+        swapped = replace(held, shard=RIGHT if shard is LEFT else LEFT)
+        assert differences(manifest, {"w": swapped}) == ["w has other values"]
+        assert differences(manifest, {"w": replace(held, shard=None)}) == ["w has shape [4, 3] instead of [4, 6]"]
+        changed = replace(reading_of(piece + 1, 1), shard=shard)
+        assert differences(manifest, {"w": changed}) == ["w has other values"]
+
+
+def test_parts_must_make_up_the_whole() -> None:
+    assert all_shards([{"w": LEFT}, {"w": RIGHT}], {"w": (4, 6), "v": (2,)}) == {"w": {LEFT, RIGHT}}
+    # Whoever does not say otherwise holds all of it.
+    assert all_shards([{"w": LEFT}, {}], {"w": (4, 6)}) == {"w": {LEFT}}
+    for claims in ([{"w": LEFT}, {"w": LEFT}], [{"w": RIGHT}], [{"w": LEFT}, {"w": Shard(0, 3, 6)}]):
+        with pytest.raises(RuntimeError, match=r"no worker of the sampler holds all of w, \[4, 6\]"):
+            all_shards(claims, {"w": (4, 6)})

@@ -31,6 +31,7 @@ def learner_of(model: Any) -> TorchLearner[Any]:
         dtype=torch.float32,
         micro_batch_tokens=100,
         gradient_checkpointing=False,
+        share_prompts=True,
     )
 
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from asyppo_cli.engines import weight_sync
-from asyppo_cli.engines.vllm_worker import WorkerExtension
+from asyppo_cli.engines.manifest import Shard
+from asyppo_cli.engines.vllm_worker import Seat, WorkerExtension, part_held, rows_held
 from asyppo_cli.engines.weight_sync import SharedMemorySync
 
 SHAPES = {
@@ -88,7 +89,8 @@ class Worker(WorkerExtension):
         self.model.load(weights_iterator)
 
     def call_workers(self, method: str, **arguments: Any) -> list[Any]:
-        self.files.append(arguments.get("file"))
+        if method == "asyppo_load":
+            self.files.append(arguments["file"])
         return [getattr(self, method)(**arguments)]
 
 
@@ -235,3 +237,34 @@ def test_weights_under_another_name_are_reported(sync: SharedMemorySync) -> None
     worker.model.packed_modules_mapping = {}
     unread = sync.send(new_weights(1).items(), 1, worker)
     assert unread == [name for name in SHAPES if "_proj" in name]
+
+
+# Modules as one of several workers holds them: four heads of keys and values of 8, eight of queries, 96 columns in all.
+QKV = SimpleNamespace(input_size_per_partition=96, output_partition_sizes=[16, 8, 8])
+OUTPUT = SimpleNamespace(input_size_per_partition=24, output_partition_sizes=[96])
+VOCABULARY = SimpleNamespace(shard_indices=SimpleNamespace(org_vocab_start_index=64, org_vocab_end_index=100))
+
+
+@pytest.mark.parametrize(
+    ("module", "number", "shape", "seat", "part"),
+    [
+        (QKV, 0, (64, 96), Seat(2, 4), Shard(0, 32, 48)),
+        (QKV, 2, (32, 96), Seat(3, 4), Shard(0, 24, 32)),
+        # Two heads for four workers: neighbours share one.
+        (QKV, 1, (16, 96), Seat(1, 4), Shard(0, 0, 8)),
+        (QKV, 1, (16, 96), Seat(2, 4), Shard(0, 8, 16)),
+        (QKV, 0, (64,), Seat(1, 4), Shard(0, 16, 32)),
+        (OUTPUT, 0, (96, 96), Seat(3, 4), Shard(1, 72, 96)),
+        # Its bias is added once, by the first.
+        (OUTPUT, 0, (96,), Seat(3, 4), None),
+        (VOCABULARY, 0, (100, 96), Seat(1, 2), Shard(0, 64, 100)),
+        (SimpleNamespace(), 0, (96,), Seat(1, 2), None),
+        (QKV, 0, (16, 96), Seat(0, 1), None),
+    ],
+)
+def test_a_worker_of_several_knows_its_part(
+    module: Any, number: int, shape: tuple[int, ...], seat: Seat, part: Shard | None
+) -> None:
+    assert part_held(module, number, shape, seat) == part
+    rows = shape[0] if part is None or part.axis == 1 else part.stop - part.start
+    assert rows_held(module, number, shape, seat) == rows

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asyppo_cli.runs.environment import describe_environment, git_commit, package_versions
+from asyppo_cli.runs.environment import describe_environment, git_commit, hardware, package_versions
 
 
 def test_it_is_json_and_names_no_host(tmp_path: Path) -> None:
@@ -56,3 +56,16 @@ def test_runs_and_the_commands_never_import_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_gpus_are_those_of_the_driver_though_torch_is_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert hardware()["gpus"] == []
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'NVIDIA A'\necho 'NVIDIA B'\n")
+    tool.chmod(0o755)
+    assert hardware()["gpus"] == ["NVIDIA A", "NVIDIA B"]
+    tool.write_text("#!/bin/sh\necho 'no driver'\nexit 9\n")
+    assert hardware()["gpus"] == []

@@ -40,6 +40,7 @@ def critic(kind: type[TorchLearner[Any]], module: Any) -> TorchLearner[Any]:
         dtype=torch.float32,
         micro_batch_tokens=60,
         gradient_checkpointing=False,
+        share_prompts=True,
     )
 
 

@@ -28,6 +28,7 @@ def learner(module: Any) -> TorchLearner[Any]:
         dtype=torch.float32,
         micro_batch_tokens=10_000,
         gradient_checkpointing=False,
+        share_prompts=False,
     )
 
 

@@ -1,0 +1,51 @@
+"""``asyppo sweep ls``: studies that can be run by name, and studies that there are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import typer
+
+from asyppo_cli.commands.sweep.places import RunsDir, Storage
+
+EXAMPLES = """Examples:
+
+asyppo sweep ls
+
+asyppo sweep ls --storage postgresql://user@host/studies
+"""
+app = typer.Typer(add_completion=False)
+
+
+@app.command(epilog=EXAMPLES)
+def ls(runs_dir: RunsDir = Path("runs"), storage: Storage = None) -> None:
+    """List the studies of the paper with their questions, and the studies that were begun."""
+    from asyppo_cli import console
+    from asyppo_cli.console import Column
+    from sweeps.specs import read_spec, spec_names
+
+    console.heading("Studies of the paper: asyppo sweep NAME [--scale paper]")
+    rows = [(name, read_spec(name).question) for name in spec_names()]
+    console.table([Column("", style="bold"), Column("", wrap=True)], rows)
+    if begun := rows_of(runs_dir, storage):
+        console.heading("Begun: asyppo sweep show NAME")
+        console.table([Column("", style="bold"), Column(""), Column("", wrap=True)], begun)
+
+
+def rows_of(runs_dir: Path, storage: str | None) -> list[tuple[str, str, str]]:
+    """Name, kind and states of every study that there is."""
+    from asyppo_cli.commands.sweep.places import find_book, studies_in
+    from sweeps.listing import study_of
+    from sweeps.storage import open_storage
+
+    if storage is None:
+        names = studies_in(runs_dir)
+    else:
+        names = [study.study_name for study in open_storage(storage).get_all_studies()]
+    rows: list[tuple[str, str, str]] = []
+    for name in names:
+        study = study_of(find_book(name, runs_dir, storage))
+        counts = Counter(trial.state for trial in study.trials)
+        rows.append((name, study.kind, ", ".join(f"{number} {state}" for state, number in counts.items())))
+    return rows

@@ -1,0 +1,269 @@
+"""``asyppo sweep run``, or ``asyppo sweep`` alone: a grid, a search, or a study of the paper's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from asyppo_cli.commands.config import ConfigDir, complete_overrides
+from asyppo_cli.commands.sweep.places import Jobs, RunsDir, Storage
+
+if TYPE_CHECKING:
+    from asyppo_cli.commands.sweep.checking import Checked
+    from asyppo_cli.commands.sweep.costs import Cost
+    from asyppo_cli.config.schema import Config
+    from sweeps.book import Book
+    from sweeps.definition import Definition
+    from sweeps.devices import Share
+
+EXAMPLES = """Examples:
+
+asyppo sweep mask_pct=0.1,0.2,0.3 --seeds 3
+
+asyppo sweep algorithm=asyppo,grpo utd=one,four --seeds 3 --jobs 2 --name baselines
+
+asyppo sweep critic_count max_steps=40 --dry-run
+
+asyppo sweep 'mask_pct=interval(0,0.5)' --trials 20 --direction maximize --pruner median
+"""
+# Of a long list, the beginning is enough to see what it is.
+SHOWN = 20
+
+
+def complete_words(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Studies and overrides for the shell."""
+    from sweeps.specs import spec_names
+
+    return [*(name for name in spec_names() if name.startswith(incomplete)), *complete_overrides(ctx, incomplete)]
+
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(epilog=EXAMPLES)
+def run(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[STUDY] [KEY=VALUE,VALUE]...",
+            help="A study of asyppo sweep ls; settings as for train; commas are a grid, interval(a,b) opens a search.",
+            show_default=False,
+            autocompletion=complete_words,
+        ),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Run every setting with seeds 1 to N.")] = None,
+    jobs: Jobs = 1,
+    name: Annotated[str | None, typer.Option(help="Name of the sweep; default: what is swept.")] = None,
+    runs_dir: RunsDir = Path("runs"),
+    scale: Annotated[
+        Literal["embedded", "paper"], typer.Option(help="Size at which a named study is run.")
+    ] = "embedded",
+    trials: Annotated[int | None, typer.Option(help="Search: how many trials.", show_default=False)] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="Search: tpe, random, grid, cmaes, gp or nsga2; default: tpe.")
+    ] = None,
+    pruner: Annotated[
+        str | None, typer.Option(help="Search: none, median or hyperband, by the metric during training.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="What trials are judged by, as eval/accuracy or seconds; repeatable.")
+    ] = None,
+    direction: Annotated[
+        list[str] | None, typer.Option(help="maximize or minimize, for each metric; needed for a search.")
+    ] = None,
+    time_budget: Annotated[
+        str | None, typer.Option(help="Begin no trial after so many seconds, or 30m, 2h.", show_default=False)
+    ] = None,
+    storage: Storage = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and list all trials and their cost.")] = False,
+    config_dir: ConfigDir = None,
+) -> None:
+    """Run a grid of settings and seeds, a search, or a study of the paper's, and compare what came out.
+
+    The same command goes on where a sweep stopped: a trial that is finished is not repeated.
+    """
+    from asyppo_cli.commands.sweep.places import shares
+    from sweeps import asking
+
+    budget = math.inf if time_budget is None else asking.seconds(time_budget)
+    asked = asking.Asked(
+        words=overrides or [],
+        seeds=seeds,
+        name=name,
+        scale=scale,
+        sampler=sampler,
+        pruner=pruner,
+        metrics=metric or (),
+        directions=direction or (),
+        trials=trials,
+    )
+    definition, cost, configs = examine(asking.define(asked), runs_dir, config_dir)
+    if dry_run:
+        return rehearse(definition, cost, jobs, runs_dir)
+    parts = shares(jobs, configs)
+    book = open_book(definition, runs_dir, storage)
+    carry_out(book, runs_dir / definition.name, parts, config_dir, budget)
+
+
+def examine(definition: Definition, runs_dir: Path, config_dir: Path | None) -> tuple[Definition, Cost, list[Config]]:
+    """Check every trial; returns the definition with the steps of a trial, the cost, and the configurations that want
+    different devices.
+
+    Raises:
+        ValueError: a trial is wrong, or its folder holds another run.
+    """
+    from asyppo_cli.commands.sweep.checking import check
+    from asyppo_cli.commands.sweep.costs import Cost
+    from asyppo_cli.runs.directory import check_name, check_runs_dir
+
+    check_runs_dir(runs_dir)
+    cost, steps = Cost(), 0
+    different: dict[str, Config] = {}
+    for one in vacant(check(definition, config_dir), runs_dir / definition.name):
+        if definition.search is None:
+            check_name(one.trial.name)
+        cost.add(one)
+        steps = max(steps, one.config.max_steps)
+        different.setdefault(
+            repr((one.config.cluster, one.config.learner.device, one.config.critics.count)), one.config
+        )
+    if definition.search is not None:
+        cost = scaled(cost, definition.search.trials)
+        definition = replace(definition, search=replace(definition.search, max_steps=steps))
+    return definition, cost, list(different.values())
+
+
+def vacant(checked: Iterable[Checked], folder: Path) -> Iterable[Checked]:
+    """The same, each looked at whether its folder holds another run; ValueError if one does."""
+    from sweeps.standing import check_same, run_of
+
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    for one in checked:
+        if one.trial.name in there:
+            check_same(run_of(folder, one.trial.name), one.resolved)
+        yield one
+
+
+def scaled(cost: Cost, trials: int) -> Cost:
+    """The cost of so many trials like those looked at."""
+    from collections import Counter
+
+    share = trials / cost.trials
+    return replace(
+        cost,
+        trials=trials,
+        steps=round(cost.steps * share),
+        responses=round(cost.responses * share),
+        evaluated=round(cost.evaluated * share),
+        shapes=Counter({shape: round(steps * share) for shape, steps in cost.shapes.items()}),
+    )
+
+
+def rehearse(definition: Definition, cost: Cost, jobs: int, runs_dir: Path) -> None:
+    """List the trials and what they cost."""
+    from asyppo_cli import console
+    from asyppo_cli.commands.sweep.costs import seconds
+
+    if definition.search is None:
+        list_trials(definition)
+    else:
+        list_axes(definition)
+    took = seconds(cost, runs_dir)
+    console.heading("Cost")
+    console.pairs(
+        [
+            ("trials", f"{cost.trials:,}, {jobs} at once"),
+            ("steps", f"{cost.steps:,}"),
+            ("responses", f"{cost.responses:,} to train on, {cost.evaluated:,} to evaluate"),
+            ("time", "unknown: no finished run of this shape" if took is None else told_time(took, jobs)),
+        ]
+    )
+    console.note("nothing was started")
+
+
+def told_time(seconds: float, jobs: int) -> str:
+    """About how long it takes."""
+    from asyppo_cli.display.drawing import format_duration
+
+    one = f"about {format_duration(seconds)} by finished runs of this shape"
+    return one if jobs == 1 else f"{one}, divided among {jobs} jobs"
+
+
+def list_trials(definition: Definition) -> None:
+    """The names of the first trials and their points."""
+    from itertools import islice
+
+    from asyppo_cli import console
+    from asyppo_cli.console import Column
+    from sweeps.grid import grid_size, grid_trials
+
+    columns = [Column("trial", style="bold"), *map(Column, definition.axes)]
+    console.table(columns, [[t.name, *t.axes.values()] for t in islice(grid_trials(definition), SHOWN)])
+    if (size := grid_size(definition.axes)) > SHOWN:
+        console.print(f"and {size - SHOWN:,} more")
+
+
+def list_axes(definition: Definition) -> None:
+    """What a search looks through, and how."""
+    from asyppo_cli import console
+    from sweeps.grammar import Span
+
+    search = definition.search
+    assert search is not None, definition.name
+    rows = [
+        (
+            key,
+            f"{axis.low:g} to {axis.high:g}{', whole' if axis.whole else ''}{', by its logarithm' if axis.log else ''}"
+            if isinstance(axis, Span)
+            else ", ".join(axis.values),
+        )
+        for key, axis in definition.axes.items()
+    ]
+    goals = ", ".join(f"{objective.direction} {objective.metric}" for objective in definition.objectives)
+    console.pairs([*rows, ("objective", goals), ("sampler", search.sampler), ("pruner", search.pruner)])
+
+
+def open_book(definition: Definition, runs_dir: Path, storage: str | None) -> Book:
+    """The study in its storage, made or grown; what has failed is tried once more."""
+    from asyppo_cli.commands.sweep.places import storage_of
+    from sweeps.book import create
+    from sweeps.storage import open_storage
+
+    book = create(open_storage(storage_of(storage, runs_dir / definition.name)), definition)
+    book.retry_failed()
+    return book
+
+
+def carry_out(book: Book, folder: Path, parts: list[Share], config_dir: Path | None, seconds: float) -> None:
+    """Work at a study until it is over, and tell what came out.
+
+    Raises:
+        typer.Exit: with code 1 if a trial has failed or was interrupted.
+    """
+    from asyppo_cli import console
+    from asyppo_cli.commands.sweep.places import unfinished
+    from asyppo_cli.commands.sweep.telling import tell
+    from asyppo_cli.commands.sweep.watching import Watcher
+    from sweeps.listing import study_of
+    from sweeps.process import TrainLauncher
+    from sweeps.runner import Place, work
+
+    name = book.definition.name
+    console.print(f"{folder}/: {len(book.names())} trials, {len(parts)} at once")
+    launcher = TrainLauncher(folder, name, config_dir)
+    watcher = Watcher(name, book.definition.objectives[0].metric, len(parts))
+    try:
+        stopped = work(book, Place(folder, launcher, launcher.why, parts), watcher, seconds)
+    finally:
+        watcher.close()
+    study = study_of(book)
+    tell(study, folder)
+    if left := unfinished(study):
+        console.warn(f"{left} of {len(study.trials)} trials are not finished; go on with the same command")
+        if stopped != "budget":
+            raise typer.Exit(1)

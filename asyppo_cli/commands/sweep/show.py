@@ -1,0 +1,65 @@
+"""``asyppo sweep show``: how a study stands."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asyppo_cli.commands.sweep.places import RunsDir, Storage, StudyName
+
+if TYPE_CHECKING:
+    from asyppo_cli.runs.studies import Study
+
+EXAMPLES = """Examples:
+
+asyppo sweep show critic_count
+
+asyppo sweep show critic_count --trials
+
+asyppo sweep show critic_count --storage postgresql://user@host/studies --json
+"""
+app = typer.Typer(add_completion=False)
+
+
+@app.command(epilog=EXAMPLES)
+def show(
+    study: StudyName,
+    storage: Storage = None,
+    runs_dir: RunsDir = Path("runs"),
+    trials: Annotated[bool, typer.Option("--trials", help="List every trial.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Show how a study stands and what came out."""
+    from asyppo_cli.commands.sweep.places import find_book
+    from asyppo_cli.commands.sweep.telling import tell
+    from sweeps.listing import study_of
+
+    found = study_of(find_book(study, runs_dir, storage))
+    if as_json:
+        sys.stdout.write(json.dumps(asdict(found), indent=1) + "\n")
+        return
+    if trials:
+        list_all(found)
+    tell(found, runs_dir / study)
+
+
+def list_all(study: Study) -> None:
+    """Every trial with its state and values."""
+    from asyppo_cli import console
+    from asyppo_cli.console import Column
+
+    metrics = [objective.metric for objective in study.objectives]
+    columns = [Column("trial", style="bold"), Column("setting"), Column("seed", "right"), Column("state")]
+    columns += [*(Column(metric, "right") for metric in metrics), Column("seconds", "right"), Column("", wrap=True)]
+    rows = []
+    for trial in study.trials:
+        values = [f"{value:.4g}" for value in trial.values] or [""] * len(metrics)
+        spent = "" if trial.seconds is None else f"{trial.seconds:.0f}"
+        seed = "" if trial.seed is None else str(trial.seed)
+        rows.append([trial.name, trial.setting, seed, trial.state, *values, spent, trial.reason or ""])
+    console.table(columns, rows)

@@ -1,0 +1,81 @@
+"""What one pass over a micro-batch holds on to: the numbers of activations and of the vocabulary, and nothing else.
+
+Counted in the modules of transformers 5 with PyTorch's fused attention, tensor by tensor, as autograd keeps them; the
+tests count again. ``h``, ``q``, ``kv``, ``m`` and ``V`` as in :mod:`~asyppo_cli.planning.architecture`. All bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from asyppo_cli.planning.architecture import Architecture
+
+# float32: everything in four bytes. autocast: float32 weights, matrix products in bfloat16. bfloat16: the weights too.
+Precision = Literal["float32", "autocast", "bfloat16"]
+
+FULL, HALF = 4, 2
+# Rows of V float32 numbers alive per response token at the worst moment: logits, log pi, pi, and two of their gradients.
+TRAINED_ROWS = 6
+# Without a gradient: logits, log pi, pi, its square, and that without the token's own.
+SCORED_ROWS = 5
+# Sampling: logits, those over the temperature, log pi, the clocks and their logarithms.
+DRAWN_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Load:
+    """A micro-batch: ``tokens`` in all, padding included, of which ``responses`` meet the vocabulary; ``longest`` row."""
+
+    tokens: int
+    responses: int
+    longest: int
+
+
+def kept_in_layer(arch: Architecture, precision: Precision) -> float:
+    """Bytes that one layer keeps of one token for the backward pass."""
+    h, q, kv, m, n, g = arch.hidden, arch.q, arch.kv, arch.intermediate, arch.heads, arch.kv_heads
+    branches = 4 * m if arch.gated else 2 * m
+    if precision == "float32":
+        plain = FULL * (6 * h + 2 + 2 * q + 2 * kv + n + branches)
+        return plain + (FULL * (2 * q + 2 * kv + n + g) if arch.normed_heads else 0)
+    # Normalisation computes in float32; under autocast each product keeps a copy of its input, in bfloat16 they share.
+    norms, inputs = (4 * h, 5 * h) if precision == "autocast" else (2 * h, 4 * h)
+    plain = FULL * (norms + 2 + n) + HALF * (inputs + 2 * q + 2 * kv + branches)
+    return plain + (FULL * (q + n + kv + g) + HALF * (q + kv) if arch.normed_heads else 0)
+
+
+def passing_through(arch: Architecture, precision: Precision) -> float:
+    """Bytes of one token inside one layer while no gradient is asked for: the residual and the widest block."""
+    size = FULL if precision == "float32" else HALF
+    return FULL * 2 * arch.hidden + size * ((3 if arch.gated else 2) * arch.intermediate + arch.hidden)
+
+
+def trained(arch: Architecture, load: Load, precision: Precision, checkpointing: bool) -> float:
+    """Activations of a forward pass whose backward pass is to come."""
+    layer = kept_in_layer(arch, precision)
+    stream = arch.hidden * (HALF if precision == "bfloat16" else FULL)
+    if checkpointing:
+        # The input of every layer, and everything of the layer that is computed anew.
+        return load.tokens * (arch.layers * stream + layer + 2 * stream)
+    return load.tokens * (arch.layers * layer + 2 * stream)
+
+
+def scored(arch: Architecture, load: Load, precision: Precision) -> float:
+    """Activations of a forward pass without gradient."""
+    return load.tokens * passing_through(arch, precision)
+
+
+def cast_weights(arch: Architecture, precision: Precision) -> float:
+    """Autocast's bfloat16 copies of the weights in products, which a pass keeps to its end."""
+    return HALF * arch.in_layers if precision == "autocast" else 0.0
+
+
+def vocabulary(arch: Architecture, load: Load, rows: int) -> float:
+    """Distributions over the vocabulary at response tokens, ``rows`` of them each."""
+    return float(load.responses * rows * FULL * arch.vocabulary)
+
+
+def cached(arch: Architecture, tokens: int, bytes_each: int) -> float:
+    """Keys and values of so many tokens."""
+    return float(2 * arch.layers * arch.kv * tokens * bytes_each)

@@ -1,0 +1,94 @@
+"""What training one model holds besides a micro-batch: weights, gradients, moments, and an engine's buffers.
+
+``P`` weights on ``n`` ranks. AdamW keeps two float32 moments. DeepSpeed's numbers are those of the settings that
+:mod:`asyppo_cli.engines.deepspeed_engine` gives it, and its defaults for what that leaves out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from asyppo_cli.planning.needs import Bytes, Need
+
+FULL, HALF = 4, 2
+# DeepSpeed's reduction bucket in weights, and how many gathered weights stage 3 lets live at once.
+BUCKET, LIVE = 500_000_000, 1_000_000_000
+# A checkpoint's moments are copied to the host part by part.
+PART = 4 * 2**30
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """An engine's settings: ZeRO ``stage`` over ``ranks``, ``offload``, and whether weights compute in bfloat16."""
+
+    engine: Literal["torch", "deepspeed"]
+    stage: int
+    ranks: int
+    offload: Literal["none", "optimizer", "all"]
+    half: bool
+
+    @property
+    def shared(self) -> bool:
+        """Whether DeepSpeed keeps masters beside the weights that compute."""
+        return self.engine == "deepspeed" and self.stage > 0
+
+
+@dataclass(frozen=True)
+class States:
+    """``device`` and ``host`` always; ``learning``: on top of it while gradients exist; ``saving``: at a checkpoint."""
+
+    device: Bytes
+    host: Bytes
+    learning: Bytes
+    saving: Bytes
+
+
+def states(parameters: int, largest: int, sharing: Sharing) -> States:
+    """What one rank holds of a model in training; ``largest`` is its largest weight."""
+    saving = {"buffers": float(min(2 * FULL * parameters, PART + FULL * largest))}
+    if not sharing.shared:
+        return _whole(parameters, largest, sharing, saving)
+    n, c = sharing.ranks, HALF if sharing.half else FULL
+    part = parameters / n
+    bucket = float(c * min(BUCKET, parameters))
+    masters = {"optimizer": 3 * FULL * part, "gradients": FULL * part}
+    match sharing.stage:
+        case 1:
+            weights, learning, buffers = float(c * parameters), float(FULL * parameters), bucket
+        case 2:
+            weights, learning, buffers = float(c * parameters), float(c * largest), bucket
+        case _:
+            # Gathered weights that are in use, the next ones, and gradients on their way, in two buckets.
+            weights, learning = c * part, float(c * min(LIVE, parameters))
+            buffers = 2 * bucket
+    device = {"weights": weights, "buffers": buffers}
+    if sharing.offload == "none":
+        return States(device | masters, {}, {"gradients": learning}, saving | whole_copy(parameters))
+    host: dict[str, float] = dict(masters)
+    if sharing.offload == "all":
+        host, device = host | {"weights": weights}, device | {"weights": 0.0}
+    return States(device, host, {"gradients": learning}, saving | whole_copy(parameters))
+
+
+def _whole(parameters: int, largest: int, sharing: Sharing, saving: Bytes) -> States:
+    """Every rank holds everything; with several, gradients pass through a bucket."""
+    device = {"weights": float(FULL * parameters), "optimizer": float(2 * FULL * parameters)}
+    learning = {"gradients": float(FULL * (parameters + largest))}
+    if sharing.engine == "deepspeed" and sharing.ranks > 1:
+        learning["buffers"] = float(FULL * min(BUCKET, parameters))
+    return States(device, {}, learning, saving)
+
+
+def whole_copy(parameters: int) -> Bytes:
+    """Rank 0 puts a checkpoint's float32 weights together in its machine's memory."""
+    return {"weights": float(FULL * parameters)}
+
+
+def frozen(parameters: int, sharing: Sharing) -> Need:
+    """A reference never learns: weights without moments (DeepSpeed still makes masters, and moments never)."""
+    if not sharing.shared:
+        return Need({"weights": float(FULL * parameters)})
+    learning = states(parameters, 0, sharing)
+    masters = learning.device.get("optimizer", 0.0) / 3
+    return Need({**learning.device, "optimizer": masters, "gradients": 0.0})

@@ -1,0 +1,142 @@
+"""Opening the place where a study is kept: an Optuna journal in its folder, or any database that Optuna knows."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+    from optuna.storages.journal import JournalFileBackend
+    from sqlalchemy.engine import URL
+
+FILE = "study.journal"
+# Seconds that a writer waits for another one, where the database leaves that to us.
+SQLITE_TIMEOUT = 60.0
+
+
+def open_storage(where: str) -> BaseStorage:
+    """The storage at a URL of SQLAlchemy's form, or in a journal file.
+
+    Raises:
+        ValueError: it cannot be reached, its driver is missing, or another version of Optuna has made it.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return open_database(where) if "://" in where else open_journal(Path(where))
+
+
+def open_journal(path: Path) -> BaseStorage:
+    """The journal in a file, made if it is not there.
+
+    Raises:
+        ValueError: the folder cannot be written to, or the file is no journal of this version.
+    """
+    from optuna.storages.journal import JournalStorage
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return JournalStorage(make_journal(path))
+    except OSError as error:
+        raise ValueError(f"cannot write to {path}: {error.strerror}: choose another --runs-dir") from error
+    except (ValueError, KeyError, TypeError, AssertionError) as error:
+        raise ValueError(
+            f"{path} is damaged, or the journal of another version of Optuna: move it away to start the study anew"
+        ) from error
+
+
+def make_journal(path: Path) -> JournalFileBackend:
+    """Optuna's journal with Optuna's lock, which mends a line that a dying writer has torn before it writes another."""
+    from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+
+    lock = JournalFileSymlinkLock(str(path))
+
+    class Journal(JournalFileBackend):
+        """Optuna's, with a look at the last line before each write."""
+
+        def append_logs(self, logs: list[dict[str, Any]]) -> None:
+            _mend(path, lock)
+            super().append_logs(logs)
+
+    return Journal(str(path), lock_obj=lock)
+
+
+def _mend(path: Path, lock: Any) -> None:
+    """Cut a last line without its end: what comes next would be glued to it, and the journal could not be read."""
+    if _is_whole(path):
+        return
+    lock.acquire()
+    try:
+        # Another writer may have been in the middle of it until now.
+        if not _is_whole(path):
+            content = path.read_bytes()
+            os.truncate(path, content.rfind(b"\n") + 1)
+    finally:
+        lock.release()
+
+
+def _is_whole(path: Path) -> bool:
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return True
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+def open_database(url: str) -> BaseStorage:
+    """The database at a URL.
+
+    Raises:
+        ValueError: see :func:`open_storage`.
+    """
+    from optuna.storages import RDBStorage
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise ValueError("--storage: a URL is written as postgresql://user@host:port/database") from error
+    shown = parsed.render_as_string(hide_password=True)
+    sqlite = parsed.get_backend_name() == "sqlite"
+    options = {"connect_args": {"timeout": SQLITE_TIMEOUT}} if sqlite else {"pool_pre_ping": True}
+    try:
+        # Optuna fills in a template; a brace in a password is none.
+        full = with_driver(parsed).render_as_string(hide_password=False)
+        storage = RDBStorage(full.replace("{", "{{").replace("}", "}}"), engine_kwargs=options)
+    except (ImportError, NoSuchModuleError) as error:
+        raise ValueError(f"--storage {shown} needs a driver that is missing: pip install 'asyppo[storage]'") from error
+    except RuntimeError as error:
+        raise ValueError(f"--storage {shown} was made by another version of Optuna: {_short(error)}") from error
+    except SQLAlchemyError as error:
+        raise ValueError(f"--storage {shown} cannot be reached: {_short(error)}") from error
+    if sqlite:
+        take_turns(storage)
+    return storage
+
+
+def with_driver(url: URL) -> URL:
+    """The URL; a bare postgresql:// by psycopg2, which asyppo[storage] installs, where SQLAlchemy's choice is not."""
+    bare = url.drivername == "postgresql" and find_spec("psycopg") is None
+    return url.set(drivername="postgresql+psycopg2") if bare else url
+
+
+def take_turns(storage: Any) -> None:
+    """SQLite: lock the database at the beginning of a transaction, not at its first write.
+
+    Optuna reads a trial's state and then changes it; between the two another process could do the same.
+    """
+    from sqlalchemy import event
+
+    @event.listens_for(storage.engine, "begin")
+    def lock(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _short(error: Exception) -> str:
+    """What went wrong, without the statement and the link that follow."""
+    text = str(getattr(error, "orig", None) or error)
+    return " ".join(text.split())[:200]

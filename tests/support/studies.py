@@ -1,0 +1,104 @@
+"""Small studies, and a trial that is a few lines of Python in place of training."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sweeps.asking import Asked, define
+from sweeps.definition import Definition
+from sweeps.devices import Share
+from sweeps.grid import Trial
+from sweeps.runner import Outcome, Place
+from sweeps.standing import Progress
+
+# A run that counts its starts, evaluates itself three times, saves when told to, and fails where a file says so.
+# What it scores is its x where it has one; the first argument is its folder, the second how long it takes.
+SCRIPT = """
+import json, signal, sys, time
+from pathlib import Path
+run, seconds = Path(sys.argv[1]), float(sys.argv[2])
+swept = dict(word.split("=") for word in sys.argv[3:] if "=" in word)
+score = float(swept.get("x", 0.25))
+run.mkdir(parents=True, exist_ok=True)
+with (run / "starts").open("a") as file: file.write("x")
+def status(state, step): (run / "status.json").write_text(json.dumps(dict(state=state, pid=0, step=step, max_steps=2,
+    started="", updated="2026-01-01T00:00:00+00:00", ended=None, message=None)))
+def stop(number, frame): status("interrupted", 1); sys.exit(1)
+signal.signal(signal.SIGTERM, stop)
+(run / "config.yaml").write_text("seed: 1")
+if (run.parent / "broken").exists() and (run.parent / "broken").read_text() == run.name:
+    sys.exit("first line\\nerror: it broke")
+value = "null" if (run.parent / "nan").exists() else score
+(run / "metrics.jsonl").write_text("")
+(run / "ready").touch()
+for step in range(3):
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": %d, "eval/accuracy": %s, "time/step": 1.5}\\n' % (step, value))
+    status("running", step)
+    time.sleep(seconds / 3)
+status("finished", 2)
+"""
+
+
+def grid(*words: str, seeds: int | None = None, name: str = "s") -> Definition:
+    """A grid as typed."""
+    return define(Asked(words=words, seeds=seeds, name=name))
+
+
+def search(
+    *words: str, trials: int, directions: Sequence[str] = ("maximize",), name: str = "s", **options: object
+) -> Definition:
+    """A search as typed."""
+    return define(Asked(words=words, trials=trials, directions=directions, name=name, **options))  # type: ignore[arg-type]
+
+
+def place(folder: Path, seconds: float = 0.0, jobs: int = 1) -> Place:
+    """Where the small trials run."""
+
+    def launch(trial: Trial, share: Share) -> subprocess.Popen[bytes]:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"{trial.name}.err").open("wb") as errors:
+            command = [sys.executable, "-S", "-c", SCRIPT, str(folder / trial.name), str(seconds), *trial.overrides]
+            return subprocess.Popen(command, stderr=errors, start_new_session=True)
+
+    def why(trial: Trial) -> str | None:
+        lines = (folder / f"{trial.name}.err").read_text().splitlines()
+        return lines[-1].removeprefix("error: ") if lines else None
+
+    return Place(folder, launch, why, [Share(1) for _ in range(jobs)])
+
+
+def starts(folder: Path) -> dict[str, int]:
+    """How often each trial was started."""
+    return {path.parent.name: len(path.read_text()) for path in folder.glob("*/starts")}
+
+
+class Recorder:
+    """A watch that remembers, and how many ran at once."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, bool]] = []
+        self.values: list[float] = []
+        self.over: list[Outcome] = []
+        self.counts: dict[str, int] = {}
+        self.most = 0
+        self.stops = 0
+
+    def stands(self, counts: dict[str, int]) -> None:
+        self.counts = dict(counts)
+
+    def started(self, trial: Trial, resumed: bool) -> None:
+        self.begun.append((trial.name, resumed))
+        self.most = max(self.most, len(self.begun) - len(self.over))
+
+    def progress(self, trial: Trial, progress: Progress) -> None:
+        self.values.append(progress.value)
+
+    def ended(self, outcome: Outcome) -> None:
+        self.over.append(outcome)
+
+    def stopping(self, running: int) -> None:
+        self.stops += running

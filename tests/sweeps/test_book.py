@@ -1,0 +1,302 @@
+"""The book over every kind of storage: what it keeps, who gets what, what a study may become."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from studies import grid, search
+
+from asyppo_cli.runs.studies import Study
+from sweeps.book import Book, Held, Lost, create, find
+from sweeps.definition import Definition
+from sweeps.listing import study_of
+from sweeps.storage import open_storage
+from sweeps.turns import current
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no other test has given to a study in the same database."""
+    return f"s-{uuid.uuid4().hex[:8]}"
+
+
+def opened(where: str, definition: Definition) -> Book:
+    book = create(open_storage(where), definition)
+    book.add_missing(book.turns())
+    return book
+
+
+def take(book: Book, run: str, owner: str = "me") -> Held:
+    turn = current(book.turns()[run])
+    assert turn is not None
+    held = book.claim(turn, owner)
+    assert held is not None
+    return held
+
+
+def states(book: Book) -> dict[str, str]:
+    return {trial.name: trial.state for trial in study_of(book).trials}
+
+
+def test_a_turn_is_given_once_and_what_came_out_is_kept(where: str, name: str) -> None:
+    book = opened(where, grid("algorithm=asyppo,grpo", "lr=1e-5,0.5", seeds=2, name=name))
+    runs = list(book.turns())
+    assert len(runs) == 8 and runs[0] == "algorithm-asyppo_lr-1e-05_seed-1"
+    turn = current(book.turns()[runs[0]])
+    held = take(book, runs[0])
+    assert turn is not None and book.claim(turn, "another") is None
+    assert held.trial.overrides == ("algorithm=asyppo", "lr=1e-05", "seed=1")
+    book.beat(held)
+    assert [(turn.run, turn.owner, turn.beat) for turn in book.running()] == [(runs[0], "me", 1)]
+    book.finish(held, [0.5], 12.0)
+    book.fail(take(book, runs[1]), "it broke", 1.0)
+    book.give_back(take(book, runs[2]), "interrupted", 1.0)
+    take(book, runs[3])
+    again = find(open_storage(where), name)
+    assert again.definition == book.definition
+    study = study_of(again)
+    assert [trial.state for trial in study.trials] == [
+        *("finished", "failed", "interrupted", "running"),
+        *["waiting"] * 4,
+    ]
+    first = study.trials[0]
+    assert (first.point, first.seed, first.values, first.seconds) == (
+        {"algorithm": "asyppo", "lr": "1e-05"},
+        1,
+        (0.5,),
+        12.0,
+    )
+    assert study.trials[1].reason == "it broke" and first.setting == "algorithm=asyppo lr=1e-05"
+
+
+def test_what_is_lost_gets_another_turn_and_what_failed_only_if_asked(where: str, name: str) -> None:
+    book = opened(where, grid("x=1,2,3", name=name))
+    book.fail(take(book, "x-1"), "it broke", 1.0)
+    dead = take(book, "x-2")
+    book.end_lost([dead.turn])
+    book.end_lost([dead.turn])
+    assert states(book) == {"x-1": "failed", "x-2": "interrupted", "x-3": "waiting"}
+    for late in (lambda: book.beat(dead), lambda: book.finish(dead, [1.0], 1.0)):
+        with pytest.raises(Lost):
+            late()
+    assert book.add_missing(book.turns()) == 1 and book.add_missing(book.turns()) == 0
+    book.finish(take(book, "x-2"), [0.25], 1.0)
+    assert book.retry_failed() == 1
+    book.finish(take(book, "x-1"), [0.5], 1.0)
+    assert book.retry_failed() == 0
+    assert states(book) == {"x-1": "finished", "x-2": "finished", "x-3": "waiting"}
+
+
+def test_a_study_grows_by_numbers_and_seeds_and_by_nothing_else(where: str, name: str) -> None:
+    book = opened(where, grid("x=1,2", "algorithm=a,b", seeds=1, name=name))
+    book.finish(take(book, "x-1_algorithm-a_seed-1"), [0.5], 1.0)
+    book = opened(where, grid("x=2,3", "algorithm=a,b", seeds=2, name=name))
+    assert len(book.turns()) == 12 and states(book)["x-1_algorithm-a_seed-1"] == "finished"
+    assert take(book, "x-3_algorithm-b_seed-2").trial.overrides == ("x=3", "algorithm=b", "seed=2")
+    for other, said in [
+        (grid("x=1,2", "utd=a,b", seeds=1, name=name), "other axes"),
+        (grid("x=1,2", "algorithm=a,c", seeds=1, name=name), "other values of algorithm"),
+        (grid("x=1,0.5", "algorithm=a,b", seeds=1, name=name), "other values of x"),
+        (grid("x=1,2", "algorithm=a,b", "max_steps=2", seeds=1, name=name), "other fixed values"),
+        (search("x=1,2", "algorithm=a,b", trials=3, name=name), "other axes"),
+    ]:
+        with pytest.raises(ValueError, match=f"study {name} exists with {said}.*choose another --name"):
+            create(open_storage(where), other)
+
+
+def test_a_search_chooses_when_a_turn_begins_and_a_lost_turn_keeps_its_point(where: str, name: str) -> None:
+    words = ("x=interval(0,1)", "n=int(interval(1,8))", "lr=tag(log,interval(1e-5,1e-3))", "a=p,q", "r=range(0,1,0.1)")
+    book = opened(where, search(*words, trials=3, name=name, pruner="median"))
+    assert list(book.turns()) == ["trial-0001", "trial-0002", "trial-0003"]
+    first = take(book, "trial-0001")
+    point = dict(first.trial.point)
+    assert 0 <= float(point["x"]) <= 1 and 1e-5 <= float(point["lr"]) <= 1e-3 and point["a"] in "pq"
+    assert point["n"] in "12345678" and point["r"] in "0 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9".split()
+    book.report(first, 1, 0.5)
+    book.end_lost([first.turn])
+    other = find(open_storage(where), name)
+    other.add_missing(other.turns())
+    again = take(other, "trial-0001")
+    assert dict(again.trial.point) == point
+    other.finish(again, [0.75], 1.0)
+    assert dict(take(other, "trial-0002").trial.point) != point
+    study = study_of(find(open_storage(where), name))
+    assert study.kind == "search" and study.trials[0].point == point and study.trials[0].values == (0.75,)
+
+
+def test_one_seed_one_point_whoever_asks(tmp_path: Path) -> None:
+    points = []
+    for folder in ("a", "b"):
+        book = opened(str(tmp_path / folder), search("x=interval(0,1)", trials=2))
+        points.append([dict(take(book, run).trial.point) for run in book.turns()])
+    assert points[0] == points[1] and points[0][0] != points[0][1]
+
+
+def test_the_grid_sampler_visits_every_point_once(tmp_path: Path) -> None:
+    definition = search("x=range(1,4)", "a=p,q", trials=99, sampler="grid")
+    book = opened(str(tmp_path / "j"), definition)
+    points = [tuple(take(book, run).trial.point.values()) for run in book.turns()]
+    assert sorted(points) == [(x, a) for x in "123" for a in "pq"] and points != sorted(points)
+
+
+def test_hopeless_trials_are_pruned_and_say_what_they_had_reached(where: str, name: str) -> None:
+    book = opened(where, search("x=interval(0,1)", trials=8, name=name, pruner="median"))
+    pruned = []
+    for number, run in enumerate(book.turns()):
+        held = take(book, run)
+        score = 1.0 if number < 6 else 0.0
+        told = [book.report(held, step, score) for step in (1, 2, 3)]
+        pruned.append(any(told))
+        if pruned[-1]:
+            book.prune(held, 1.0)
+        else:
+            book.finish(held, [score], 1.0)
+    assert pruned == [False] * 6 + [True] * 2
+    assert [trial.state for trial in study_of(book).trials[-2:]] == ["pruned", "pruned"]
+
+
+def test_several_objectives_keep_their_order(where: str, name: str) -> None:
+    definition = search(
+        *("x=interval(0,1)", "y=interval(0,1)"),
+        trials=2,
+        directions=("maximize", "minimize"),
+        metrics=("eval/accuracy", "seconds"),
+        sampler="nsga2",
+        name=name,
+    )
+    book = opened(where, definition)
+    book.finish(take(book, "trial-0001"), [0.5, 100.0], 1.0)
+    study = study_of(book)
+    assert study.trials[0].values == (0.5, 100.0)
+    assert [(each.metric, each.direction) for each in study.objectives] == [
+        ("eval/accuracy", "maximize"),
+        ("seconds", "minimize"),
+    ]
+
+
+WORKER = """
+import sys, time
+from sweeps.book import find
+from sweeps.storage import open_storage
+from sweeps.turns import current
+book = find(open_storage(sys.argv[1]), sys.argv[2])
+turns = [current(turns) for turns in book.turns().values()]
+print("ready", flush=True)
+sys.stdin.readline()
+for turn in turns:
+    held = book.claim(turn, sys.argv[3])
+    if held is not None:
+        print(held.trial.name, flush=True)
+        book.finish(held, [float(sys.argv[3])], 0.0)
+"""
+
+
+def test_workers_that_want_the_same_turns_get_each_once(where: str, name: str) -> None:
+    runs = 24
+    opened(where, grid(f"x=range(0,{runs})", name=name))
+    command = [sys.executable, "-P", "-W", "ignore", "-c", WORKER, where, name]
+    workers = [
+        subprocess.Popen([*command, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for number in range(3)
+    ]
+    for worker in workers:
+        assert worker.stdout is not None and worker.stdout.readline() == "ready\n"
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    printed = [worker.communicate(timeout=120)[0].split() for worker in workers]
+    assert all(worker.returncode == 0 for worker in workers)
+    assert Counter(name for lines in printed for name in lines) == Counter({f"x-{n}": 1 for n in range(runs)})
+    study = study_of(find(open_storage(where), name))
+    assert [trial.state for trial in study.trials] == ["finished"] * runs
+    owners = {trial.name: trial.values[0] for trial in study.trials}
+    assert owners == {line: float(number) for number, lines in enumerate(printed) for line in lines}
+    # If one had got everything before the others began, nothing would have been tried.
+    assert sum(bool(lines) for lines in printed) >= 2
+
+
+KILLED = """
+import sys
+from studies import grid
+from sweeps.book import create
+from sweeps.storage import open_storage
+definition = grid(f"x=range(0,50)", name=sys.argv[2])
+book = create(open_storage(sys.argv[1]), definition)
+print("go", flush=True)
+book.add_missing(book.turns())
+"""
+
+
+def test_a_creator_that_is_killed_midway_leaves_a_study_that_can_be_completed(where: str, name: str) -> None:
+    support = str(Path(__file__).parents[1] / "support")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([support, *sys.path])}
+    command = [sys.executable, "-P", "-W", "ignore", "-c", KILLED, where, name]
+    worker = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert worker.stdout is not None and worker.stdout.readline() == "go\n"
+    worker.send_signal(signal.SIGKILL)
+    worker.communicate()
+    book = opened(where, grid("x=range(0,50)", name=name))
+    assert list(states(book).values()) == ["waiting"] * 50
+
+
+def test_a_torn_line_is_mended_and_a_damaged_journal_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "study.journal"
+    book = opened(str(path), grid("x=1,2"))
+    path.write_bytes(path.read_bytes() + b'{"op_code": 4, "work')
+    book.finish(take(book, "x-1"), [0.5], 1.0)
+    assert states(find(open_storage(str(path)), "s")) == {"x-1": "finished", "x-2": "waiting"}
+    path.write_text("no journal\n" * 3)
+    with pytest.raises(ValueError, match="study.journal is damaged, or the journal of another version"):
+        open_storage(str(path))
+
+
+def test_a_storage_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
+    for url, said in [
+        ("postgresql://u:secret@127.0.0.1:1/db", "cannot be reached"),
+        ("oracle://u:secret@h/db", "needs a driver that is missing"),
+        ("://", "a URL is written as"),
+    ]:
+        with pytest.raises(ValueError) as caught:
+            open_storage(url)
+        assert said in str(caught.value) and "secret" not in str(caught.value) and "\n" not in str(caught.value)
+    database = tmp_path / "other.db"
+    open_storage(f"sqlite:///{database}")
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE version_info SET schema_version = 1, library_version = '0.0.1'")
+        connection.execute("UPDATE alembic_version SET version_num = 'v0.9.0.a'")
+    connection.close()
+    with pytest.raises(ValueError, match="made by another version of Optuna"):
+        open_storage(f"sqlite:///{database}")
+
+
+def test_an_unknown_study_is_answered_with_those_near(where: str, name: str) -> None:
+    opened(where, grid("x=1,2", name=name))
+    with pytest.raises(ValueError, match=f"there is no study .* nearest: .*{name}"):
+        find(open_storage(where), name[:-1])
+    import optuna
+
+    optuna.create_study(study_name=f"{name}-foreign", storage=open_storage(where))
+    with pytest.raises(ValueError, match="was not made by asyppo sweep"):
+        find(open_storage(where), f"{name}-foreign")
+
+
+def test_a_definition_survives_the_storage(where: str, name: str) -> None:
+    from sweeps.asking import Asked, define
+
+    for words in (("utd",), ("mask_pct", "max_steps=4")):
+        definition = replace(define(Asked(words=words, seeds=2)), name=f"{name}-{words[0]}")
+        study = study_of(opened(where, definition))
+        assert isinstance(study, Study) and find(open_storage(where), definition.name).definition == definition
+        assert study.paper is not None and study.baseline in {trial.setting for trial in study.trials}
+        assert json.loads(definition.to_json())["question"] == study.question
