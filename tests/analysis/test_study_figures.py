@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from study_cases import ACCURACY, grid, study, trial
 
+from analysis.study_axes import grid_axes
 from analysis.study_curves import draw_study_curves, study_curves, study_curves_csv
-from analysis.study_effects import draw_main_effects, grid_axes, main_effects, main_effects_csv
+from analysis.study_effects import draw_main_effects, main_effects, main_effects_csv
 from analysis.study_heat import draw_interactions, interactions, interactions_csv
 from analysis.study_look import shown
 from analysis.study_parallel import draw_parallel, parallel, parallel_csv, ticks, upright
