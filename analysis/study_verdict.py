@@ -77,3 +77,14 @@ def _possible(some: Sequence[Effect], metric: str) -> str:
 def _lone(some: Sequence[Effect]) -> str:
     named = listed([effect.setting for effect in some])
     return f"{named} against {some[0].baseline} rests on one common seed, which allows no conclusion: add seeds."
+
+
+def axes_sentence(some: Sequence[Effect], metric: str) -> str:
+    """What single axes do, averaged over the others, as far as it is resolved after Holm's correction."""
+    sure = [effect for effect in some if effect.told in ("better", "worse") and effect.holm <= ALPHA]
+    if not sure:
+        return f"Averaged over the other axes, none of {len(some)} effects is resolved after Holm's correction."
+    named = [f"{e.setting} is {e.told} than {e.baseline} ({change(e.difference.mean, metric)})" for e in sure]
+    return (
+        f"Averaged over the other axes, {listed(named)}; so much of {len(some)} effects holds after Holm's correction."
+    )
