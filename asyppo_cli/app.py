@@ -20,6 +20,8 @@ from asyppo_cli.family import Family
 # Name, and what the root's help says of it; each lives in a module of its name in ``commands``.
 COMMANDS = {
     "train": "Train a policy with its critics, and watch it learn.",
+    "plan": "Say what memory and work a run needs, before it starts.",
+    "doctor": "See what is installed and works here, and what to do where not.",
     "sweep": "Run grids, searches and the paper's studies, and compare.",
     "eval": "Score models on benchmarks, and see where they differ.",
     "runs": "List, show and compare runs.",

@@ -19,7 +19,7 @@ from asyppo_cli.planning.architecture import Architecture
 from asyppo_cli.planning.scene import GIB, Machine, Processes, Scene
 
 # What a run imports after its start: tasks, tokenizers, records (pyarrow), kernels; measured by benchmarks/plan.py.
-IMPORTED_LATER = 230 * 2**20
+IMPORTED_LATER = 326 * 2**20
 UNLIMITED = 2**60
 
 
@@ -39,6 +39,8 @@ def build_scene(config: Config, planned: Planned) -> Scene:
     Raises:
         ValueError: a model that is not there, a placement that does not exist, lengths that are none.
     """
+    # First of all: what follows loads what a run loads later.
+    processes = Processes(main=own_memory() + IMPORTED_LATER)
     machine = machine_for(config, planned)
     check_gpus(config, machine)
     policy = read_architecture(config.policy.model, config.policy.revision, "policy.model")
@@ -51,7 +53,7 @@ def build_scene(config: Config, planned: Planned) -> Scene:
         response=expected("--response-tokens", planned.response, "rollout.response_length", rollout.response_length),
         sampler=sampler_of(config, machine),
         machine=machine,
-        processes=Processes(main=own_memory() + IMPORTED_LATER),
+        processes=processes,
     )
 
 
@@ -137,4 +139,3 @@ def own_memory() -> float:
     if not status.is_file():
         return 0.5 * GIB
     return float(int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
-

@@ -15,8 +15,8 @@ class Architecture:
     """Sizes of a decoder. ``parameters`` counts tied weights once; ``embedding`` is one vocabulary matrix.
 
     ``intermediate`` is the width that one token meets (of all its experts), ``gated`` whether that block multiplies two
-    branches, ``normed_heads`` whether queries and keys are normalised (Qwen3), ``largest`` the largest weight, ``block``
-    the weights of one layer, ``source`` where the numbers are from.
+    branches, ``normed_heads`` whether queries and keys are normalised (Qwen3), ``largest`` is the largest weight,
+    ``block`` the weights of one layer, ``source`` where the numbers are from.
     """
 
     hidden: int

@@ -15,17 +15,18 @@ from asyppo_cli.planning.architecture import Architecture
 Precision = Literal["float32", "autocast", "bfloat16"]
 
 FULL, HALF = 4, 2
-# Rows of V float32 numbers alive per response token at the worst moment: logits, log pi, pi, and two of their gradients.
-TRAINED_ROWS = 6
-# Without a gradient: logits, log pi, pi, its square, and that without the token's own.
-SCORED_ROWS = 5
-# Sampling: logits, those over the temperature, log pi, the clocks and their logarithms.
+# The vocabulary is gone through in blocks of so many float32 logits, at least so many words wide, and of a block these
+# many copies live at once (engines/vocabulary.py): logits, their exponentials, a gradient and its bfloat16 form.
+TILE = {"cpu": 2**21, "cuda": 2**24}
+NARROWEST = 256
+BLOCK_COPIES = 4
+# Sampling holds whole rows: logits, those over the temperature, log pi, the clocks and their logarithms.
 DRAWN_ROWS = 5
 
 
 @dataclass(frozen=True)
 class Load:
-    """A micro-batch: ``tokens`` in all, padding included, of which ``responses`` meet the vocabulary; ``longest`` row."""
+    """A micro-batch: ``tokens`` with padding, ``responses`` of them meet the vocabulary; the ``longest`` row."""
 
     tokens: int
     responses: int
@@ -71,9 +72,15 @@ def cast_weights(arch: Architecture, precision: Precision) -> float:
     return HALF * arch.in_layers if precision == "autocast" else 0.0
 
 
-def vocabulary(arch: Architecture, load: Load, rows: int) -> float:
-    """Distributions over the vocabulary at response tokens, ``rows`` of them each."""
-    return float(load.responses * rows * FULL * arch.vocabulary)
+def vocabulary(arch: Architecture, load: Load, gpu: bool) -> float:
+    """Blocks of the vocabulary at response tokens, and their hidden states in float32 with a gradient."""
+    block = min(max(TILE["cuda" if gpu else "cpu"], NARROWEST * load.responses), arch.vocabulary * load.responses)
+    return float(FULL * (BLOCK_COPIES * block + 2 * load.responses * arch.hidden))
+
+
+def drawn_rows(arch: Architecture, rows: int) -> float:
+    """Whole distributions from which tokens are drawn, one a row."""
+    return float(DRAWN_ROWS * FULL * rows * arch.vocabulary)
 
 
 def cached(arch: Architecture, tokens: int, bytes_each: int) -> float:

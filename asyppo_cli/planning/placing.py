@@ -69,8 +69,10 @@ def local_places(scene: Scene, needs: Sequence[RoleNeed]) -> list[Place]:
     machine = Place("memory", scene.machine.memory, [main, *beside, grader(scene)], shared=shared)
     if not scene.on_gpu:
         return [machine]
-    return [gpu_place(scene, "GPU 0", 1, [("main", [n.device for n in inside]), *(("vllm", [n.device]) for n in vllm)]),
-            machine]
+    return [
+        gpu_place(scene, "GPU 0", 1, [("main", [n.device for n in inside]), *(("vllm", [n.device]) for n in vllm)]),
+        machine,
+    ]
 
 
 def gpu_places(scene: Scene, needs: Sequence[RoleNeed]) -> list[Place]:
@@ -95,7 +97,9 @@ def gpu_place(scene: Scene, name: str, count: int, roles: Iterable[tuple[str, li
     named = list(roles)
     context = scene.processes.gpu
     turns = scene.config.sampler.vllm.sleep and scene.config.rollout.async_generate_level == 0
-    sleeper = [needs for role, needs in named if role in ("sampler", "vllm")] if scene.sampler == "vllm" and turns else []
+    sleeper = (
+        [needs for role, needs in named if role in ("sampler", "vllm")] if scene.sampler == "vllm" and turns else []
+    )
     awake = [(role, needs) for role, needs in named if needs not in sleeper]
     processes = [Process(role, one_after_another(needs), context) for role, needs in awake]
     others = sum(process.need.passing for process in processes)
@@ -115,11 +119,23 @@ def ray_machine(scene: Scene, needs: Sequence[RoleNeed]) -> Place:
         held = need.host if scene.on_gpu else need.device
         carries = shared if need.role in ("policy", "sampler") else 0.0
         own = libraries.sampler if need.role == "sampler" and scene.sampler == "vllm" else libraries.worker
-        found.append(Process(need.role, held, own, carries, need.ranks))
+        found += ranks_of(need, held, own, carries)
     services = Process("ray", Need(), libraries.cluster)
     name = "memory" if not scene.machine.planned else "memory of all machines"
     capacity = float("inf") if scene.machine.planned else scene.machine.memory
     return Place(name, capacity, [*found, services, grader(scene)], shared=shared)
+
+
+def ranks_of(need: RoleNeed, held: Need, libraries: float, shared: float) -> list[Process]:
+    """The processes of a role: rank 0 alone puts a checkpoint together."""
+    if need.ranks == 1 or "save" not in held.phases:
+        return [Process(need.role, held, libraries, shared, need.ranks)]
+    others = Need(held.held, {phase: added for phase, added in held.phases.items() if phase != "save"})
+    name = f"{need.role} (other ranks)"
+    return [
+        Process(f"{need.role} (rank 0)", held, libraries, shared),
+        Process(name, others, libraries, 0.0, need.ranks - 1),
+    ]
 
 
 def grader(scene: Scene) -> Process:

@@ -6,15 +6,7 @@ from collections.abc import Mapping
 
 from asyppo_cli.planning.architecture import Architecture
 from asyppo_cli.planning.needs import Bytes, Need, RoleNeed
-from asyppo_cli.planning.passes import (
-    SCORED_ROWS,
-    TRAINED_ROWS,
-    Load,
-    cast_weights,
-    scored,
-    trained,
-    vocabulary,
-)
+from asyppo_cli.planning.passes import Load, cast_weights, scored, trained, vocabulary
 from asyppo_cli.planning.sampling import Draw, transformers_need, vllm_on_cpu, vllm_on_gpu
 from asyppo_cli.planning.scene import Scene
 from asyppo_cli.planning.states import States, frozen, states
@@ -35,10 +27,10 @@ def policy_need(scene: Scene) -> RoleNeed:
     ranks = scene.ranks("policy")
     load = scene.load(-(-scene.responses // config.training.mini_batches // ranks))
     own = states(arch.parameters, arch.largest, scene.sharing("policy"))
-    learning = training_phase(scene, arch, load, own) | {"vocabulary": vocabulary(arch, load, TRAINED_ROWS)}
+    learning = training_phase(scene, arch, load, own) | {"vocabulary": vocabulary(arch, load, scene.on_gpu)}
     phases = {"policy": learning}
     if asks_old_policy(scene):
-        phases["old_logprobs"] = scoring_phase(scene, arch, load, SCORED_ROWS)
+        phases["old_logprobs"] = scoring_phase(scene, arch, load, head=True)
     return assembled(scene, "policy", ranks, own, phases)
 
 
@@ -51,7 +43,7 @@ def critic_need(scene: Scene, number: int) -> RoleNeed:
     share = scene.load(-(-scene.critic_share // config.critics.mini_batches // ranks))
     everything = scene.load(-(-scene.responses // ranks))
     phases = {
-        "values": scoring_phase(scene, arch, everything, 0),
+        "values": scoring_phase(scene, arch, everything, head=False),
         "critics": training_phase(scene, arch, share, own),
     }
     return assembled(scene, f"critic_{number}", ranks, own, phases)
@@ -62,7 +54,7 @@ def reference_need(scene: Scene) -> RoleNeed:
     arch, ranks = scene.policy, scene.ranks("policy")
     load = scene.load(-(-scene.responses // ranks))
     held = frozen(arch.parameters, scene.sharing("policy")).held
-    return RoleNeed("reference", ranks, Need(held, {"old_logprobs": scoring_phase(scene, arch, load, SCORED_ROWS)}))
+    return RoleNeed("reference", ranks, Need(held, {"old_logprobs": scoring_phase(scene, arch, load, head=True)}))
 
 
 def training_phase(scene: Scene, arch: Architecture, load: Load, own: States) -> dict[str, float]:
@@ -75,11 +67,11 @@ def training_phase(scene: Scene, arch: Architecture, load: Load, own: States) ->
     }
 
 
-def scoring_phase(scene: Scene, arch: Architecture, load: Load, rows: int) -> dict[str, float]:
+def scoring_phase(scene: Scene, arch: Architecture, load: Load, head: bool) -> dict[str, float]:
     """A micro-batch without gradient."""
     return {
         "activations": scored(arch, load, scene.precision),
-        "vocabulary": vocabulary(arch, load, rows),
+        "vocabulary": vocabulary(arch, load, scene.on_gpu) if head else 0.0,
         "buffers": cast_weights(arch, scene.precision),
     }
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from asyppo_cli.planning.architecture import Architecture
 from asyppo_cli.planning.needs import Need
-from asyppo_cli.planning.passes import DRAWN_ROWS, FULL, cached, vocabulary
-from asyppo_cli.planning.passes import Load as _Load
+from asyppo_cli.planning.passes import FULL, cached, drawn_rows
 
 GIB = 2**30
 # vLLM profiles one pass of so many tokens on a CPU.
@@ -35,13 +34,12 @@ def capacity(prompt: int, response: int) -> int:
 def drawing(arch: Architecture, draw: Draw) -> dict[str, float]:
     """What one draw of the transformers sampler adds, in float32."""
     length = draw.prompt + draw.response
-    rows = _Load(draw.rows, draw.rows, length)
     # Padding on the left needs a mask, and with one attention repeats keys and values for every query head, in a layer.
     repeated = 2 * draw.rows * length * arch.q * FULL
     return {
         "cache": cached(arch, draw.rows * capacity(draw.prompt, draw.response), FULL),
         "activations": float(repeated),
-        "vocabulary": vocabulary(arch, rows, DRAWN_ROWS),
+        "vocabulary": drawn_rows(arch, draw.rows),
     }
 
 
@@ -52,19 +50,14 @@ def transformers_need(arch: Architecture, draws: dict[str, Draw]) -> Need:
 
 
 def vllm_on_gpu(memory: float, share: float, sleeps: bool) -> Need:
-    """vLLM takes its share of the GPU as a whole, and gives it back between draws if it may sleep."""
+    """A GPU with vLLM, which takes its share of the GPU as a whole, and gives it back between draws if it may sleep."""
     taken = {"cache": memory * share}
     return Need({}, {"sample": taken}) if sleeps else Need(taken)
 
 
 def vllm_on_cpu(arch: Architecture, kv_cache_gib: float, bytes_each: int, longest: int) -> Need:
-    """vLLM's copy of the weights, its cache, and its largest pass."""
+    """On cores: vLLM's copy of the weights, its cache, and its largest pass."""
     tokens = max(CPU_BATCH, longest)
     width = 3 * arch.intermediate + 2 * arch.hidden + arch.q + 2 * arch.kv
     held = {"weights": float(bytes_each * arch.parameters), "cache": kv_cache_gib * GIB}
     return Need(held, {"sample": {"activations": float(tokens * width * bytes_each)}})
-
-
-def smallest_cache(arch: Architecture, tokens: int, bytes_each: int) -> float:
-    """Bytes of cache without which not even one prompt and response can be served."""
-    return cached(arch, tokens, bytes_each)

@@ -90,9 +90,7 @@ class Scene:
         """How a role's model is shared out."""
         learner = self.config.learner
         zero = learner.deepspeed
-        return Sharing(
-            learner.engine, zero.stage, self.ranks(section), zero.offload, self.precision == "bfloat16"
-        )
+        return Sharing(learner.engine, zero.stage, self.ranks(section), zero.offload, self.precision == "bfloat16")
 
     def load(self, rows: int) -> Load:
         """The largest micro-batch that one rank makes of so many rows."""

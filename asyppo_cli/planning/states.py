@@ -49,26 +49,27 @@ def states(parameters: int, largest: int, sharing: Sharing) -> States:
     saving = {"buffers": float(min(2 * FULL * parameters, PART + FULL * largest))}
     if not sharing.shared:
         return _whole(parameters, largest, sharing, saving)
+    saving |= whole_copy(parameters)
     n, c = sharing.ranks, HALF if sharing.half else FULL
     part = parameters / n
     bucket = float(c * min(BUCKET, parameters))
     masters = {"optimizer": 3 * FULL * part, "gradients": FULL * part}
     match sharing.stage:
         case 1:
-            weights, learning, buffers = float(c * parameters), float(FULL * parameters), bucket
+            weights, learning, buffers = float(c * parameters), {"gradients": float(FULL * parameters)}, bucket
         case 2:
-            weights, learning, buffers = float(c * parameters), float(c * largest), bucket
+            weights, learning, buffers = float(c * parameters), {"gradients": float(c * largest)}, bucket
         case _:
-            # Gathered weights that are in use, the next ones, and gradients on their way, in two buckets.
-            weights, learning = c * part, float(c * min(LIVE, parameters))
+            # Gathered weights that are in use, and gradients on their way, in two buckets.
+            weights, learning = c * part, {"buffers": float(c * min(LIVE, parameters))}
             buffers = 2 * bucket
     device = {"weights": weights, "buffers": buffers}
     if sharing.offload == "none":
-        return States(device | masters, {}, {"gradients": learning}, saving | whole_copy(parameters))
+        return States(device | masters, {}, learning, saving)
     host: dict[str, float] = dict(masters)
     if sharing.offload == "all":
         host, device = host | {"weights": weights}, device | {"weights": 0.0}
-    return States(device, host, {"gradients": learning}, saving | whole_copy(parameters))
+    return States(device, host, learning, saving)
 
 
 def _whole(parameters: int, largest: int, sharing: Sharing, saving: Bytes) -> States:
@@ -80,7 +81,7 @@ def _whole(parameters: int, largest: int, sharing: Sharing, saving: Bytes) -> St
     return States(device, {}, learning, saving)
 
 
-def whole_copy(parameters: int) -> Bytes:
+def whole_copy(parameters: int) -> dict[str, float]:
     """Rank 0 puts a checkpoint's float32 weights together in its machine's memory."""
     return {"weights": float(FULL * parameters)}
 

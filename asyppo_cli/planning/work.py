@@ -80,9 +80,7 @@ def critic_work(scene: Scene, number: int) -> Work:
     critics = scene.config.critics
     scoring = pass_work(scene, "", scene.critic, scene.responses, 1.0, head=False)
     learning = pass_work(scene, "", scene.critic, scene.critic_share, critics.epochs * passes_of_learning(scene), False)
-    return Work(
-        f"critic_{number}", scoring.tokens + learning.tokens, scoring.operations + learning.operations
-    )
+    return Work(f"critic_{number}", scoring.tokens + learning.tokens, scoring.operations + learning.operations)
 
 
 def passes_of_learning(scene: Scene) -> float:
@@ -90,9 +88,7 @@ def passes_of_learning(scene: Scene) -> float:
     return 4.0 if scene.config.learner.gradient_checkpointing else 3.0
 
 
-def pass_work(
-    scene: Scene, role: str, arch: Architecture, rows: int, passes: float, head: bool = True
-) -> Work:
+def pass_work(scene: Scene, role: str, arch: Architecture, rows: int, passes: float, head: bool = True) -> Work:
     """So many forward passes over so many responses and their prompts."""
     tokens = rows * scene.longest
     operations = 2.0 * arch.in_layers * tokens + attention(arch, tokens * scene.longest / 2)

@@ -1,0 +1,135 @@
+"""Whether a configuration can run here, asked in a process of its own: ``python -m asyppo_cli.build.checkup``.
+
+It is given {config, what} as JSON on stdin, and tells what it found. ``what``: ``check`` looks at all that a run checks
+before it loads weights, ``vllm`` starts vLLM and samples a token, ``ray`` starts or joins a cluster and leaves it,
+``deepspeed`` takes one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from asyppo_cli.build.cluster import check_placement, rehearse_placement
+from asyppo_cli.build.learners import learner_settings
+from asyppo_cli.build.machine import pick_device, set_threads
+from asyppo_cli.build.planning import Planned, check_gpus, machine_for
+from asyppo_cli.build.run import gather
+from asyppo_cli.build.samplers import build_sampler, check_sampler, pick_engine, sampling_params
+from asyppo_cli.build.sizes import read_architecture
+from asyppo_cli.config.schema import Config
+from asyppo_cli.doctor.imports import what_is_there
+from asyppo_cli.doctor.probe import given, tell
+from asyppo_cli.engines.deepspeed_engine import load_deepspeed
+from asyppo_cli.engines.locate import EMBEDDED
+from asyppo_cli.engines.tokenizer import load_tokenizer
+
+# Of the embedded models the one whose attention vLLM's kernels for CPUs know.
+SERVABLE = "embedded:critic"
+
+
+def check(config: Config) -> dict[str, Any]:
+    """Every mistake that is found without weights, and what the other checks want to know."""
+    # Two checks may say the same.
+    found = list(dict.fromkeys(error for error in map(refusal, independent_checks(config)) if error))
+    if not found:
+        found = [error for error in [refusal(lambda: gather(config))] if error]
+    engine = None if found else pick_engine(config.sampler.engine, config.policy.model, config.policy.revision)
+    size = 0 if found else read_architecture(config.policy.model, config.policy.revision, "policy.model").parameters
+    return {"faults": found, "sampler": engine, "parameters": size, "libraries": what_is_there()}
+
+
+def independent_checks(config: Config) -> list[Callable[[], Any]]:
+    """Checks of which one may fail without the others."""
+    local = config.cluster.kind == "local"
+    return [
+        lambda: check_placement(config),
+        lambda: check_sampler(config),
+        lambda: pick_device(config.learner) if local else None,
+        lambda: set_threads(config.learner),
+        # A cluster that is joined may have GPUs elsewhere.
+        lambda: (
+            check_gpus(config, machine_for(config, Planned(None, None, None, None)))
+            if config.cluster.address is None
+            else None
+        ),
+    ]
+
+
+def refusal(look: Callable[[], Any]) -> str | None:
+    """What a check says is wrong; None if nothing."""
+    try:
+        look()
+    except ValueError as error:
+        return " ".join(str(error).split())
+    return None
+
+
+def start_vllm(config: Config) -> dict[str, Any]:
+    """Start vLLM as the run would, sample one token, end it."""
+    if config.policy.model.startswith(EMBEDDED):
+        config = config.model_copy(update={"policy": config.policy.model_copy(update={"model": SERVABLE})})
+    config = config.model_copy(update={"sampler": config.sampler.model_copy(update={"engine": "vllm"})})
+    tokenizer = load_tokenizer(config.policy.model, config.policy.revision, "policy.model")
+    sampler = build_sampler(config, tokenizer)
+    try:
+        drawn = sampler.sample([[tokenizer.eos_token_id]], 1, sampling_params(config.sampler, 1, 1.0, 0))
+    finally:
+        sampler.close()
+    return {"model": config.policy.model, "tokens": len(drawn[0][0].tokens)}
+
+
+def join_ray(config: Config) -> dict[str, Any]:
+    """Start or join a cluster, see whether the roles fit, and leave."""
+    from asyppo_cli.engines.ray_cluster import joined
+
+    if config.cluster.kind == "ray":
+        rehearse_placement(config)
+        return {"address": config.cluster.address}
+    with joined(config.cluster.address) as resources:
+        return {"cores": resources.get("CPU", 0), "gpus": resources.get("GPU", 0)}
+
+
+def step_deepspeed(config: Config) -> dict[str, Any]:
+    """One optimizer step of a small layer under the configured stage and offload: whatever DeepSpeed needs for it."""
+    from asyppo_cli.engines.deepspeed_engine import engine_settings, start_engine
+    from asyppo_cli.engines.ranks import join_alone
+
+    settings = learner_settings(config.learner)
+    device = settings["device"]
+    deepspeed = load_deepspeed(device)
+    join_alone(device)
+    layer = torch.nn.Linear(8, 8)
+    zero = config.learner.deepspeed
+    options = engine_settings(zero.stage, zero.offload, settings["dtype"], 1.0, 72)
+    optimizer = torch.optim.AdamW(layer.parameters(), fused=True)
+    engine = start_engine(deepspeed, layer, optimizer, options, device)
+    dtype = next(layer.parameters()).dtype
+    engine.backward(engine(torch.ones(2, 8, device=device, dtype=dtype)).sum())
+    engine.step()
+    return {"stage": zero.stage, "device": str(device)}
+
+
+WHAT: dict[str, Callable[[Config], dict[str, Any]]] = {
+    "check": check,
+    "vllm": start_vllm,
+    "ray": join_ray,
+    "deepspeed": step_deepspeed,
+}
+
+
+def main() -> None:
+    """Answer one question."""
+    asked = given()
+    config = Config.model_validate(asked["config"])
+    try:
+        told = WHAT[asked["what"]](config)
+    except (ValueError, RuntimeError, OSError) as error:
+        told = {"error": " ".join(str(error).split()) or type(error).__name__}
+    tell(told)
+
+
+if __name__ == "__main__":
+    main()

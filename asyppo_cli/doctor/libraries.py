@@ -1,0 +1,124 @@
+"""Libraries: which are there, in what version, and whether they can be imported, tried in processes of their own."""
+
+from __future__ import annotations
+
+import netrc
+import os
+from collections.abc import Sequence
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any
+
+from asyppo_cli.doctor.findings import Finding, State
+from asyppo_cli.doctor.probe import Answer, cure_of, probe
+
+# Run in fresh interpreters. Code in words, so that nothing of it is imported here.
+MODELS = """
+from asyppo_cli.doctor.imports import what_is_there
+from asyppo_cli.doctor.probe import tell
+tell(what_is_there())
+"""
+IMPORT = """
+import importlib
+from asyppo_cli.doctor.probe import given, tell
+tell(getattr(importlib.import_module(given()), "__version__", "of unknown version"))
+"""
+IMPORT_SECONDS = 45.0
+
+
+def model_findings(answer: Answer) -> list[Finding]:
+    """Torch, transformers and GPUs, from the answer of :data:`MODELS`."""
+    if answer.value is None:
+        cure = cure_of(answer.error, "pip install --force-reinstall asyppo, or compare the versions in pyproject.toml")
+        return [Finding("torch, transformers", "fault", answer.error, cure)]
+    found = answer.value
+    return [
+        Finding("torch", "fine", found["torch"]),
+        Finding("transformers", "fine", found["transformers"]),
+        *gpu_findings(found["gpus"]),
+    ]
+
+
+def gpu_findings(gpus: Sequence[dict[str, Any]]) -> list[Finding]:
+    """One line a GPU."""
+    if not gpus:
+        return [Finding("gpu", "fine", "none: models are trained on cores")]
+    lines = []
+    for number, gpu in enumerate(gpus):
+        text = f"{gpu['name']}, {gpu['free'] / 2**30:.0f} of {gpu['whole'] / 2**30:.0f} GiB free"
+        half = "" if gpu["bf16"] else ", no bfloat16"
+        state: State = "fine" if gpu["free"] > gpu["whole"] / 2 else "warning"
+        cure = "" if state == "fine" else "somebody else uses it: nvidia-smi tells who"
+        lines.append(Finding(f"gpu {number}", state, text + half, cure))
+    return lines
+
+
+def driver_findings() -> list[Finding]:
+    """The driver, where there is one to ask."""
+    import shutil
+    import subprocess
+
+    if shutil.which("nvidia-smi") is None:
+        return []
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        return [Finding("driver", "warning", f"nvidia-smi fails: {error}", "reinstall the GPU's driver")]
+    return [Finding("driver", "fine", done.stdout.split("\n")[0].strip())]
+
+
+def version_of(*distributions: str) -> str | None:
+    """The version of the first of these distributions that is installed."""
+    for name in distributions:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def optional(subject: str, module: str, needed: bool, cure: str, *distributions: str) -> list[Finding]:
+    """A library that not every configuration needs: imported for real where this one does."""
+    version = version_of(*(distributions or (module,)))
+    if util.find_spec(module) is None or version is None:
+        state: State = "fault" if needed else "fine"
+        return [
+            Finding(subject, state, "not installed" if needed else "not installed, not needed", cure if needed else "")
+        ]
+    if not needed:
+        return [Finding(subject, "fine", f"{version}, not needed here")]
+    answer = probe(["-c", IMPORT], module, IMPORT_SECONDS)
+    if answer.value is None:
+        return [Finding(subject, "fault", f"{version} cannot be imported: {answer.error}", cure_of(answer.error, cure))]
+    return [Finding(subject, "fine", version)]
+
+
+def wandb_findings(mode: str) -> list[Finding]:
+    """Weights & Biases, as far as ``logging.wandb`` asks for it."""
+    found = optional("wandb", "wandb", mode != "off", "pip install 'asyppo[logging]', or logging.wandb='off'")
+    if mode != "online" or found[0].state == "fault":
+        return found
+    if not has_wandb_key():
+        return [Finding("wandb", "fault", "no key to log in with", "wandb login, or logging.wandb=offline")]
+    return [Finding("wandb", "fine", f"{found[0].text}, logged in")]
+
+
+def has_wandb_key() -> bool:
+    """Whether a key is in the environment or the file that wandb login writes."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    file = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+    try:
+        return netrc.netrc(file).authenticators("api.wandb.ai") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def storage_findings(storage: str | None) -> list[Finding]:
+    """The driver of the data base that a study is kept in."""
+    if storage is None:
+        return []
+    if not storage.startswith(("postgresql", "postgres")):
+        return [Finding("storage", "fine", "needs no driver of its own")]
+    return optional("storage", "psycopg2", True, "pip install psycopg2-binary", "psycopg2-binary", "psycopg2")
