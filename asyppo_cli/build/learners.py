@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import distributed as dist
 
 from asyppo_cli.build.machine import pick_device
 from asyppo_cli.config.engines import LearnerConfig, OptimizerConfig
 from asyppo_cli.config.schema import Config
-from asyppo_cli.engines.deepspeed_engine import check_deepspeed
+from asyppo_cli.engines.deepspeed_engine import check_deepspeed, engine_settings
 from asyppo_cli.engines.deepspeed_learner import DeepSpeedLearner
+from asyppo_cli.engines.deepspeed_loading import Recipe, backbone_outline, load_once, policy_outline
 from asyppo_cli.engines.models import PolicyModel, ValueModel, load_backbone, load_policy
 from asyppo_cli.engines.torch_learner import AdamW, TorchLearner
 from asyppo_cli.ports import Learner
@@ -20,9 +22,13 @@ from asyppo_cli.types import PolicyOutputs, ValueOutputs
 def build_policy_learner(config: Config) -> Learner[PolicyOutputs]:
     """The policy behind the learner protocol."""
     steps = config.max_steps * config.training.utd * config.training.mini_batches
-    model = load_policy(config.policy.model, config.policy.revision)
-    module = PolicyModel(model, config.sampler.temperature)
-    return build_learner(module, config.learner, config.learner.policy, steps)
+    name, revision, temperature = config.policy.model, config.policy.revision, config.sampler.temperature
+    recipe = Recipe(
+        load=lambda: PolicyModel(load_policy(name, revision), temperature),
+        outline=lambda plain_head: PolicyModel(policy_outline(name, revision), temperature, plain_head),
+        facts=lambda module: module.plain_head,
+    )
+    return build_learner(make_module(recipe, config.learner), config.learner, config.learner.policy, steps)
 
 
 def build_reference(config: Config) -> Learner[PolicyOutputs] | None:
@@ -33,14 +39,27 @@ def build_reference(config: Config) -> Learner[PolicyOutputs] | None:
 def build_critic_learner(config: Config) -> Learner[ValueOutputs]:
     """One critic, a model and an optimizer of its own, from a checkpoint or the policy's first layers."""
     own = config.critics.model is None
-    backbone = load_backbone(
+    backbone = (
         config.policy.model if config.critics.model is None else config.critics.model,
         config.policy.revision if own else None,
         config.critics.depth,
         "policy.model" if own else "critics.model",
     )
+    recipe = Recipe(
+        load=lambda: ValueModel(load_backbone(*backbone)), outline=lambda _: ValueModel(backbone_outline(*backbone))
+    )
     steps = config.max_steps * config.critics.epochs * config.critics.mini_batches
-    return build_learner(ValueModel(backbone), config.learner, config.learner.critics, steps)
+    return build_learner(make_module(recipe, config.learner), config.learner, config.learner.critics, steps)
+
+
+def make_module(recipe: Recipe, config: LearnerConfig) -> torch.nn.Module:
+    """A policy or critic, loaded here, or once for all ranks where there are several."""
+    if config.engine == "torch" or not dist.is_initialized() or dist.get_world_size() == 1:
+        return recipe.load()
+    deepspeed, dtype = config.deepspeed, learner_settings(config)["dtype"]
+    # The size of buffers does not matter for loading.
+    settings = engine_settings(deepspeed.stage, deepspeed.offload, dtype, 0.0, 0)
+    return load_once(recipe, deepspeed.stage, settings, pick_device(config), dtype)
 
 
 def check_engine(config: LearnerConfig) -> None:

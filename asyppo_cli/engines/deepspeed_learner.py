@@ -13,9 +13,8 @@ from torch import distributed as dist
 
 from asyppo_cli.engines.deepspeed_engine import Mapped, Offload, engine_settings, load_deepspeed, start_engine
 from asyppo_cli.engines.deepspeed_state import EngineState
-from asyppo_cli.engines.learner_files import open_moments, open_weights, write_moments
+from asyppo_cli.engines.learner_files import full_shape, open_moments, open_weights, write_moments
 from asyppo_cli.engines.microbatches import merge, plan_micro_batches
-from asyppo_cli.engines.models import parameter_count
 from asyppo_cli.engines.ranks import join_alone
 from asyppo_cli.engines.torch_learner import AdamW, enable_checkpointing
 from asyppo_cli.ports import NonFiniteLoss
@@ -35,8 +34,9 @@ class DeepSpeedLearner(Generic[Outputs]):
     Every method is collective: all ranks of the ``torch.distributed`` world call it, in the same order, each with its
     own rows (:func:`~asyppo_cli.engines.ranks.shard_rows`), or with none. Outputs are those of this rank's rows; sums,
     norms and rates are those of the whole batch, the same on every rank. Without a process group a world of one rank is
-    set up. ``stage`` 0-3: ranks share out nothing, the optimizer, the gradient too, the weights too. ``offload`` keeps
-    the optimizer, or all (stage 3), in the host's memory.
+    set up; several may have loaded the module together (:mod:`~asyppo_cli.engines.deepspeed_loading`). ``stage`` 0-3:
+    ranks share out nothing, the optimizer, the gradient too, the weights too. ``offload`` keeps the optimizer, or all
+    (stage 3), in the host's memory.
     """
 
     def __init__(
@@ -69,7 +69,8 @@ class DeepSpeedLearner(Generic[Outputs]):
         )
         if stage == 0:
             self._adamw.register_step_pre_hook(self._clip)
-        settings = engine_settings(stage, offload, dtype, optimizer.max_grad_norm, parameter_count(module))
+        weights = sum(math.prod(full_shape(parameter)) for parameter in module.parameters())
+        settings = engine_settings(stage, offload, dtype, optimizer.max_grad_norm, weights)
         self._engine = start_engine(deepspeed, self._mapped, self._adamw, settings, device)
         self._stage = stage
         self._state = EngineState(module, self._adamw, stage)

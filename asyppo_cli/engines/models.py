@@ -24,13 +24,16 @@ VALUE_HEAD_FILE = "value_head.safetensors"
 
 
 class PolicyModel(nn.Module):
-    """A causal language model that reports on response tokens; logits are divided by ``temperature``."""
+    """A causal language model that reports on response tokens; logits are divided by ``temperature``.
 
-    def __init__(self, model: Any, temperature: float) -> None:
+    ``plain_head`` need only be given for a model without weights, which cannot be asked.
+    """
+
+    def __init__(self, model: Any, temperature: float, plain_head: bool | None = None) -> None:
         super().__init__()
         self.model = model
         self.temperature = temperature
-        self.plain_head = has_plain_head(model)
+        self.plain_head = has_plain_head(model) if plain_head is None else plain_head
 
     def forward(self, batch: Sequences) -> PolicyOutputs:
         """Log-probability, entropy and squared mass elsewhere of each response token, ``[B, T]``."""
