@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from asyppo_cli.engines.learner_files import inner_model, open_moments, open_weights, write_moments
 from asyppo_cli.engines.microbatches import merge
-from asyppo_cli.engines.sharing import Part, find_reach, plan_parts
+from asyppo_cli.engines.models import PolicyModel, ValueModel
+from asyppo_cli.engines.sharing import Part, plan_parts
 from asyppo_cli.ports import NonFiniteLoss
 from asyppo_cli.types import LossTerms, Sequences, StepReport, TensorRecord
 
@@ -52,7 +53,7 @@ class TorchLearner(Generic[Outputs]):
 
     def __init__(
         self,
-        module: nn.Module,
+        module: PolicyModel | ValueModel,
         optimizer: AdamW,
         *,
         device: torch.device,
@@ -66,7 +67,7 @@ class TorchLearner(Generic[Outputs]):
         self._device = device
         self._dtype = dtype
         self._micro_batch_tokens = micro_batch_tokens
-        self._reach = find_reach(inner_model(module)[1].base_model) if share_prompts else None
+        self._reach = module.facts.reach if share_prompts else None
         self._steps = 0
         if gradient_checkpointing:
             enable_checkpointing(module)
@@ -124,7 +125,7 @@ class TorchLearner(Generic[Outputs]):
     def save(self, directory: Path) -> None:
         """Write the files that every engine reads; see :mod:`~asyppo_cli.engines.learner_files`."""
         directory.mkdir(parents=True, exist_ok=True)
-        self._module.save(directory)  # type: ignore[operator]
+        self._module.save(directory)
         state = self._optimizer.state_dict()["state"]
         moments = ((f"{index}.{name}", value) for index, entry in state.items() for name, value in entry.items())
         write_moments(directory, moments, self._steps)
