@@ -47,7 +47,7 @@ def test_trials_without_a_number_are_counted_and_named() -> None:
             trial({"k": "a"}, 2, math.nan, name="odd"),
             trial({"k": "a"}, 3, state="failed", reason="out of memory", name="big"),
             trial({"k": "b"}, 1, 0.7),
-            trial({"k": "b"}, 2, state="pruned", name="cut"),
+            trial({"k": "b"}, 2, 0.1, state="pruned", name="cut"),
         ]
     )
     found = gaps(asked)
