@@ -94,6 +94,7 @@ def test_nothing_in_a_study_becomes_markup(tmp_path: Path) -> None:
     text = "".join(parsed.texts)
     for said in ("k=b (-8.0 points) is worse than k=a", "Trials without a number", "died <img src=x", "Seed by seed"):
         assert said in text
+    assert text.count("died <img src=x") == 2, "in the answer and in the table"
     assert "asyppo sweep 'k=a,b,<img" in text
 
 
