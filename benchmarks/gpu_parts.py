@@ -17,7 +17,6 @@ from torch import Tensor
 
 from asyppo_cli.algorithm.critics import assign
 from asyppo_cli.algorithm.losses import token_weights
-from asyppo_cli.config.load import load
 from asyppo_cli.engines.models import PolicyModel, ValueModel
 from asyppo_cli.engines.torch_learner import AdamW, TorchLearner
 from asyppo_cli.training.objectives import PolicyObjective, ValueObjective
@@ -116,7 +115,9 @@ def first_steps(device: str) -> list[dict[str, float]]:
     """Losses, norms and rewards of the first steps."""
     from unittest.mock import MagicMock
 
+    # All that only a whole run needs is imported here, so that the other parts do not.
     from asyppo_cli.build.run import build_grader, build_loop, gather
+    from asyppo_cli.config.load import load
     from asyppo_cli.runs import metrics as names
     from asyppo_cli.training.clock import Clock
 

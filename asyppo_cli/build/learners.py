@@ -12,7 +12,7 @@ from asyppo_cli.config.engines import LearnerConfig, OptimizerConfig
 from asyppo_cli.config.schema import Config
 from asyppo_cli.engines.deepspeed_engine import check_deepspeed, engine_settings
 from asyppo_cli.engines.deepspeed_learner import DeepSpeedLearner
-from asyppo_cli.engines.deepspeed_loading import Recipe, backbone_outline, load_once, policy_outline
+from asyppo_cli.engines.deepspeed_loading import Recipe, backbone_draft, load_once, policy_draft
 from asyppo_cli.engines.models import PolicyModel, ValueModel, load_backbone, load_policy
 from asyppo_cli.engines.torch_learner import AdamW, TorchLearner
 from asyppo_cli.ports import Learner
@@ -25,7 +25,8 @@ def build_policy_learner(config: Config) -> Learner[PolicyOutputs]:
     name, revision, temperature = config.policy.model, config.policy.revision, config.sampler.temperature
     recipe = Recipe(
         load=lambda: PolicyModel(load_policy(name, revision), temperature),
-        outline=lambda facts: PolicyModel(policy_outline(name, revision), temperature, facts),
+        draft=lambda: policy_draft(name, revision),
+        outline=lambda model, facts: PolicyModel(model, temperature, facts),
     )
     return build_learner(make_module(recipe, config.learner), config.learner, config.learner.policy, steps)
 
@@ -46,7 +47,8 @@ def build_critic_learner(config: Config) -> Learner[ValueOutputs]:
     )
     recipe = Recipe(
         load=lambda: ValueModel(load_backbone(*backbone)),
-        outline=lambda facts: ValueModel(backbone_outline(*backbone), facts),
+        draft=lambda: backbone_draft(*backbone),
+        outline=ValueModel,
     )
     steps = config.max_steps * config.critics.epochs * config.critics.mini_batches
     return build_learner(make_module(recipe, config.learner), config.learner, config.learner.critics, steps)

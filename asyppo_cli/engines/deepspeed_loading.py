@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,16 +20,20 @@ from asyppo_cli.engines.deepspeed_engine import load_deepspeed, take_part
 from asyppo_cli.engines.learner_files import inner_model
 from asyppo_cli.engines.models import Facts, PolicyModel, ValueModel, keep_first_layers, read_model_config
 
+Draft = Callable[[], Any]
+
 
 @dataclass(frozen=True)
 class Recipe:
     """How to make a policy or critic: ``load`` it with its weights, or its ``outline`` with room for them alone.
 
-    An outline is given the facts that only a loaded model can tell.
+    An outline is made of a ``draft``, something that makes a Hugging Face model without weights and has imported
+    all that this takes, and of the facts that only a loaded model can tell.
     """
 
     load: Callable[[], PolicyModel | ValueModel]
-    outline: Callable[[Facts], PolicyModel | ValueModel]
+    draft: Callable[[], Draft]
+    outline: Callable[[Any, Facts], PolicyModel | ValueModel]
 
 
 def load_once(
@@ -42,32 +47,38 @@ def load_once(
     take_part(deepspeed, device)
     loaded = recipe.load() if dist.get_rank() == 0 else None
     facts: Facts = told_by_rank_0(None if loaded is None else loaded.facts)
+    # Within what follows torch makes tensors in another way, which a module that is just being imported may not bear.
+    draft = recipe.draft()
     if stage == 3:
         # Its argument for the precision is misread where the device knows no float16; the settings are not.
         with deepspeed.zero.Init(config_dict_or_path=settings):
-            module = recipe.outline(facts)
+            module = recipe.outline(draft(), facts)
         fill_parts(deepspeed, module, loaded)
     else:
         # From stage 1 on DeepSpeed's float32 masters are made from the weights that compute.
-        module = on_device(recipe, loaded, facts, device, dtype if stage else torch.float32)
+        outline = partial(make_on_meta, recipe, draft, facts)
+        module = on_device(loaded, outline, device, dtype if stage else torch.float32)
         for parameter in module.parameters():
             dist.broadcast(parameter.data, 0)
     take_over_the_rest(module, loaded)
     return module
 
 
+def make_on_meta(recipe: Recipe, draft: Draft, facts: Facts) -> PolicyModel | ValueModel:
+    """The outline without any memory."""
+    with torch.device("meta"):
+        return recipe.outline(draft(), facts)
+
+
 def on_device(
-    recipe: Recipe,
     loaded: PolicyModel | ValueModel | None,
-    facts: Facts,
+    make_outline: Callable[[], PolicyModel | ValueModel],
     device: torch.device,
     dtype: torch.dtype,
 ) -> PolicyModel | ValueModel:
     """The whole module where it computes: with its weights on rank 0, with room for them on the others."""
     if loaded is None:
-        with torch.device("meta"):
-            outline = recipe.outline(facts)
-        outline = outline.to(dtype).to_empty(device=device)
+        outline = make_outline().to(dtype).to_empty(device=device)
         # What was one weight by two names has become two.
         inner_model(outline)[1].tie_weights()
         return outline
@@ -110,27 +121,31 @@ def told_by_rank_0(value: Any) -> Any:
     return held[0]
 
 
-def outline_of(auto: Any, config: Any) -> Any:
-    """A model of that configuration whose weights nobody has drawn."""
+def draft_of(auto: Any, config: Any) -> Draft:
+    """Makes models of that configuration whose weights nobody has drawn; their class is imported here and now."""
+    auto._model_mapping[type(config)]  # noqa: SLF001 - the only thing that tells it
     from transformers.initialization import no_init_weights
 
-    with no_init_weights():
-        model = auto.from_config(config, attn_implementation="sdpa", dtype=torch.float32)
-    model.tie_weights()
-    return model.eval()
+    def draft() -> Any:
+        with no_init_weights():
+            model = auto.from_config(config, attn_implementation="sdpa", dtype=torch.float32)
+        model.tie_weights()
+        return model.eval()
+
+    return draft
 
 
-def policy_outline(model: str, revision: str | None) -> Any:
+def policy_draft(model: str, revision: str | None) -> Draft:
     """As :func:`~asyppo_cli.engines.models.load_policy`, without weights."""
     from transformers import AutoModelForCausalLM
 
-    return outline_of(AutoModelForCausalLM, read_model_config(model, revision, "policy.model"))
+    return draft_of(AutoModelForCausalLM, read_model_config(model, revision, "policy.model"))
 
 
-def backbone_outline(model: str, revision: str | None, depth: float, key: str) -> Any:
+def backbone_draft(model: str, revision: str | None, depth: float, key: str) -> Draft:
     """As :func:`~asyppo_cli.engines.models.load_backbone`, without weights."""
     from transformers import AutoModel
 
     config = read_model_config(model, revision, key)
     keep_first_layers(config, depth)
-    return outline_of(AutoModel, config)
+    return draft_of(AutoModel, config)
