@@ -183,7 +183,7 @@ def carry_out(book: Book, folder: Path, parts: list[Share], config_dir: Path | N
     """
     from asyppo_cli import console
     from asyppo_cli.commands.sweep.places import unfinished
-    from asyppo_cli.commands.sweep.telling import tell
+    from asyppo_cli.commands.sweep.telling import tell_and_write
     from asyppo_cli.commands.sweep.watching import Watcher
     from sweeps.jobs import Place
     from sweeps.listing import study_of
@@ -199,7 +199,7 @@ def carry_out(book: Book, folder: Path, parts: list[Share], config_dir: Path | N
     finally:
         watcher.close()
     study = study_of(book)
-    tell(study, folder)
+    tell_and_write(study, folder)
     if left := unfinished(study):
         console.warn(f"{left} of {len(study.trials)} trials are not finished; go on with the same command")
         if stopped != "budget":

@@ -36,7 +36,7 @@ def show(
 ) -> None:
     """Show how a study stands and what came out."""
     from asyppo_cli.commands.sweep.places import find_book
-    from asyppo_cli.commands.sweep.telling import tell
+    from asyppo_cli.commands.sweep.telling import tell_standing
     from sweeps.listing import study_of
 
     found = study_of(find_book(study, runs_dir, storage))
@@ -45,7 +45,7 @@ def show(
         return
     if trials:
         list_all(found)
-    tell(found, runs_dir / study)
+    tell_standing(found, runs_dir / study)
 
 
 def list_all(study: Study) -> None:
