@@ -47,13 +47,18 @@ def tell(study: Study, said: StudyAnswer) -> None:
     for table in said.tables():
         console.heading(table.title)
         # What was worked out for no row has no column.
-        used = [n for n in range(len(table.header)) if any(row[n] for row in table.rows)]
-        columns = [Column(table.header[n], "right" if n else "left", "" if n else "bold", wrap=True) for n in used]
+        used = [n for n, title in enumerate(table.header) if any(row[n] for row in table.rows) and is_shown(title)]
+        columns = [Column(table.header[n], "right" if n else "left", "" if n else "bold", wrap=n > 0) for n in used]
         console.table(columns, [[row[n] for n in used] for row in table.rows])
     console.print()
     tell_states(study)
     for line in said.findings():
         console.print(line)
+
+
+def is_shown(title: str) -> bool:
+    """Whether a terminal has room for a column; the page has all of them, and the verdict says what the others mean."""
+    return title != "p" and not title.startswith("could be seen")
 
 
 def tell_states(study: Study) -> None:
