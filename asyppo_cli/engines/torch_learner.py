@@ -79,7 +79,9 @@ class TorchLearner(Generic[Outputs]):
     def forward(self, batch: Sequences) -> Outputs:
         """Outputs at every response token, without gradient, on the CPU."""
         parts = plan_parts(batch, self._micro_batch_tokens, self._reach)
-        return merge([self._run(batch, part) for part in parts], [part.rows for part in parts], batch)
+        with self._precision():
+            outputs = [self._run(batch, part) for part in parts]
+        return merge(outputs, [part.rows for part in parts], batch)
 
     def forward_backward(
         self, batch: Sequences, targets: Targets, loss: Callable[[Outputs, Targets], LossTerms]
@@ -87,20 +89,27 @@ class TorchLearner(Generic[Outputs]):
         """Accumulate the gradient over micro-batches; see :class:`~asyppo_cli.ports.Learner`."""
         parts = plan_parts(batch, self._micro_batch_tokens, self._reach)
         outputs, sums = [], dict[str, Tensor]()
-        for part in parts:
-            output = self._run(batch, part)
-            width = int(batch.response_lengths[part.rows].max())
-            terms = loss(output, self._to_device(targets.rows(part.rows, width)))
-            if not torch.isfinite(terms.loss):
-                self._optimizer.zero_grad()
-                raise NonFiniteLoss(f"the loss is {terms.loss.item()}")
-            terms.loss.backward()  # type: ignore[no-untyped-call]
-            outputs.append(output)
-            for name, value in {"loss": terms.loss, **terms.sums}.items():
-                sums[name] = sums.get(name, torch.zeros((), device=self._device)) + value.detach()
+        # One context over all parts: weights are cast to the compute precision once a pass, not once a part.
+        with self._precision():
+            for part in parts:
+                output = self._run(batch, part)
+                width = int(batch.response_lengths[part.rows].max())
+                with self._precision(off=True):
+                    terms = self._learn_from(loss(output, self._to_device(targets.rows(part.rows, width))))
+                outputs.append(output)
+                for name, value in {"loss": terms.loss, **terms.sums}.items():
+                    sums[name] = sums.get(name, torch.zeros((), device=self._device)) + value.detach()
         return merge(outputs, [part.rows for part in parts], batch), {
             name: value.item() for name, value in sums.items()
         }
+
+    def _learn_from(self, terms: LossTerms) -> LossTerms:
+        """Add the gradient of one micro-batch; none of the whole batch is left where a loss is not finite."""
+        if not torch.isfinite(terms.loss):
+            self._optimizer.zero_grad()
+            raise NonFiniteLoss(f"the loss is {terms.loss.item()}")
+        terms.loss.backward()  # type: ignore[no-untyped-call]
+        return terms
 
     def optimizer_step(self) -> StepReport:
         """Clip by the global norm, step, schedule, clear the gradient."""
@@ -145,12 +154,16 @@ class TorchLearner(Generic[Outputs]):
         """Nothing outside this process is held."""
 
     def _run(self, batch: Sequences, part: Part) -> Outputs:
-        """One forward pass, in the compute precision."""
+        """One forward pass."""
         device, micro = self._device, batch.rows(part.rows)
         moved = Sequences(micro.tokens.to(device), micro.prompt_lengths.to(device), micro.response_lengths.to(device))
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self._dtype == torch.bfloat16):
-            output: Outputs = self._module(moved, None if part.sizes is None else part.sizes.to(device))
+        output: Outputs = self._module(moved, None if part.sizes is None else part.sizes.to(device))
         return output
+
+    def _precision(self, off: bool = False) -> torch.autocast:
+        """Within it models compute in the compute precision; ``off``: in that of their tensors, as losses do."""
+        low = self._dtype == torch.bfloat16 and not off
+        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=low)
 
     def _to_device(self, targets: Targets) -> Targets:
         if self._device.type == "cpu":
