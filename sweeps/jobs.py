@@ -64,7 +64,6 @@ class Job:
     held: Held
     share: Share
     tail: Tail
-    began: float
     process: Popen[bytes] | None = None
     signals: int = 0
     progress: Progress = field(default_factory=lambda: Progress(0, 0))

@@ -157,7 +157,7 @@ class Worker:
         run = run_of(self.place.folder, held.trial.name)
         taken = {id(job.share) for job in self.running}
         share = next(share for share in self.place.shares if id(share) not in taken)
-        self.running.append(Job(held, share, Tail(run.metrics), time.monotonic()))
+        self.running.append(Job(held, share, Tail(run.metrics)))
 
     def _start(self, job: Job, run: RunDirectory) -> None:
         """Start the trial, or wait for the process that a dead worker has left: it is saving."""
@@ -233,17 +233,16 @@ class Worker:
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         """Write down how the trial ended, and forget it: in this order, so that a storage's failure loses nothing."""
-        seconds = time.monotonic() - job.began
         with self._unless_lost(job):
             match outcome.state:
                 case "finished":
-                    self.book.finish(job.held, outcome.values, seconds)
+                    self.book.finish(job.held, outcome.values)
                 case "pruned":
-                    self.book.prune(job.held, seconds)
+                    self.book.prune(job.held)
                 case "failed":
-                    self.book.fail(job.held, outcome.reason or "failed", seconds)
+                    self.book.fail(job.held, outcome.reason or "failed")
                 case "interrupted" if job.stopped != "lost":
-                    self.book.give_back(job.held, outcome.reason or INTERRUPTED, seconds)
+                    self.book.give_back(job.held, outcome.reason or INTERRUPTED)
         self.running.remove(job)
         # Whether that was the last one, only a look at the study can say.
         self.looked = min(self.looked, time.monotonic() - LOOK) if not self.waiting else self.looked
