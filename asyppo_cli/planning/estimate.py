@@ -54,7 +54,7 @@ def estimate(scene: Scene) -> Estimate:
 
 
 def with_settings(scene: Scene, changes: dict[str, Any]) -> Scene:
-    """The scene under changed settings, ``section.key`` to value.
+    """The scene under changed settings, ``section.key`` to value; lengths, and critics of the policy's layers, follow.
 
     Raises:
         ValueError: they make no sense together.
@@ -66,7 +66,14 @@ def with_settings(scene: Scene, changes: dict[str, Any]) -> Scene:
         for name in path:
             section = section[name]
         section[last] = value
-    return replace(scene, config=Config.model_validate(plain))
+    config = Config.model_validate(plain)
+    own = config.critics.count > 0 and "critics.depth" in changes
+    return replace(
+        scene,
+        config=config,
+        response=min(scene.response, config.rollout.response_length),
+        critic=scene.policy.as_critic(config.critics.depth) if own else scene.critic,
+    )
 
 
 def comparisons(scene: Scene, own: Estimate) -> list[Comparison]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -62,17 +62,8 @@ def tried(scene: Scene, chosen: tuple[Change, ...]) -> Remedy | None:
     except ValueError:
         # A combination that the schema refuses is none.
         return None
-    result = estimate(fitted(changed, settings))
+    result = estimate(changed)
     return Remedy(chosen, result) if result.fits else None
-
-
-def fitted(scene: Scene, settings: dict[str, Any]) -> Scene:
-    """Lengths and critics follow their settings."""
-    response = min(scene.response, scene.config.rollout.response_length)
-    critic = scene.critic
-    if critic is not None and "critics.depth" in settings:
-        critic = scene.policy.as_critic(settings["critics.depth"])
-    return replace(scene, response=response, critic=critic)
 
 
 def changes(scene: Scene) -> Iterator[list[Change]]:
@@ -99,7 +90,9 @@ def changes(scene: Scene) -> Iterator[list[Change]]:
     if config.critics.count and config.critics.model is None:
         depths = [depth for depth in (0.5, 0.33, 0.2) if depth < config.critics.depth]
         yield [Change({"critics.depth": depth}, "smaller critics") for depth in depths]
-    yield halvings("rollout.response_length", config.rollout.response_length, 16, "shorter responses")
+    # Responses of less than a quarter would be another task.
+    longest = config.rollout.response_length
+    yield halvings("rollout.response_length", longest, longest / 4, "shorter responses")
 
 
 def offloads(scene: Scene) -> Iterator[list[Change]]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 # What memory goes to, in the order of tables.
 KINDS = ("weights", "gradients", "optimizer", "activations", "vocabulary", "cache", "buffers")
 Bytes = Mapping[str, float]
+# The phase of checkpoints: few, large blocks, which find room in what others have freed.
+SAVE = "save"
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class Need:
     def passing(self) -> float:
         """Bytes that the worst phase adds."""
         return 0.0 if self.worst is None else sum(self.phases[self.worst].values())
+
+    def settled(self, slack: float) -> float:
+        """The most bytes where an allocator keeps a share ``slack`` of what phases free, in pieces."""
+        sizes = (sum(size.values()) * (1.0 if phase == SAVE else 1.0 + slack) for phase, size in self.phases.items())
+        return self.constant + max(sizes, default=0.0)
 
     @property
     def peak(self) -> float:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from asyppo_cli.planning.needs import Need, RoleNeed, one_after_another
 from asyppo_cli.planning.scene import Scene
 
+# What the C library's allocator keeps of freed blocks, as a share of the worst phase: 0.31 to 0.56 were measured, on
+# cores, with models of 0.4 and 135 million weights. torch's allocator for GPUs gives its blocks up before it fails.
+SLACK = 0.4
 SECTION_OF = {"sampler": "sampler", "policy": "policy", "reference": "policy"}
 
 
@@ -22,11 +25,12 @@ class Process:
     libraries: float
     shared: float = 0.0
     count: int = 1
+    slack: float = SLACK
 
     @property
     def peak(self) -> float:
         """Bytes of one of them at its worst moment, as the system counts them."""
-        return self.need.peak + self.libraries + self.shared
+        return self.need.settled(self.slack) + self.libraries + self.shared
 
 
 @dataclass(frozen=True)
@@ -101,12 +105,12 @@ def gpu_place(scene: Scene, name: str, count: int, roles: Iterable[tuple[str, li
         [needs for role, needs in named if role in ("sampler", "vllm")] if scene.sampler == "vllm" and turns else []
     )
     awake = [(role, needs) for role, needs in named if needs not in sleeper]
-    processes = [Process(role, one_after_another(needs), context) for role, needs in awake]
+    processes = [Process(role, one_after_another(needs), context, slack=0.0) for role, needs in awake]
     others = sum(process.need.passing for process in processes)
     for needs in sleeper:
         whole = one_after_another(needs)
         over = max(0.0, whole.passing - others)
-        processes.append(Process("sampler", Need(whole.held, {"sample": {"cache": over}}), context))
+        processes.append(Process("sampler", Need(whole.held, {"sample": {"cache": over}}), context, slack=0.0))
     return Place(name, scene.machine.gpu_memory, processes, count)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from asyppo_cli.planning.architecture import Architecture
-from asyppo_cli.planning.needs import Bytes, Need, RoleNeed
+from asyppo_cli.planning.needs import SAVE, Bytes, Need, RoleNeed
 from asyppo_cli.planning.passes import Load, cast_weights, scored, trained, vocabulary
 from asyppo_cli.planning.sampling import Draw, transformers_need, vllm_on_cpu, vllm_on_gpu
 from asyppo_cli.planning.scene import Scene
@@ -25,12 +25,12 @@ def policy_need(scene: Scene) -> RoleNeed:
     """The policy in training."""
     arch, config = scene.policy, scene.config
     ranks = scene.ranks("policy")
-    load = scene.load(-(-scene.responses // config.training.mini_batches // ranks))
+    rows = -(-scene.responses // config.training.mini_batches // ranks)
     own = states(arch.parameters, arch.largest, scene.sharing("policy"))
-    learning = training_phase(scene, arch, load, own) | {"vocabulary": vocabulary(arch, load, scene.on_gpu)}
-    phases = {"policy": learning}
+    phases = {"policy": learning(scene, arch, rows, config.rollout.responses, own, head=True)}
     if asks_old_policy(scene):
-        phases["old_logprobs"] = scoring_phase(scene, arch, load, head=True)
+        everything = scene.load(arch, -(-scene.responses // ranks), config.rollout.responses)
+        phases["old_logprobs"] = scoring_phase(scene, arch, everything, head=True)
     return assembled(scene, "policy", ranks, own, phases)
 
 
@@ -40,11 +40,11 @@ def critic_need(scene: Scene, number: int) -> RoleNeed:
     assert arch is not None
     ranks = scene.ranks("critics")
     own = states(arch.parameters, arch.largest, scene.sharing("critics"))
-    share = scene.load(-(-scene.critic_share // config.critics.mini_batches // ranks))
-    everything = scene.load(-(-scene.responses // ranks))
+    share = -(-scene.critic_share // config.critics.mini_batches // ranks)
+    everything = scene.load(arch, -(-scene.responses // ranks), config.rollout.responses)
     phases = {
         "values": scoring_phase(scene, arch, everything, head=False),
-        "critics": training_phase(scene, arch, share, own),
+        "critics": learning(scene, arch, share, scene.critic_group, own, head=False),
     }
     return assembled(scene, f"critic_{number}", ranks, own, phases)
 
@@ -52,17 +52,28 @@ def critic_need(scene: Scene, number: int) -> RoleNeed:
 def reference_need(scene: Scene) -> RoleNeed:
     """The initial policy, which is only asked."""
     arch, ranks = scene.policy, scene.ranks("policy")
-    load = scene.load(-(-scene.responses // ranks))
+    load = scene.load(arch, -(-scene.responses // ranks), scene.config.rollout.responses)
     held = frozen(arch.parameters, scene.sharing("policy")).held
     return RoleNeed("reference", ranks, Need(held, {"old_logprobs": scoring_phase(scene, arch, load, head=True)}))
 
 
-def training_phase(scene: Scene, arch: Architecture, load: Load, own: States) -> dict[str, float]:
-    """A micro-batch at the end of its forward pass, with the gradient of those before it."""
+def learning(scene: Scene, arch: Architecture, rows: int, group: int, own: States, head: bool) -> dict[str, float]:
+    """The worst moment of learning: the end of the first forward pass, the end of the next, which meets the gradient,
+    or the optimizer's step, when all activations are gone.
+    """
+    first, second = (training_pass(scene, arch, load, own, head) for load in scene.loads(arch, rows, group))
+    moments = (first, {**second, "gradients": own.learning.get("gradients", 0.0)}, dict(own.learning))
+    return max(moments, key=lambda moment: sum(moment.values()))
+
+
+def training_pass(scene: Scene, arch: Architecture, load: Load, own: States, head: bool) -> dict[str, float]:
+    """A micro-batch at the end of its forward pass; nothing of one without rows."""
+    if not load.tokens:
+        return {}
     checkpointing = scene.config.learner.gradient_checkpointing
     return {
-        **own.learning,
-        "activations": trained(arch, load, scene.precision, checkpointing),
+        "activations": trained(arch, load, scene.precision, checkpointing, scene.on_gpu),
+        "vocabulary": vocabulary(arch, load, scene.on_gpu) if head else 0.0,
         "buffers": own.learning.get("buffers", 0.0) + cast_weights(arch, scene.precision),
     }
 
@@ -79,10 +90,10 @@ def scoring_phase(scene: Scene, arch: Architecture, load: Load, head: bool) -> d
 def assembled(scene: Scene, role: str, ranks: int, own: States, phases: Mapping[str, Bytes]) -> RoleNeed:
     """A learner: on a GPU checkpoints and what is offloaded are the machine's affair, on cores all is."""
     if scene.on_gpu:
-        return RoleNeed(role, ranks, Need(own.device, phases), Need(own.host, {"save": own.saving}))
+        return RoleNeed(role, ranks, Need(own.device, phases), Need(own.host, {SAVE: own.saving}))
     kinds = own.device.keys() | own.host.keys()
     held = {kind: own.device.get(kind, 0.0) + own.host.get(kind, 0.0) for kind in kinds}
-    return RoleNeed(role, ranks, Need(held, {**phases, "save": own.saving}))
+    return RoleNeed(role, ranks, Need(held, {**phases, SAVE: own.saving}))
 
 
 def asks_old_policy(scene: Scene) -> bool:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from asyppo_cli.config.schema import Config
 from asyppo_cli.planning.architecture import Architecture
-from asyppo_cli.planning.passes import Load, Precision
+from asyppo_cli.planning.passes import Load, Precision, responses_in_a_row
 from asyppo_cli.planning.states import Sharing
 
 MIB, GIB = 2**20, 2**30
@@ -92,11 +92,33 @@ class Scene:
         zero = learner.deepspeed
         return Sharing(learner.engine, zero.stage, self.ranks(section), zero.offload, self.precision == "bfloat16")
 
-    def load(self, rows: int) -> Load:
-        """The largest micro-batch that one rank makes of so many rows."""
-        fitting = max(1, self.config.learner.micro_batch_tokens // self.longest)
-        taken = max(1, min(rows, fitting))
-        return Load(taken * self.longest, taken * self.response, self.longest)
+    def load(self, arch: Architecture, rows: int, group: int) -> Load:
+        """The largest micro-batch that one rank makes of so many responses, ``group`` of them to each prompt."""
+        return self.loads(arch, rows, group)[0]
+
+    def loads(self, arch: Architecture, rows: int, group: int) -> tuple[Load, Load]:
+        """The largest micro-batch, and the one after it, which meets a gradient; that may be empty."""
+        together = self.together(arch, group)
+        longest = self.prompt + together * self.response
+        whole = -(-rows // together)
+        fitting = max(1, self.config.learner.micro_batch_tokens // longest)
+        first = max(1, min(whole, fitting))
+        sizes = (first, max(0, min(whole - first, fitting)))
+        one, other = (Load(n * longest, n * together * self.response, longest, together > 1) for n in sizes)
+        return one, other
+
+    def together(self, arch: Architecture, group: int) -> int:
+        """How many responses share a row, and with it their prompt."""
+        learner = self.config.learner
+        if not learner.share_prompts:
+            return 1
+        return responses_in_a_row(arch, self.prompt, self.response, group, learner.micro_batch_tokens)
+
+    @property
+    def critic_group(self) -> int:
+        """Responses to a prompt that one critic learns from."""
+        by_response = self.config.critics.split == "by_response"
+        return -(-self.config.rollout.responses // (self.config.critics.count if by_response else 1))
 
     @property
     def critic_share(self) -> int:

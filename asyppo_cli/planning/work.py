@@ -37,7 +37,7 @@ def step_work(scene: Scene) -> list[Work]:
     critics = [critic_work(scene, m) for m in range(scene.config.critics.count)]
     reference = []
     if scene.config.policy_loss.kl_coef:
-        reference = [pass_work(scene, "reference", scene.policy, scene.responses, 1.0)]
+        reference = [pass_work(scene, "reference", scene.policy, scene.responses, 1.0, scene.config.rollout.responses)]
     return [sampling_work(scene), *evaluation_work(scene), *critics, *reference, policy_work(scene)]
 
 
@@ -71,15 +71,17 @@ def policy_work(scene: Scene) -> Work:
     warming_only = training.mini_batches == 1 and asks_old_policy(scene)
     signals = {scene.config.gates.mask_signal, scene.config.gates.entropy_filter_signal}
     asked = asks_old_policy(scene) and not (warming_only and "entropy" not in signals)
-    return pass_work(scene, "policy", scene.policy, scene.responses, passes + asked)
+    return pass_work(scene, "policy", scene.policy, scene.responses, passes + asked, scene.config.rollout.responses)
 
 
 def critic_work(scene: Scene, number: int) -> Work:
     """A critic scores everything and learns from its share."""
     assert scene.critic is not None
     critics = scene.config.critics
-    scoring = pass_work(scene, "", scene.critic, scene.responses, 1.0, head=False)
-    learning = pass_work(scene, "", scene.critic, scene.critic_share, critics.epochs * passes_of_learning(scene), False)
+    arch, all_of_a_prompt = scene.critic, scene.config.rollout.responses
+    passes = critics.epochs * passes_of_learning(scene)
+    scoring = pass_work(scene, "", arch, scene.responses, 1.0, all_of_a_prompt, head=False)
+    learning = pass_work(scene, "", arch, scene.critic_share, passes, scene.critic_group, head=False)
     return Work(f"critic_{number}", scoring.tokens + learning.tokens, scoring.operations + learning.operations)
 
 
@@ -88,10 +90,16 @@ def passes_of_learning(scene: Scene) -> float:
     return 4.0 if scene.config.learner.gradient_checkpointing else 3.0
 
 
-def pass_work(scene: Scene, role: str, arch: Architecture, rows: int, passes: float, head: bool = True) -> Work:
-    """So many forward passes over so many responses and their prompts."""
-    tokens = rows * scene.longest
-    operations = 2.0 * arch.in_layers * tokens + attention(arch, tokens * scene.longest / 2)
+def pass_work(
+    scene: Scene, role: str, arch: Architecture, rows: int, passes: float, group: int, head: bool = True
+) -> Work:
+    """So many forward passes over so many responses, ``group`` of them to each prompt, which they may share."""
+    together = scene.together(arch, group)
+    row = scene.prompt + together * scene.response
+    tokens = rows / together * row
+    # With a mask all pairs of a row are computed, without one half of them.
+    pairs = tokens * row if together > 1 else tokens * row / 2
+    operations = 2.0 * arch.in_layers * tokens + attention(arch, pairs)
     if head:
         operations += 2.0 * arch.embedding * rows * scene.response
     return Work(role, tokens * passes, operations * passes)

@@ -1,0 +1,41 @@
+"""Scenes without a machine behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from asyppo_cli.config.load import load
+from asyppo_cli.planning.architecture import Architecture, published
+from asyppo_cli.planning.scene import GIB, Machine, Processes, Scene
+
+MakeScene = Callable[..., Scene]
+
+
+def qwen(size: str) -> Architecture:
+    found = published(f"Qwen/Qwen3-{size}-Base")
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="session")
+def make_scene() -> MakeScene:
+    """A scene of Qwen3 models: ``make_scene(overrides, gpus, gpu_memory in GiB)``."""
+
+    def make(
+        overrides: list[str], gpus: int = 0, gpu_memory: float = 80.0, policy: str = "0.6B", critic: str = "0.6B"
+    ) -> Scene:
+        config = load(overrides).config
+        return Scene(
+            config=config,
+            policy=qwen(policy),
+            critic=qwen(critic).as_critic(config.critics.depth) if config.critics.count else None,
+            prompt=config.rollout.prompt_length,
+            response=config.rollout.response_length,
+            sampler="transformers" if config.sampler.engine != "vllm" else "vllm",
+            machine=Machine(64 * GIB, gpus, gpu_memory * GIB, planned=gpus > 0),
+            processes=Processes(main=GIB),
+        )
+
+    return make
