@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
-from analysis.study_effects import grid_axes
+from analysis.study_axes import grid_axes
 from analysis.study_settings import Seed, Setting, seed_order
 from asyppo_cli.runs.studies import Study
 

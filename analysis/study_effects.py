@@ -6,12 +6,12 @@ seeds that have all of them. What the paper reports stands beside, on a scale of
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analysis.metric_figure import unit_of
+from analysis.study_axes import averaged, grid_axes
 from analysis.study_intervals import SeedMean, seed_means
 from analysis.study_look import MOST_ROWS, short_keys, shown
 from analysis.study_settings import Seed, Setting
@@ -57,18 +57,6 @@ class MainEffects:
     left_out: int
 
 
-def grid_axes(settings: Sequence[Setting]) -> dict[str, list[str]]:
-    """The axes of a full grid with their values in the order met; none where the settings are a mere list."""
-    keys = dict.fromkeys(key for setting in settings for key in setting.point)
-    values = {key: list(dict.fromkeys(s.point.get(key, "") for s in settings)) for key in keys}
-    axes = {key: found for key, found in values.items() if len(found) > 1}
-    size = 1
-    for found in axes.values():
-        size *= len(found)
-    labelled = any(trial.label for setting in settings for trial in setting.trials)
-    return axes if size == len(settings) and not labelled else {}
-
-
 def main_effects(
     settings: Sequence[Setting], n: int, objective: Objective, baseline: str | None, paper: PaperAblation | None
 ) -> MainEffects:
@@ -98,14 +86,11 @@ def _most_telling(settings: Sequence[Setting], n: int, objective: Objective, bas
 
 
 def _marginal(short: str, key: str, values: Sequence[str], settings: Sequence[Setting], n: int) -> MainEffect:
-    found = []
-    for value in values:
-        cells = [setting.values[n] for setting in settings if setting.point.get(key, "") == value]
-        complete = [seed for seed in cells[0] if all(seed in cell for cell in cells)]
-        found.append((value, len(cells), {seed: statistics.fmean(cell[seed] for cell in cells) for seed in complete}))
-    means = iter(seed_means([list(seeds.values()) for _, _, seeds in found if seeds], "levels"))
-    rows = [AxisValue(value, seeds, next(means) if seeds else None) for value, _, seeds in found]
-    return MainEffect(short, tuple(rows), found[0][1])
+    found = [averaged(settings, n, {key: value}) for value in values]
+    means = iter(seed_means([list(seeds.values()) for seeds in found if seeds], "levels"))
+    pairs = zip(values, found, strict=True)
+    rows = [AxisValue(value, seeds, next(means) if seeds else None) for value, seeds in pairs]
+    return MainEffect(short, tuple(rows), len(settings) // len(values))
 
 
 def main_effects_csv(data: MainEffects) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from analysis.study_axes import axis_effects
 from analysis.study_importance import Importances, importance_sentence, importances
 from analysis.study_search import MOST_BEST, Found, found, found_sentence, front, front_sentence
 from analysis.study_settings import Effect, Gap, Setting, baseline_of, effects, gaps, settings_of
 from analysis.study_tables import TextTable, importance_table, paper_table, settings_table
-from analysis.study_verdict import search_verdict, verdict
+from analysis.study_verdict import axes_sentence, search_verdict, verdict
 from analysis.study_words import effect_sentence, gap_sentence
 from asyppo_cli.runs.studies import Study
 
@@ -20,6 +21,7 @@ MOST_SHOWN = 40
 class StudyAnswer:
     """What a study says. ``effects`` and ``verdicts`` of each objective; ``gaps`` are trials without a number.
 
+    ``axes`` are the effects of single axes of a grid that has several, and of pairs of their values.
     ``searched`` and ``importances``, of each objective, are those of a search; ``front`` is that of several objectives.
     ``files`` are what was written, ``notices`` why something was not.
     """
@@ -30,6 +32,7 @@ class StudyAnswer:
     effects: tuple[tuple[Effect, ...], ...]
     verdicts: tuple[str, ...]
     gaps: tuple[Gap, ...]
+    axes: tuple[tuple[Effect, ...], ...] = ()
     searched: tuple[Found, ...] = ()
     importances: tuple[Importances, ...] = ()
     front: tuple[Setting, ...] = ()
@@ -41,6 +44,7 @@ class StudyAnswer:
         many, objectives = len(self.study.objectives) > 1, self.study.objectives
         pairs = zip(objectives, self.verdicts, strict=True)
         lines = [f"{objective.metric}: {said}" if many else said for objective, said in pairs]
+        lines += [axes_sentence(some, o.metric) for o, some in zip(objectives, self.axes, strict=True) if some]
         lines += [line for line in self.search_findings() if line not in lines]
         lines += [front_sentence(self.front, objectives)] * many
         missing = gap_sentence(self.gaps, len(self.study.trials))
@@ -59,6 +63,11 @@ class StudyAnswer:
             for objective, some in zip(self.study.objectives, self.effects, strict=True)
             for effect in some[:MOST_SHOWN]
         ]
+
+    def axis_differences(self) -> list[str]:
+        """A sentence for each value of an axis and each pair of values, by objective; of grids of several axes."""
+        pairs = zip(self.study.objectives, self.axes, strict=True)
+        return [effect_sentence(effect, o.metric, len(some)) + "." for o, some in pairs for effect in some]
 
     def tables(self) -> list[TextTable]:
         """The table of settings of each objective, the importance of searched keys, the paper's numbers beside ours.
@@ -110,6 +119,7 @@ def answer(study: Study) -> StudyAnswer:
         effects=against,
         verdicts=said,
         gaps=tuple(gaps(study)),
+        axes=tuple(tuple(axis_effects(settings, baseline, n, o.direction)) for n, o in enumerate(study.objectives)),
         searched=tuple(found(settings, baseline, n, o) for n, o in enumerate(study.objectives)) if search else (),
         front=tuple(front(settings, study.objectives)) if len(study.objectives) > 1 else (),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.metric_figure import unit_of
-from analysis.study_effects import grid_axes
+from analysis.study_axes import averaged, grid_axes
 from analysis.study_intervals import SeedMean, seed_means
 from analysis.study_look import short_keys, shown
 from analysis.study_settings import Setting
@@ -67,20 +66,13 @@ def _map(
     short: dict[str, str],
 ) -> HeatMap:
     (down, row_values), (across, column_values) = first, second
-    places: dict[tuple[str, str], list[Setting]] = {}
-    for setting in settings:
-        places.setdefault((setting.point.get(down, ""), setting.point.get(across, "")), []).append(setting)
-    cells = [[_numbers(places.get((row, column), []), n) for column in column_values] for row in row_values]
+    cells = [
+        [list(averaged(settings, n, {down: row, across: column}).values()) for column in column_values]
+        for row in row_values
+    ]
     means = iter(seed_means([numbers for row in cells for numbers in row if numbers], "levels"))
     filled = tuple(tuple(next(means) if numbers else None for numbers in row) for row in cells)
     return HeatMap(short[down], short[across], tuple(row_values), tuple(column_values), filled)
-
-
-def _numbers(settings: Sequence[Setting], n: int) -> list[float]:
-    """The mean over the settings of a cell for each seed that all of them have."""
-    values = [setting.values[n] for setting in settings]
-    seeds = [seed for seed in values[0] if all(seed in one for one in values)] if values else []
-    return [statistics.fmean(one[seed] for one in values) for seed in seeds]
 
 
 def interactions_csv(data: Interactions) -> str:

@@ -30,7 +30,7 @@ FEWEST_SETTINGS = 10
 # More settings than this tell no more, and take seconds.
 MOST_SETTINGS = 1000
 UNSET = "not set"
-LOG_SPAN = 30
+LOG_SPAN, CROWDED = 10, 0.25
 
 
 @dataclass(frozen=True)
@@ -170,8 +170,9 @@ def numbers_of(column: Sequence[str]) -> list[float] | None:
 
 
 def is_log(numbers: Sequence[float]) -> bool:
-    """Whether numbers span so much that only a logarithmic scale shows them all."""
-    return min(numbers) > 0 and max(numbers) >= LOG_SPAN * min(numbers)
+    """Whether numbers crowd so near their least one that only a logarithmic scale tells them apart."""
+    low, high = min(numbers), max(numbers)
+    return low > 0 and high >= LOG_SPAN * low and float(np.median(numbers)) < low + CROWDED * (high - low)
 
 
 def _distribution(column: Sequence[str]) -> Any:

@@ -23,6 +23,7 @@ def answer_json(said: StudyAnswer) -> str:
         "verdicts": list(said.verdicts),
         "findings": said.findings(),
         "settings": [_setting(setting, metrics, against) for setting in said.settings],
+        "axes": [[{"of": e.setting, **(_effect(e) or {})} for e in some] for some in said.axes],
         "importances": [_importances(said, n) for n in range(len(said.importances))],
         "front": [setting.name for setting in said.front],
         "without_a_number": [_gap(gap) for gap in said.gaps],

@@ -14,7 +14,7 @@ from analysis.study_findings import StudyAnswer
 from analysis.study_machine import machines
 from analysis.study_notes import how_to_read
 from analysis.study_tables import cell, markdown, seeds_table, settings_csv, trials_csv
-from analysis.study_words import bare, gap_sentence
+from analysis.study_words import bare
 from analysis.style import save, save_text
 from asyppo_cli.display.drawing import format_duration
 from asyppo_cli.runs.directory import RunDirectory
@@ -45,8 +45,7 @@ def document(found: StudyAnswer, folder: Path, curves: StudyCurves) -> list[str]
     study, objective = found.study, found.study.objectives[0]
     runs = [run for trial in study.trials if (run := RunDirectory(folder / trial.name)).exists()]
     lines = [f"# {cell(study.question or study.name)}", "", f"**{cell(found.verdicts[0])}**", ""]
-    missing = gap_sentence(found.gaps, len(study.trials))
-    lines += [f"{cell(missing)}", ""] if missing else []
+    lines += [line for said in found.findings()[1:] for line in (cell(said), "")]
     lines += [
         f"![{objective.metric} of every setting]({study.name}.svg)",
         "",
@@ -56,6 +55,9 @@ def document(found: StudyAnswer, folder: Path, curves: StudyCurves) -> list[str]
     first, *more = found.tables()
     lines += [f"## {cell(first.title)}", "", *markdown(first), ""]
     lines += [*("* " + cell(sentence) for sentence in found.differences()), ""] * any(found.effects)
+    if any(found.axes):
+        lines += ["## Axes, averaged over the others", ""]
+        lines += [*("* " + cell(sentence) for sentence in found.axis_differences()), ""]
     lines += [how_to_read(found, "[studies](../studies.md)"), ""]
     for table in more:
         lines += [f"## {cell(table.title)}", "", *markdown(table), ""]

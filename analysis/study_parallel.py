@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,6 @@ from analysis.metric_figure import unit_of
 from analysis.study_importance import UNSET, is_log, numbers_of
 from analysis.study_look import short_keys, shown
 from analysis.study_settings import Setting
-from analysis.study_words import bare
 from analysis.style import MUTED, ORANGE, caption, density_colours, new_figure, styled
 from analysis.twin import csv_text
 from asyppo_cli.runs.studies import Objective
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 # More lines than these are a surface, more uprights a forest.
 MOST_LINES, MOST_KEYS, MOST_WORDS = 300, 8, 12
 LABEL = 16
+# What is not set stands apart from the numbers by this share of the upright.
+UNSET_ROOM = 0.14
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ def parallel(settings: Sequence[Setting], n: int, objective: Objective, order: S
     short = short_keys(varying)
     uprights = [upright(short[key], columns[key]) for key in varying]
     numbers = [sign * score for score, _ in drawn]
-    scores = _scaled([score for score, _ in drawn])
+    merit = [score for score, _ in drawn]
+    low, high = min(merit, default=0.0), max(merit, default=0.0)
+    scores = [(score - low) / (high - low) if high > low else 0.5 for score in merit]
     return Parallel(
         objective=objective,
         settings=tuple(rows),
@@ -71,40 +74,52 @@ def parallel(settings: Sequence[Setting], n: int, objective: Objective, order: S
 
 
 def upright(name: str, column: Sequence[str]) -> Upright:
-    """Where the values stand: numbers by size (of a wide range by their logarithm), words at equal distances."""
-    numbers = numbers_of(column)
-    if numbers is None:
+    """Where the values stand: numbers by size (of a wide range by their logarithm), words at equal distances.
+
+    Among numbers, those that are not set stand apart, below.
+    """
+    numbers = numbers_of([value for value in column if value != UNSET])
+    if not numbers:
         words = sorted(set(column))
         step = {word: i / max(1, len(words) - 1) for i, word in enumerate(words)}
         marks = tuple((step[word], word) for word in words[:: -(-len(words) // MOST_WORDS)])
         return Upright(name, tuple(step[value] for value in column), marks)
+    scale = _scale(numbers, UNSET_ROOM if UNSET in column else 0.0)
+    apart = ((0.0, UNSET),) if UNSET in column else ()
+    marks = (*apart, *((scale(tick), f"{tick:g}") for tick in ticks(numbers)))
+    return Upright(name, tuple(0.0 if value == UNSET else scale(float(value)) for value in column), marks)
+
+
+def _scale(numbers: Sequence[float], room: float = 0.0) -> Callable[[float], float]:
+    """From a number to its height in [room, 1]; the middle where all are one."""
+    bend = math.log if is_log(numbers) else float
+    low, high = bend(min(numbers)), bend(max(numbers))
+    return lambda x: room + (1 - room) * ((bend(x) - low) / (high - low) if high > low else 0.5)
+
+
+def ticks(numbers: Sequence[float]) -> list[float]:
+    """Few numbers as they are; else round ones between the least and the largest, up to seven."""
+    few, low, high = sorted(set(numbers)), min(numbers), max(numbers)
+    if len(few) <= 5:
+        return few
+    decades = range(math.floor(math.log10(high - low)) - 2, math.floor(math.log10(max(abs(low), abs(high)))) + 1)
     if is_log(numbers):
-        low, high = (math.log10(end) for end in (min(numbers), max(numbers)))
-        ticks = [10 ** (low + i * (high - low) / 4) for i in range(5)]
-        return Upright(name, tuple(_scaled([math.log10(x) for x in numbers])), _marks(ticks))
-    few = sorted(set(numbers))
-    low, high = few[0], few[-1]
-    ticks = few if len(few) <= 5 else [low + i * (high - low) / 4 for i in range(5)]
-    places = [(tick - low) / ((high - low) or 1.0) for tick in ticks]
-    marks = tuple((place, f"{tick:.3g}") for place, tick in zip(places, ticks, strict=True))
-    return Upright(name, tuple(_scaled(numbers)), marks)
-
-
-def _marks(ticks: Sequence[float]) -> tuple[tuple[float, str], ...]:
-    return tuple((i / (len(ticks) - 1), f"{tick:.2g}") for i, tick in enumerate(ticks))
-
-
-def _scaled(numbers: Sequence[float]) -> list[float]:
-    low, high = min(numbers, default=0.0), max(numbers, default=1.0)
-    return [(x - low) / (high - low) if high > low else 0.5 for x in numbers]
+        decades = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
+        finest = [float(f"{m}e{e}") for e in decades for m in (1, 2, 5)]
+        whole = [float(f"1e{e}") for e in decades]
+        choices = [[x for x in some if low <= x <= high] for some in (finest, whole)]
+        return next((some for some in choices if 3 <= len(some) <= 7), choices[0][:: -(-len(choices[0]) // 7)])
+    steps = (float(f"{m}e{e}") for e in decades for m in (1, 2, 5))
+    step = next(step for step in steps if (high - low) / step <= 6)
+    return [float(f"{i * step:.12g}") for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _objective(numbers: Sequence[float], metric: str) -> Upright:
-    low, high = min(numbers, default=0.0), max(numbers, default=1.0)
-    ticks = [low + i * (high - low) / 4 for i in range(5)] if high > low else [low]
-    marks = [(i / 4 if high > low else 0.5, bare(tick, metric)) for i, tick in enumerate(ticks)]
-    sign = unit_of(metric).sign
-    return Upright(metric + (f" ({sign})" if sign else ""), tuple(_scaled(numbers)), tuple(marks))
+    unit = unit_of(metric)
+    amounts = [unit.scale * number for number in numbers]
+    scale = _scale(amounts) if amounts else float
+    marks = tuple((scale(tick), f"{tick:g}") for tick in ticks(amounts)) if amounts else ()
+    return Upright(metric + (f" ({unit.sign})" if unit.sign else ""), tuple(map(scale, amounts)), marks)
 
 
 def parallel_csv(data: Parallel) -> str:

@@ -75,7 +75,9 @@ def _differences(said: StudyAnswer) -> Markup:
     note = tag("p", how_to_read(said), class_="muted")
     if not lines:
         return tag("", tag("p", "There is nothing to hold against each other."), note)
-    return tag("", tag("ul", *(tag("li", line) for line in lines)), note)
+    axes = said.axis_differences()
+    more = [tag("h4", "Axes, averaged over the others"), tag("ul", *(tag("li", line) for line in axes))] if axes else []
+    return tag("", tag("ul", *(tag("li", line) for line in lines)), *more, note)
 
 
 def _seeds(said: StudyAnswer) -> Markup:

@@ -150,22 +150,24 @@ def effects(settings: Sequence[Setting], baseline: str | None, objective: int, d
     adjusted = holm([difference.p for difference in found])
     sign = 1 if direction == "maximize" else -1
     rows = [
-        Effect(name, reference.name, difference, p, _told(difference, sign))
+        Effect(name, reference.name, difference, p, told(difference, direction))
         for name, difference, p in zip(names, found, adjusted, strict=True)
     ]
     return sorted(rows, key=lambda row: (-sign * row.difference.mean, row.setting))
 
 
 def _paired(reference: Mapping[Seed, float], other: Mapping[Seed, float]) -> list[float]:
-    return [_minus(other[seed], reference[seed]) for seed in reference if seed in other]
+    return [minus(other[seed], reference[seed]) for seed in reference if seed in other]
 
 
-def _minus(a: float, b: float) -> float:
+def minus(a: float, b: float) -> float:
     """The difference, and 0 where both are equal but for rounding."""
     return 0.0 if abs(a - b) <= ROUNDING * max(abs(a), abs(b)) else a - b
 
 
-def _told(difference: SeedMean, sign: int) -> Told:
+def told(difference: SeedMean, direction: Direction) -> Told:
+    """What its interval allows to be said of a difference."""
+    sign = 1 if direction == "maximize" else -1
     interval = difference.interval
     if not interval.known:
         return "cannot tell"

@@ -19,8 +19,7 @@ def verdict(settings: Sequence[Setting], found: Sequence[Effect], baseline: str 
     if len(settings) == 1:
         return f"Nothing to compare: {settings[0].name} alone, {mean_words(done[0].means[n], metric)}."
     if not found:
-        why = "no baseline is named" if baseline is None else f"no other setting has a seed in common with {baseline}"
-        return f"No difference can be computed: {why}."
+        return _incomparable(done, baseline, n, metric)
     groups = {told: [effect for effect in found if effect.told == told] for told in ("better", "worse")}
     resolved = [effect for some in groups.values() for effect in some]
     unresolved = [effect for effect in found if effect.told == "no difference"]
@@ -31,6 +30,17 @@ def verdict(settings: Sequence[Setting], found: Sequence[Effect], baseline: str 
     if lone:
         sentences.append(_lone(lone))
     return " ".join(sentences)
+
+
+def _incomparable(done: Sequence[Setting], baseline: str | None, n: int, metric: str) -> str:
+    """Why there is no difference at all."""
+    if len(done) == 1:
+        return f"Only {done[0].name} has a number, {mean_words(done[0].means[n], metric)}: nothing to compare yet."
+    if baseline is None:
+        return "No difference can be computed: no baseline is named."
+    if baseline not in {setting.name for setting in done}:
+        return f"No difference can be computed: the baseline {baseline} has no number."
+    return f"No difference can be computed: no other setting has a seed in common with {baseline}."
 
 
 def search_verdict(settings: Sequence[Setting], baseline: str | None, n: int) -> str:
@@ -77,3 +87,14 @@ def _possible(some: Sequence[Effect], metric: str) -> str:
 def _lone(some: Sequence[Effect]) -> str:
     named = listed([effect.setting for effect in some])
     return f"{named} against {some[0].baseline} rests on one common seed, which allows no conclusion: add seeds."
+
+
+def axes_sentence(some: Sequence[Effect], metric: str) -> str:
+    """What single axes do, averaged over the others, as far as it is resolved after Holm's correction."""
+    sure = [effect for effect in some if effect.told in ("better", "worse") and effect.holm <= ALPHA]
+    if not sure:
+        return f"Averaged over the other axes, none of {len(some)} effects is resolved after Holm's correction."
+    named = [f"{e.setting} is {e.told} than {e.baseline} ({change(e.difference.mean, metric)})" for e in sure]
+    return (
+        f"Averaged over the other axes, {listed(named)}; so much of {len(some)} effects holds after Holm's correction."
+    )

@@ -8,6 +8,7 @@ response, ``M`` critics, ``G`` responses per prompt. Token tensors are ``[B, T]`
 from __future__ import annotations
 
 import dataclasses
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -56,11 +57,38 @@ class Response:
     """One sampled continuation, end-of-text token included unless ``truncated``.
 
     ``logprobs`` are those of the full softmax at the sampling temperature (what a trainer computes), one a token.
+    Whatever numbers are given, both are kept as arrays of four bytes a number, int32 and float32: sixteen million
+    Python numbers of a large step would take a gigabyte. Not to be written to.
     """
 
-    tokens: tuple[int, ...]
-    logprobs: tuple[float, ...]
+    tokens: Sequence[int]
+    logprobs: Sequence[float]
     truncated: bool
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tokens", packed(self.tokens, "i"))
+        object.__setattr__(self, "logprobs", packed(self.logprobs, "f"))
+
+    def __hash__(self) -> int:
+        return hash((*self.tokens, self.truncated))
+
+
+def packed(numbers: Sequence[Any] | Tensor, code: Literal["i", "f"]) -> array[Any]:
+    """Numbers as an array of int32 (``i``) or float32 (``f``)."""
+    if isinstance(numbers, array) and numbers.typecode == code:
+        return numbers
+    if isinstance(numbers, Tensor):
+        dtype = torch.int32 if code == "i" else torch.float32
+        return array(code, numbers.to("cpu", dtype).contiguous().numpy().tobytes())
+    return array(code, numbers)
+
+
+def unpacked(numbers: Sequence[Any]) -> Tensor:
+    """The numbers as a tensor; that of an array shares its memory, int32 or float32."""
+    if not isinstance(numbers, array):
+        return torch.tensor(numbers)
+    dtype = torch.int32 if numbers.typecode == "i" else torch.float32
+    return torch.frombuffer(numbers, dtype=dtype) if numbers else torch.empty(0, dtype=dtype)
 
 
 @dataclass(frozen=True)
@@ -103,12 +131,13 @@ class Sequences:
     @staticmethod
     def join(prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]) -> Sequences:
         """Pack prompts and their responses, given pairwise."""
-        joined = [torch.tensor([*p, *r], dtype=torch.long) for p, r in zip(prompts, responses, strict=True)]
-        return Sequences(
-            torch.nn.utils.rnn.pad_sequence(joined, batch_first=True),
-            torch.tensor([len(p) for p in prompts]),
-            torch.tensor([len(r) for r in responses]),
-        )
+        before, after = [len(p) for p in prompts], [len(r) for r in responses]
+        width = max((p + r for p, r in zip(before, after, strict=True)), default=0)
+        tokens = torch.zeros(len(before), width, dtype=torch.long)
+        for row, prompt, response in zip(tokens, prompts, responses, strict=True):
+            row[: len(prompt)] = unpacked(prompt)
+            row[len(prompt) : len(prompt) + len(response)] = unpacked(response)
+        return Sequences(tokens, torch.tensor(before), torch.tensor(after))
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from gpu_models import SIZES, new_model, work
 from torch import Tensor
 
 from asyppo_cli.algorithm.critics import assign
 from asyppo_cli.algorithm.losses import token_weights
-from asyppo_cli.config.load import load
 from asyppo_cli.engines.models import PolicyModel, ValueModel
 from asyppo_cli.engines.torch_learner import AdamW, TorchLearner
 from asyppo_cli.training.objectives import PolicyObjective, ValueObjective
@@ -32,14 +32,6 @@ OPTIMIZER = AdamW(
 POLICY_LOSS = PolicyObjective(0.2, 0.2, None, "token", 0.01, 0.0, "k3", 1.0, None)
 VALUE_LOSS = ValueObjective(None)
 BF16, FLOAT32 = torch.bfloat16, torch.float32
-# Qwen3's own sizes: hidden, intermediate, layers, heads, key/value heads, size of a head, vocabulary.
-SIZES = {
-    "0.6b": (1024, 3072, 28, 16, 8, 128, 151_936),
-    "1.7b": (2048, 6144, 28, 16, 8, 128, 151_936),
-    "4b": (2560, 9728, 36, 32, 8, 128, 151_936),
-    "small": (128, 256, 4, 4, 2, 32, 1000),
-    "tiny": (64, 128, 2, 2, 1, 32, 512),
-}
 # Engine, stage, offload.
 ENGINES: dict[str, tuple[int, Any] | None] = {
     "torch": None,
@@ -116,7 +108,9 @@ def first_steps(device: str) -> list[dict[str, float]]:
     """Losses, norms and rewards of the first steps."""
     from unittest.mock import MagicMock
 
+    # All that only a whole run needs is imported here, so that the other parts do not.
     from asyppo_cli.build.run import build_grader, build_loop, gather
+    from asyppo_cli.config.load import load
     from asyppo_cli.runs import metrics as names
     from asyppo_cli.training.clock import Clock
 
@@ -245,28 +239,6 @@ def rollouts(rows: int, prompt: int, response: int, vocabulary: int) -> Sequence
     return Sequences.join([tokens[:prompt] for tokens in draw], [tokens[prompt:] for tokens in draw])
 
 
-def new_model(device: str, size: str, seed: int) -> Any:
-    """A Qwen3 of random weights, made where it is to be."""
-    from transformers import AutoModelForCausalLM, Qwen3Config
-
-    hidden, intermediate, layers, heads, kv_heads, head, vocabulary = SIZES[size]
-    config = Qwen3Config(
-        vocab_size=vocabulary,
-        hidden_size=hidden,
-        intermediate_size=intermediate,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=kv_heads,
-        head_dim=head,
-        tie_word_embeddings=True,
-    )
-    torch.manual_seed(seed)
-    # Weights of small models come from a CPU's generator, so that all devices have the same.
-    place = device if vocabulary > 100_000 else "cpu"
-    with torch.device(place):
-        return AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").float().eval().to(device)
-
-
 def build(
     bench: Bench,
     engine: str,
@@ -321,16 +293,6 @@ def timed(bench: Bench, learner: Any, batch: Sequences) -> tuple[list[float], fl
         losses += learnt(learner, batch, "policy", 1)
         seconds.append(bench.now() - start)
     return losses, statistics.median(seconds[1:])
-
-
-def work(size: str, batch: Sequences, kind: str) -> float:
-    """Floating-point operations of one forward pass: matrices, causal attention, the vocabulary where it is met."""
-    hidden, intermediate, layers, heads, kv_heads, head, vocabulary = SIZES[size]
-    matrices = layers * (hidden * head * (2 * heads + 2 * kv_heads) + 3 * hidden * intermediate)
-    lengths = batch.lengths.double()
-    attention = 2 * layers * heads * head * float(lengths.square().sum())
-    output = 2 * hidden * vocabulary * int(batch.response_lengths.sum()) if kind == "policy" else 0
-    return 2 * matrices * float(lengths.sum()) + attention + output
 
 
 def matrix_speed(bench: Bench) -> dict[torch.dtype, float]:

@@ -12,17 +12,16 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import json
 import math
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from analysis.comparison import Interval, SettingRow, differences, sentence, setting_rows
 from analysis.curves import learning_curves, save_curves
 from analysis.results import Result, read_overrides, read_result, varying
+from analysis.study_machine import machines
 from asyppo_cli.runs.atomic import replace_text
 from asyppo_cli.runs.directory import RunDirectory, run_directories
 from asyppo_cli.runs.listing import lookup, read_config
@@ -44,7 +43,6 @@ TITLES = (
     "seconds per step",
     "seconds in all",
 )
-PACKAGES = ("torch", "transformers", "numpy", "reasoning-gym", "math-verify")
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ def document(
     lines += ["## The default, seed by seed", "", *seed_table(panels[min(panels)]), ""]
     lines += ["## How it was made", "", "```", *map(command, folders)]
     lines += [f"python benchmarks/learning.py {' '.join(f'runs/{folder.name}' for folder in folders)}", "```", ""]
-    lines += machine(runs)
+    lines += [f"* {line}" for line in machines([run.directory for run in runs])]
     return lines + [f"* Left out: {reason}" for reason in left_out]
 
 
@@ -225,24 +223,6 @@ def command(folder: Path) -> str:
     settings = {key: swept.get(key, [value]) for key, value in overrides[0].items() if key not in FREE}
     typed = [f"{key}={','.join(values)}" for key, values in settings.items()]
     return f"asyppo sweep {shlex.join(typed)} --jobs 2 --name {folder.name}"
-
-
-def machine(runs: Sequence[Run]) -> list[str]:
-    """Processors and versions of all runs, and the commits they were made at."""
-    known = [json.loads(run.directory.environment.read_text(encoding="utf-8")) for run in runs]
-    described = dict.fromkeys(describe(environment) for environment in known)
-    commits = dict.fromkeys(
-        found["commit"][:12] + (" with changes" if found["changed"] else "") for e in known if (found := e.get("git"))
-    )
-    return [*(f"* {line}" for line in described), f"* Commit {', '.join(commits) or 'unknown'}"]
-
-
-def describe(environment: dict[str, Any]) -> str:
-    """One line: processor, memory, versions. No host and no path."""
-    hardware, packages = environment["hardware"], environment["packages"]
-    parts = [f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['memory_bytes'] / 2**30:.0f} GiB"]
-    parts += [", ".join(hardware["gpus"]) or "no GPU", f"Python {environment['python']}"]
-    return ", ".join([*parts, *(f"{name} {packages[name]}" for name in PACKAGES if name in packages)])
 
 
 if __name__ == "__main__":

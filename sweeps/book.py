@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DEFINITION = "definition"
 # Attributes of a turn.
-RUN, OWNER, BEAT, REASON, NOTE, SECONDS, RETRIES = "run", "owner", "beat", "reason", "note", "seconds", "retries"
+RUN, OWNER, BEAT, REASON, NOTE, RETRIES = "run", "owner", "beat", "reason", "note", "retries"
 STATES: Mapping[str, TurnState] = {
     "WAITING": "waiting",
     "RUNNING": "running",
@@ -182,21 +182,21 @@ class Book:
             held.handle.report(value, step)
             return held.handle.should_prune()
 
-    def finish(self, held: Held, values: Sequence[float], seconds: float) -> None:
+    def finish(self, held: Held, values: Sequence[float]) -> None:
         """The run is complete: one value for each objective."""
-        self._tell(held, "COMPLETE", {SECONDS: seconds}, values)
+        self._tell(held, "COMPLETE", {}, values)
 
-    def prune(self, held: Held, seconds: float) -> None:
+    def prune(self, held: Held) -> None:
         """The run was stopped early; Optuna takes the last value that was reported."""
-        self._tell(held, "PRUNED", {SECONDS: seconds}, None)
+        self._tell(held, "PRUNED", {}, None)
 
-    def fail(self, held: Held, reason: str, seconds: float) -> None:
+    def fail(self, held: Held, reason: str) -> None:
         """The run failed, and is over."""
-        self._tell(held, "FAIL", {SECONDS: seconds, REASON: reason}, None)
+        self._tell(held, "FAIL", {REASON: reason}, None)
 
-    def give_back(self, held: Held, note: str, seconds: float) -> None:
+    def give_back(self, held: Held, note: str) -> None:
         """The run was interrupted: whoever wants may go on with it."""
-        self._tell(held, "FAIL", {SECONDS: seconds, NOTE: note}, None)
+        self._tell(held, "FAIL", {NOTE: note}, None)
 
     def _tell(self, held: Held, state: str, attributes: Mapping[str, Any], values: Sequence[float] | None) -> None:
         from optuna.trial import TrialState
@@ -293,9 +293,16 @@ def to_turn(frozen: FrozenTrial) -> Turn | None:
         beat=attributes.get(BEAT, 0),
         reason=attributes.get(REASON),
         note=attributes.get(NOTE),
-        seconds=attributes.get(SECONDS),
+        seconds=_seconds(frozen),
         retries=attributes.get(RETRIES),
     )
+
+
+def _seconds(frozen: FrozenTrial) -> float | None:
+    """How long a worker had the turn; None where it did not end it itself, or has not yet."""
+    told = frozen.state.name in ("COMPLETE", "PRUNED") or not {REASON, NOTE}.isdisjoint(frozen.user_attrs)
+    took = frozen.duration
+    return took.total_seconds() if told and took is not None else None
 
 
 def suggest(handle: optuna.trial.Trial, key: str, kind: Any) -> str | int | float:

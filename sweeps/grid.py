@@ -107,7 +107,7 @@ def _name(point: Mapping[str, str], short: Mapping[str, str]) -> str:
     name = "_".join(f"{short[key]}-{word}" for key, word in words.items())
     if len(name) <= LONGEST_NAME and all(words[key] == value for key, value in point.items()):
         return name
-    return f"{name[:LONGEST_NAME]}.{crc32(repr(sorted(point.items())).encode()):08x}"
+    return f"{name[:LONGEST_NAME].rstrip('.')}.{crc32(repr(sorted(point.items())).encode()):08x}"
 
 
 def _word(value: str) -> str:

@@ -9,22 +9,18 @@ import math
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
-from subprocess import Popen
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.status import read_status
-from asyppo_cli.runs.studies import TrialState
-from sweeps.book import Book, Held, Lost
-from sweeps.devices import Share
-from sweeps.grid import Trial
+from sweeps.book import Book, Lost
+from sweeps.jobs import End, Job, Outcome, Place, Signals, Watch, catching, told_by
 from sweeps.measure import Tail, measure
-from sweeps.standing import Progress, clear_preamble, progress, run_of, standing
+from sweeps.standing import clear_preamble, progress, run_of, standing
 from sweeps.turns import Turn, current, is_over, times_killed, trial_state
 from sweeps.workers import BEAT, Lookout, new_owner
 
@@ -38,84 +34,6 @@ KILLS = 3
 KILLED, INTERRUPTED = "killed", "interrupted"
 # Seconds for which a storage may be out of reach.
 PATIENCE = 120.0
-
-State = Literal["finished", "failed", "interrupted", "pruned"]
-# Why a worker stopped: all is over, its time is, or a signal came.
-End = Literal["over", "budget", "told"]
-Launch = Callable[[Trial, Share], Popen[bytes]]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a turn ended; ``reason`` says why it failed, ``values`` are those of the objectives."""
-
-    trial: Trial
-    state: State
-    reason: str | None = None
-    values: tuple[float, ...] = ()
-
-
-class Watch(Protocol):
-    """Who is told how a sweep gets on."""
-
-    def stands(self, counts: Mapping[TrialState, int]) -> None:
-        """How many runs of the study stand how."""
-        ...
-
-    def started(self, trial: Trial, resumed: bool) -> None:
-        """A trial begins or goes on."""
-        ...
-
-    def progress(self, trial: Trial, progress: Progress) -> None:
-        """A trial has done a step or an evaluation."""
-        ...
-
-    def ended(self, outcome: Outcome) -> None:
-        """A trial is over."""
-        ...
-
-    def stopping(self, running: int) -> None:
-        """A signal came: ``running`` trials are finishing their step."""
-        ...
-
-
-@dataclass
-class Job:
-    """A trial under way with its share of the machine; without a process of ours, another one's is waited for."""
-
-    held: Held
-    share: Share
-    tail: Tail
-    began: float
-    process: Popen[bytes] | None = None
-    signals: int = 0
-    progress: Progress = field(default_factory=lambda: Progress(0, 0))
-    stopped: Literal["pruned", "lost"] | None = None
-
-    @property
-    def trial(self) -> Trial:
-        """What is run."""
-        return self.held.trial
-
-
-@dataclass
-class Signals:
-    """Signals that came: how many, and the last one's number."""
-
-    count: int = 0
-    number: int = signal.SIGTERM
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the trials lie, how one is started, where the last error line of a failed one is found, and the share of
-    the machine for each of those that run side by side.
-    """
-
-    folder: Path
-    launch: Launch
-    why: Callable[[Trial], str | None]
-    shares: Sequence[Share]
 
 
 def work(book: Book, place: Place, watch: Watch, seconds: float = math.inf) -> End:
@@ -131,15 +49,20 @@ def work(book: Book, place: Place, watch: Watch, seconds: float = math.inf) -> E
     with catching() as caught:
         worker = Worker(book, place, watch, caught, time.monotonic() + seconds)
         trouble = math.inf
-        while not worker.is_done():
-            try:
-                worker.once()
-                trouble = math.inf
-            except optuna.exceptions.StorageInternalError as error:
-                trouble = min(trouble, time.monotonic())
-                if time.monotonic() - trouble > PATIENCE:
-                    raise RuntimeError("the storage does not answer any more: go on with the same command") from error
-            time.sleep(INTERVAL)
+        try:
+            while not worker.is_done():
+                try:
+                    worker.once()
+                    trouble = math.inf
+                except optuna.exceptions.StorageInternalError as error:
+                    trouble = min(trouble, time.monotonic())
+                    if time.monotonic() - trouble > PATIENCE:
+                        raise RuntimeError(
+                            "the storage does not answer any more: go on with the same command"
+                        ) from error
+                time.sleep(INTERVAL)
+        finally:
+            worker.stop()
     return "told" if caught.count else "over" if worker.unfinished == 0 else "budget"
 
 
@@ -177,6 +100,14 @@ class Worker:
         self._hand_on()
         for job in list(self.running):
             self._look_at(job)
+
+    def stop(self) -> None:
+        """Have all that still runs save and stop, and wait for it: only something that nobody expected leads here."""
+        processes = [job.process for job in self.running if job.process is not None]
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        for process in processes:
+            process.wait()
 
     def _may_begin(self) -> bool:
         return not self.caught.count and time.monotonic() < self.deadline
@@ -226,18 +157,22 @@ class Worker:
         run = run_of(self.place.folder, held.trial.name)
         taken = {id(job.share) for job in self.running}
         share = next(share for share in self.place.shares if id(share) not in taken)
-        self.running.append(Job(held, share, Tail(run.metrics), time.monotonic()))
+        self.running.append(Job(held, share, Tail(run.metrics)))
 
     def _start(self, job: Job, run: RunDirectory) -> None:
         """Start the trial, or wait for the process that a dead worker has left: it is saving."""
         clear_preamble(run)
-        match standing(run):
+        try:
+            there = standing(run)
+        except ValueError as error:
+            return self._end(job, Outcome(job.trial, "failed", str(error)))
+        match there:
             case "finished":
                 self._over(job, run, 0)
             case "held":
                 if self.caught.count:
                     self._over(job, run, 0)
-            case there:
+            case _:
                 self.watch.started(job.trial, there == "begun")
                 job.process = self.place.launch(job.trial, job.share)
 
@@ -289,19 +224,25 @@ class Worker:
             self._stop(job, "lost")
 
     def _over(self, job: Job, run: RunDirectory, code: int) -> None:
+        """The trial's process has ended with ``code``."""
+        try:
+            outcome = self._outcome(job, run, code)
+        except ValueError as error:
+            outcome = Outcome(job.trial, "failed", str(error))
+        self._end(job, outcome)
+
+    def _end(self, job: Job, outcome: Outcome) -> None:
         """Write down how the trial ended, and forget it: in this order, so that a storage's failure loses nothing."""
-        outcome = self._outcome(job, run, code)
-        seconds = time.monotonic() - job.began
         with self._unless_lost(job):
             match outcome.state:
                 case "finished":
-                    self.book.finish(job.held, outcome.values, seconds)
+                    self.book.finish(job.held, outcome.values)
                 case "pruned":
-                    self.book.prune(job.held, seconds)
+                    self.book.prune(job.held)
                 case "failed":
-                    self.book.fail(job.held, outcome.reason or "failed", seconds)
+                    self.book.fail(job.held, outcome.reason or "failed")
                 case "interrupted" if job.stopped != "lost":
-                    self.book.give_back(job.held, outcome.reason or INTERRUPTED, seconds)
+                    self.book.give_back(job.held, outcome.reason or INTERRUPTED)
         self.running.remove(job)
         # Whether that was the last one, only a look at the study can say.
         self.looked = min(self.looked, time.monotonic() - LOOK) if not self.waiting else self.looked
@@ -312,7 +253,7 @@ class Worker:
         status = read_status(run.status)
         state = None if status is None else status.state
         if state == "finished":
-            return self._measured(job, run)
+            return Outcome(job.trial, "finished", values=measure(run, self.book.definition.objectives))
         if job.stopped == "pruned":
             return Outcome(job.trial, "pruned")
         if job.stopped == "lost" or self.caught.count:
@@ -324,31 +265,3 @@ class Worker:
         if -code == signal.SIGKILL and killed < KILLS - 1:
             return Outcome(job.trial, "interrupted", KILLED)
         return Outcome(job.trial, "failed", (None if code < 0 else self.place.why(job.trial)) or told_by(code))
-
-    def _measured(self, job: Job, run: RunDirectory) -> Outcome:
-        try:
-            return Outcome(job.trial, "finished", values=measure(run, self.book.definition.objectives))
-        except ValueError as error:
-            return Outcome(job.trial, "failed", str(error))
-
-
-def told_by(code: int) -> str:
-    """What a process's exit code says where the process itself said nothing."""
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code} and no word"
-
-
-@contextmanager
-def catching() -> Iterator[Signals]:
-    """Count SIGINT and SIGTERM instead of dying of them."""
-    caught = Signals()
-
-    def handle(number: int, _frame: Any) -> None:
-        caught.count += 1
-        caught.number = number
-
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield caught
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

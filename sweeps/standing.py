@@ -12,6 +12,7 @@ from typing import Any, Literal
 from asyppo_cli.runs.directory import LOCK, RunDirectory
 from asyppo_cli.runs.listing import diff_configs, read_config
 from asyppo_cli.runs.lock import is_locked
+from asyppo_cli.runs.metrics import STEP
 from asyppo_cli.runs.status import read_status
 from sweeps.measure import Tail
 
@@ -68,9 +69,13 @@ class Progress:
 
 def progress(run: RunDirectory, tail: Tail, before: Progress, metric: str) -> tuple[Progress, list[tuple[int, float]]]:
     """How a trial gets on, and the evaluations by ``metric`` (step, value) that are new."""
-    status = read_status(run.status)
-    step, last = (status.step, status.max_steps) if status is not None else (0, 0)
-    new = [(int(row["step"]), row[metric]) for row in tail.rows() if metric in row and "step" in row]
+    try:
+        status = read_status(run.status)
+    except ValueError:
+        # Told when the trial is over, if it is so still.
+        status = None
+    step, last = (status.step, status.max_steps) if status is not None else (before.step, before.max_steps)
+    new = [(int(row[STEP]), row[metric]) for row in tail.rows() if metric in row and STEP in row]
     evaluated, value = new[-1] if new else (before.evaluated, before.value)
     return Progress(step, last, evaluated, value), new
 

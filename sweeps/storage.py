@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +93,6 @@ def open_database(url: str) -> BaseStorage:
     Raises:
         ValueError: see :func:`open_storage`.
     """
-    from optuna.storages import RDBStorage
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -101,18 +101,32 @@ def open_database(url: str) -> BaseStorage:
     except (ArgumentError, ValueError) as error:
         raise ValueError("--storage: a URL is written as postgresql://user@host:port/database") from error
     shown = parsed.render_as_string(hide_password=True)
-    sqlite = parsed.get_backend_name() == "sqlite"
-    options = {"connect_args": {"timeout": SQLITE_TIMEOUT}} if sqlite else {"pool_pre_ping": True}
     try:
-        # Optuna fills in a template; a brace in a password is none.
-        full = with_driver(parsed).render_as_string(hide_password=False)
-        storage = RDBStorage(full.replace("{", "{{").replace("}", "}}"), engine_kwargs=options)
+        return _open(with_driver(parsed))
     except (ImportError, NoSuchModuleError) as error:
         raise ValueError(f"--storage {shown} needs a driver that is missing: pip install 'asyppo[storage]'") from error
     except RuntimeError as error:
         raise ValueError(f"--storage {shown} was made by another version of Optuna: {_short(error)}") from error
     except SQLAlchemyError as error:
         raise ValueError(f"--storage {shown} cannot be reached: {_short(error)}") from error
+
+
+def _open(url: URL, tries: int = 5) -> BaseStorage:
+    """Open a database, made if it is empty; again if another worker is making it at the same moment."""
+    from optuna.storages import RDBStorage
+    from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+
+    sqlite = url.get_backend_name() == "sqlite"
+    options = {"connect_args": {"timeout": SQLITE_TIMEOUT}} if sqlite else {"pool_pre_ping": True}
+    # Optuna fills in a template; a brace in a password is none.
+    text = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
+    try:
+        storage = RDBStorage(text, engine_kwargs=options)
+    except (IntegrityError, OperationalError, ProgrammingError) as error:
+        if tries > 1 and (isinstance(error, IntegrityError) or "already exists" in str(error.orig)):
+            time.sleep(0.5)
+            return _open(url, tries - 1)
+        raise
     if sqlite:
         take_turns(storage)
     return storage

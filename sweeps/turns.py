@@ -10,8 +10,8 @@ begin it (waiting to running) and only one end it. From that alone follows every
 * A run's *current* turn is its first that is not lost. Turns are numbered in the order in which they were added and
   what is lost stays lost, so whoever sees a turn as current is right for as long as the turn is not over, however old
   the listing it was seen in. Only current turns are begun: no run is ever in two hands.
-* A run that has no turn yet, or lost ones only, has no current one: any worker that notices adds one. If two do so at once, the second turn is
-  no run's current one and is never begun. No run is ever forgotten.
+* A run that has no turn yet, or lost ones only, has no current one: any worker that notices adds one. If two do so at
+  once, the second turn is no run's current one and is never begun. No run is ever forgotten.
 
 Time enters in one place alone: when a worker that is silent counts as dead (:mod:`sweeps.workers`).
 """

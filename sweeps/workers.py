@@ -17,8 +17,10 @@ from pathlib import Path
 
 from sweeps.turns import Turn
 
-BEAT = 15.0
-SILENCE = 90.0
+# Each beat is a write to the storage, and a line of a journal for ever: a dead worker of this machine is seen at once,
+# and one of another soon enough.
+BEAT = 60.0
+SILENCE = 300.0
 # Machine (name, boot, process room), process, its start, a random part.
 OWNER_PARTS = 6
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import distributed as dist
 
 from asyppo_cli.build.machine import pick_device
 from asyppo_cli.config.engines import LearnerConfig, OptimizerConfig
 from asyppo_cli.config.schema import Config
-from asyppo_cli.engines.deepspeed_engine import check_deepspeed
+from asyppo_cli.engines.deepspeed_engine import check_deepspeed, engine_settings
 from asyppo_cli.engines.deepspeed_learner import DeepSpeedLearner
+from asyppo_cli.engines.deepspeed_loading import Recipe, backbone_draft, load_once, policy_draft
 from asyppo_cli.engines.models import PolicyModel, ValueModel, load_backbone, load_policy
 from asyppo_cli.engines.torch_learner import AdamW, TorchLearner
 from asyppo_cli.ports import Learner
@@ -20,9 +22,13 @@ from asyppo_cli.types import PolicyOutputs, ValueOutputs
 def build_policy_learner(config: Config) -> Learner[PolicyOutputs]:
     """The policy behind the learner protocol."""
     steps = config.max_steps * config.training.utd * config.training.mini_batches
-    model = load_policy(config.policy.model, config.policy.revision)
-    module = PolicyModel(model, config.sampler.temperature)
-    return build_learner(module, config.learner, config.learner.policy, steps)
+    name, revision, temperature = config.policy.model, config.policy.revision, config.sampler.temperature
+    recipe = Recipe(
+        load=lambda: PolicyModel(load_policy(name, revision), temperature),
+        draft=lambda: policy_draft(name, revision),
+        outline=lambda model, facts: PolicyModel(model, temperature, facts),
+    )
+    return build_learner(make_module(recipe, config.learner), config.learner, config.learner.policy, steps)
 
 
 def build_reference(config: Config) -> Learner[PolicyOutputs] | None:
@@ -33,14 +39,29 @@ def build_reference(config: Config) -> Learner[PolicyOutputs] | None:
 def build_critic_learner(config: Config) -> Learner[ValueOutputs]:
     """One critic, a model and an optimizer of its own, from a checkpoint or the policy's first layers."""
     own = config.critics.model is None
-    backbone = load_backbone(
+    backbone = (
         config.policy.model if config.critics.model is None else config.critics.model,
         config.policy.revision if own else None,
         config.critics.depth,
         "policy.model" if own else "critics.model",
     )
+    recipe = Recipe(
+        load=lambda: ValueModel(load_backbone(*backbone)),
+        draft=lambda: backbone_draft(*backbone),
+        outline=ValueModel,
+    )
     steps = config.max_steps * config.critics.epochs * config.critics.mini_batches
-    return build_learner(ValueModel(backbone), config.learner, config.learner.critics, steps)
+    return build_learner(make_module(recipe, config.learner), config.learner, config.learner.critics, steps)
+
+
+def make_module(recipe: Recipe, config: LearnerConfig) -> PolicyModel | ValueModel:
+    """A policy or critic, loaded here, or once for all ranks where there are several."""
+    if config.engine == "torch" or not dist.is_initialized() or dist.get_world_size() == 1:
+        return recipe.load()
+    deepspeed, dtype = config.deepspeed, learner_settings(config)["dtype"]
+    # The size of buffers does not matter for loading.
+    settings = engine_settings(deepspeed.stage, deepspeed.offload, dtype, 0.0, 0)
+    return load_once(recipe, deepspeed.stage, settings, pick_device(config), dtype)
 
 
 def check_engine(config: LearnerConfig) -> None:
@@ -50,7 +71,7 @@ def check_engine(config: LearnerConfig) -> None:
 
 
 def build_learner(
-    module: torch.nn.Module, config: LearnerConfig, optimizer: OptimizerConfig, total_steps: int
+    module: PolicyModel | ValueModel, config: LearnerConfig, optimizer: OptimizerConfig, total_steps: int
 ) -> Learner[Any]:
     """The training engine, around a module: on every rank of the process group that there is, or alone."""
     match config.engine:
@@ -64,7 +85,7 @@ def build_learner(
 
 
 def build_torch_learner(
-    module: torch.nn.Module, config: LearnerConfig, optimizer: OptimizerConfig, total_steps: int
+    module: PolicyModel | ValueModel, config: LearnerConfig, optimizer: OptimizerConfig, total_steps: int
 ) -> TorchLearner[Any]:
     """Plain torch around a module."""
     return TorchLearner(module, build_optimizer(optimizer, total_steps), **learner_settings(config))

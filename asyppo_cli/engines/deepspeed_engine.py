@@ -133,9 +133,14 @@ def start_engine(
     deepspeed: Any, module: nn.Module, optimizer: torch.optim.Optimizer, settings: dict[str, Any], device: torch.device
 ) -> Any:
     """A DeepSpeed engine around ``module`` and ``optimizer``, in the process group that there is."""
+    take_part(deepspeed, device)
+    engine, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=settings, dist_init_required=False)
+    return engine
+
+
+def take_part(deepspeed: Any, device: torch.device) -> None:
+    """Let DeepSpeed use the process group that there is."""
     backend = "nccl" if device.type == "cuda" else "gloo"
     # It takes the number of its GPU from the environment alone, at stage 3 in every forward pass.
     os.environ["LOCAL_RANK"] = str(device.index or 0)
     deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False)
-    engine, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=settings, dist_init_required=False)
-    return engine

@@ -13,11 +13,11 @@ from torch import distributed as dist
 
 from asyppo_cli.engines.deepspeed_engine import Mapped, Offload, engine_settings, load_deepspeed, start_engine
 from asyppo_cli.engines.deepspeed_state import EngineState
-from asyppo_cli.engines.learner_files import inner_model, open_moments, open_weights, write_moments
+from asyppo_cli.engines.learner_files import full_shape, open_moments, open_weights, write_moments
 from asyppo_cli.engines.microbatches import merge
-from asyppo_cli.engines.models import parameter_count
+from asyppo_cli.engines.models import PolicyModel, ValueModel
 from asyppo_cli.engines.ranks import join_alone
-from asyppo_cli.engines.sharing import Part, find_reach, plan_parts
+from asyppo_cli.engines.sharing import Part, plan_parts
 from asyppo_cli.engines.torch_learner import AdamW, enable_checkpointing
 from asyppo_cli.ports import NonFiniteLoss
 from asyppo_cli.types import LossTerms, Sequences, StepReport, TensorRecord
@@ -36,13 +36,14 @@ class DeepSpeedLearner(Generic[Outputs]):
     Every method is collective: all ranks of the ``torch.distributed`` world call it, in the same order, each with its
     own rows (:func:`~asyppo_cli.engines.ranks.shard_rows`), or with none. Outputs are those of this rank's rows; sums,
     norms and rates are those of the whole batch, the same on every rank. Without a process group a world of one rank is
-    set up. ``stage`` 0-3: ranks share out nothing, the optimizer, the gradient too, the weights too. ``offload`` keeps
-    the optimizer, or all (stage 3), in the host's memory.
+    set up; several may have loaded the module together (:mod:`~asyppo_cli.engines.deepspeed_loading`). ``stage`` 0-3:
+    ranks share out nothing, the optimizer, the gradient too, the weights too. ``offload`` keeps the optimizer, or all
+    (stage 3), in the host's memory.
     """
 
     def __init__(
         self,
-        module: nn.Module,
+        module: PolicyModel | ValueModel,
         optimizer: AdamW,
         *,
         device: torch.device,
@@ -62,7 +63,7 @@ class DeepSpeedLearner(Generic[Outputs]):
         self._steps = 0
         self._norm = math.nan
         self._world = dist.get_world_size()
-        self._reach = find_reach(inner_model(module)[1].base_model) if share_prompts else None
+        self._reach = module.facts.reach if share_prompts else None
         if gradient_checkpointing:
             enable_checkpointing(module)
         # At stage 0 the weights are their own float32 masters; from stage 1 on DeepSpeed keeps masters beside them.
@@ -72,7 +73,8 @@ class DeepSpeedLearner(Generic[Outputs]):
         )
         if stage == 0:
             self._adamw.register_step_pre_hook(self._clip)
-        settings = engine_settings(stage, offload, dtype, optimizer.max_grad_norm, parameter_count(module))
+        weights = sum(math.prod(full_shape(parameter)) for parameter in module.parameters())
+        settings = engine_settings(stage, offload, dtype, optimizer.max_grad_norm, weights)
         self._engine = start_engine(deepspeed, self._mapped, self._adamw, settings, device)
         self._stage = stage
         self._state = EngineState(module, self._adamw, stage)
@@ -130,7 +132,7 @@ class DeepSpeedLearner(Generic[Outputs]):
         weights = self._state.masters()
         moments = self._state.moments()
         if dist.get_rank() == 0:
-            self._module.save(directory, weights)  # type: ignore[operator]
+            self._module.save(directory, weights)
             write_moments(directory, moments, self._steps)
         for _ in moments:
             pass

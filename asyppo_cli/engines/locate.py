@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from asyppo_cli.engines import gguf
 from asyppo_cli.tasks.hub import why_out_of_reach
 
 EMBEDDED = "embedded:"
@@ -14,7 +15,8 @@ LONGEST_REASON = 300
 
 
 def locate(model: str, key: str) -> str:
-    """Folder or hub id of a model; ``embedded:NAME`` becomes the folder inside the package.
+    """Folder or hub id of a model; ``embedded:NAME`` becomes the folder inside the package, and a GGUF file (or the one
+    that ``smollm2`` stands for) the folder that it is converted into at first need.
 
     ``key`` is the setting to name in an error.
     """
@@ -30,6 +32,9 @@ def locate(model: str, key: str) -> str:
         if not (folder / "config.json").is_file():
             raise ValueError(f"{key}={model}: the folder holds no config.json, so it is not a Hugging Face model")
         return str(folder)
+    if model == gguf.SMOLLM2 or folder.suffix == gguf.SUFFIX:
+        file = gguf.packaged_gguf(key) if model == gguf.SMOLLM2 else folder
+        return str(gguf.convert(file, gguf.cache_folder(), key))
     if looks_like_path or folder.exists():
         raise ValueError(f"{key}={model}: no such folder")
     return model

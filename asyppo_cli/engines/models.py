@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from asyppo_cli.engines.deepspeed_engine import naming_accelerator
 from asyppo_cli.engines.locate import locate, read_or_explain, silence_transformers
-from asyppo_cli.engines.sharing import predicting_outputs, predicting_positions
+from asyppo_cli.engines.sharing import find_reach, predicting_outputs, predicting_positions
 from asyppo_cli.engines.tokenizer import HuggingFaceTokenizer
 from asyppo_cli.engines.vocabulary import statistics_of_logits, token_statistics
 from asyppo_cli.types import PolicyOutputs, Sequences, ValueOutputs
@@ -25,14 +25,24 @@ from asyppo_cli.types import PolicyOutputs, Sequences, ValueOutputs
 VALUE_HEAD_FILE = "value_head.safetensors"
 
 
-class PolicyModel(nn.Module):
-    """A causal language model that reports on response tokens; logits are divided by ``temperature``."""
+class Facts(NamedTuple):
+    """What a loaded model was tried for: :func:`has_plain_head`, :func:`~asyppo_cli.engines.sharing.find_reach`."""
 
-    def __init__(self, model: Any, temperature: float) -> None:
+    plain_head: bool
+    reach: float | None
+
+
+class PolicyModel(nn.Module):
+    """A causal language model that reports on response tokens; logits are divided by ``temperature``.
+
+    ``facts`` need only be given for a model without weights, which cannot be asked.
+    """
+
+    def __init__(self, model: Any, temperature: float, facts: Facts | None = None) -> None:
         super().__init__()
         self.model = model
         self.temperature = temperature
-        self.plain_head = has_plain_head(model)
+        self.facts = facts or Facts(has_plain_head(model), find_reach(model.base_model))
 
     def forward(self, batch: Sequences, sizes: Tensor | None = None) -> PolicyOutputs:
         """Log-probability, entropy and squared mass elsewhere of each response token, ``[B, T]``.
@@ -40,7 +50,7 @@ class PolicyModel(nn.Module):
         ``sizes``: how many responses after one another share their prompt, as in :class:`~.sharing.Part`.
         """
         chosen = batch.tokens[:, 1:][predicting_positions(batch)[:, :-1]]
-        if self.plain_head:
+        if self.facts.plain_head:
             # Only these positions meet the vocabulary.
             hidden = predicting_outputs(self.model.base_model, "last_hidden_state", batch, sizes)
             packed = token_statistics(self.model.get_output_embeddings(), hidden, chosen, self.temperature)
@@ -55,11 +65,15 @@ class PolicyModel(nn.Module):
 
 
 class ValueModel(nn.Module):
-    """A language model's backbone with a scalar head: the value of every prefix of the response."""
+    """A language model's backbone with a scalar head: the value of every prefix of the response.
 
-    def __init__(self, backbone: Any) -> None:
+    ``facts`` as in :class:`PolicyModel`.
+    """
+
+    def __init__(self, backbone: Any, facts: Facts | None = None) -> None:
         super().__init__()
         self.backbone = backbone
+        self.facts = facts or Facts(False, find_reach(backbone))
         # Zero weights: every critic starts at value 0, so no random head can throw the first advantages off.
         self.head = nn.Linear(backbone.config.hidden_size, 1)
         nn.init.zeros_(self.head.weight)

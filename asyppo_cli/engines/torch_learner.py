@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from asyppo_cli.engines.learner_files import inner_model, open_moments, open_weights, write_moments
 from asyppo_cli.engines.microbatches import merge
-from asyppo_cli.engines.sharing import Part, find_reach, plan_parts
+from asyppo_cli.engines.models import PolicyModel, ValueModel
+from asyppo_cli.engines.sharing import Part, plan_parts
 from asyppo_cli.ports import NonFiniteLoss
 from asyppo_cli.types import LossTerms, Sequences, StepReport, TensorRecord
 
@@ -52,7 +53,7 @@ class TorchLearner(Generic[Outputs]):
 
     def __init__(
         self,
-        module: nn.Module,
+        module: PolicyModel | ValueModel,
         optimizer: AdamW,
         *,
         device: torch.device,
@@ -66,7 +67,7 @@ class TorchLearner(Generic[Outputs]):
         self._device = device
         self._dtype = dtype
         self._micro_batch_tokens = micro_batch_tokens
-        self._reach = find_reach(inner_model(module)[1].base_model) if share_prompts else None
+        self._reach = module.facts.reach if share_prompts else None
         self._steps = 0
         if gradient_checkpointing:
             enable_checkpointing(module)
@@ -78,7 +79,9 @@ class TorchLearner(Generic[Outputs]):
     def forward(self, batch: Sequences) -> Outputs:
         """Outputs at every response token, without gradient, on the CPU."""
         parts = plan_parts(batch, self._micro_batch_tokens, self._reach)
-        return merge([self._run(batch, part) for part in parts], [part.rows for part in parts], batch)
+        with self._precision():
+            outputs = [self._run(batch, part) for part in parts]
+        return merge(outputs, [part.rows for part in parts], batch)
 
     def forward_backward(
         self, batch: Sequences, targets: Targets, loss: Callable[[Outputs, Targets], LossTerms]
@@ -86,20 +89,27 @@ class TorchLearner(Generic[Outputs]):
         """Accumulate the gradient over micro-batches; see :class:`~asyppo_cli.ports.Learner`."""
         parts = plan_parts(batch, self._micro_batch_tokens, self._reach)
         outputs, sums = [], dict[str, Tensor]()
-        for part in parts:
-            output = self._run(batch, part)
-            width = int(batch.response_lengths[part.rows].max())
-            terms = loss(output, self._to_device(targets.rows(part.rows, width)))
-            if not torch.isfinite(terms.loss):
-                self._optimizer.zero_grad()
-                raise NonFiniteLoss(f"the loss is {terms.loss.item()}")
-            terms.loss.backward()  # type: ignore[no-untyped-call]
-            outputs.append(output)
-            for name, value in {"loss": terms.loss, **terms.sums}.items():
-                sums[name] = sums.get(name, torch.zeros((), device=self._device)) + value.detach()
+        # One context over all parts: weights are cast to the compute precision once a pass, not once a part.
+        with self._precision():
+            for part in parts:
+                output = self._run(batch, part)
+                width = int(batch.response_lengths[part.rows].max())
+                with self._precision(off=True):
+                    terms = self._learn_from(loss(output, self._to_device(targets.rows(part.rows, width))))
+                outputs.append(output)
+                for name, value in {"loss": terms.loss, **terms.sums}.items():
+                    sums[name] = sums.get(name, torch.zeros((), device=self._device)) + value.detach()
         return merge(outputs, [part.rows for part in parts], batch), {
             name: value.item() for name, value in sums.items()
         }
+
+    def _learn_from(self, terms: LossTerms) -> LossTerms:
+        """Add the gradient of one micro-batch; none of the whole batch is left where a loss is not finite."""
+        if not torch.isfinite(terms.loss):
+            self._optimizer.zero_grad()
+            raise NonFiniteLoss(f"the loss is {terms.loss.item()}")
+        terms.loss.backward()  # type: ignore[no-untyped-call]
+        return terms
 
     def optimizer_step(self) -> StepReport:
         """Clip by the global norm, step, schedule, clear the gradient."""
@@ -124,7 +134,7 @@ class TorchLearner(Generic[Outputs]):
     def save(self, directory: Path) -> None:
         """Write the files that every engine reads; see :mod:`~asyppo_cli.engines.learner_files`."""
         directory.mkdir(parents=True, exist_ok=True)
-        self._module.save(directory)  # type: ignore[operator]
+        self._module.save(directory)
         state = self._optimizer.state_dict()["state"]
         moments = ((f"{index}.{name}", value) for index, entry in state.items() for name, value in entry.items())
         write_moments(directory, moments, self._steps)
@@ -144,12 +154,16 @@ class TorchLearner(Generic[Outputs]):
         """Nothing outside this process is held."""
 
     def _run(self, batch: Sequences, part: Part) -> Outputs:
-        """One forward pass, in the compute precision."""
+        """One forward pass."""
         device, micro = self._device, batch.rows(part.rows)
         moved = Sequences(micro.tokens.to(device), micro.prompt_lengths.to(device), micro.response_lengths.to(device))
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self._dtype == torch.bfloat16):
-            output: Outputs = self._module(moved, None if part.sizes is None else part.sizes.to(device))
+        output: Outputs = self._module(moved, None if part.sizes is None else part.sizes.to(device))
         return output
+
+    def _precision(self, off: bool = False) -> torch.autocast:
+        """Within it models compute in the compute precision; ``off``: in that of their tensors, as losses do."""
+        low = self._dtype == torch.bfloat16 and not off
+        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=low)
 
     def _to_device(self, targets: Targets) -> Targets:
         if self._device.type == "cpu":

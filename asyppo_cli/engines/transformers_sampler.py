@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from asyppo_cli.engines.kv_cache import growing_cache
-from asyppo_cli.types import Response, SamplingParams
+from asyppo_cli.types import Response, SamplingParams, packed
 
 # Finished rows cost as much as running ones, and dropping them costs a copy of the cache: drop once a quarter is done.
 KEEP_SHARE = 0.75
@@ -136,9 +136,9 @@ class Running:
         """All rows as records; those still alive were cut by the limit."""
         cut = torch.zeros(len(self.tokens), dtype=torch.bool)
         cut[self.rows[self.alive]] = True
-        rows = zip(self.tokens.tolist(), self.logprobs.tolist(), self.lengths.tolist(), cut.tolist(), strict=True)
+        rows = zip(self.tokens, self.logprobs, self.lengths.tolist(), cut.tolist(), strict=True)
         return [
-            Response(tuple(tokens[:length]), tuple(logprobs[:length]), truncated)
+            Response(packed(tokens[:length], "i"), packed(logprobs[:length], "f"), truncated)
             for tokens, logprobs, length, truncated in rows
         ]
 

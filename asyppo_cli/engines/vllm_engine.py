@@ -120,10 +120,10 @@ class VllmEngine:
             )
 
     def _response(self, output: Any) -> Response:
-        tokens = tuple(output.token_ids)
+        tokens = output.token_ids
         # One log-probability a token: that of the token itself.
         assert list(tokens) == output.logprobs.token_ids
-        return Response(tokens, tuple(output.logprobs.logprobs), tokens[-1] not in self._eos)
+        return Response(tokens, output.logprobs.logprobs, tokens[-1] not in self._eos)
 
     def call_workers(self, method: str, **arguments: Any) -> list[Any]:
         """Call a method of every worker; one result each."""

@@ -92,6 +92,15 @@ def why_not_this_model(config: Any, cuda: bool) -> str | None:
     return f"its attention heads have size {size}, and vLLM's CPU kernels know {known}"
 
 
+def why_not_shared(config: Any, workers: int) -> str | None:
+    """Why vLLM cannot share a model out over so many workers, in one line; None where nothing is known against it."""
+    heads = getattr(config.get_text_config(), "num_attention_heads", None)
+    if heads is None or heads % workers == 0:
+        return None
+    fitting = ", ".join(str(number) for number in range(1, heads + 1) if heads % number == 0)
+    return f"its {heads} attention heads do not divide by {workers}: set it to one of {fitting}"
+
+
 def explain(error: str, model: str) -> str:
     """One line for what vLLM said when it could not start; ``error`` is its type and message."""
     text = " ".join(error.split())

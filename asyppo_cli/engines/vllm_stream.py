@@ -50,7 +50,7 @@ class VllmStream(VllmEngine):
             while waiting:
                 for output in engine.step():
                     if output.finished:
-                        tokens = tuple(output.outputs[0].token_ids)
+                        tokens = output.outputs[0].token_ids
                         yield waiting.pop(output.request_id), Response(tokens, (), tokens[-1] not in self._eos)
         finally:
             # Whoever stops listening wants no more of them.

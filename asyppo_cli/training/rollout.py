@@ -16,7 +16,7 @@ from torch import Tensor
 from asyppo_cli.algorithm.baselines import uniform_groups
 from asyppo_cli.ports import Grader, Sampler, Tokenizer
 from asyppo_cli.runs import metrics as names
-from asyppo_cli.types import Prompt, Response, SamplingParams, Sequences, Verdict
+from asyppo_cli.types import Prompt, Response, SamplingParams, Sequences, Verdict, unpacked
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Rollout:
 
     def sampler_logprobs(self) -> Tensor:
         """Log-probabilities of the tokens as the sampler saw them, ``[B, T]``."""
-        rows = [torch.tensor(response.logprobs) for response in self.responses]
+        rows = [unpacked(response.logprobs) for response in self.responses]
         return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
 
 

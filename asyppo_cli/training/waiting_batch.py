@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
-from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from asyppo_cli.training.rollout import Rollout
-from asyppo_cli.types import Problem, Prompt, Response, Verdict
+from asyppo_cli.types import Problem, Prompt, Response, Verdict, packed, unpacked
 
 NUMBERS_FILE = "batch.safetensors"
 TEXTS_FILE = "batch.json"
@@ -24,9 +21,8 @@ def write_batch(rollout: Rollout, folder: Path) -> None:
 
     responses = rollout.responses
     numbers = {
-        "tokens": torch.tensor([token for response in responses for token in response.tokens], dtype=torch.int64),
-        # As sampled: a double holds each of them exactly.
-        "logprobs": torch.tensor([value for response in responses for value in response.logprobs], dtype=torch.float64),
+        "tokens": torch.cat([unpacked(response.tokens) for response in responses]),
+        "logprobs": torch.cat([unpacked(response.logprobs) for response in responses]),
         "lengths": torch.tensor([len(response.tokens) for response in responses]),
         "truncated": rollout.truncated,
         "prompt_tokens": torch.tensor([token for prompt in rollout.prompts for token in prompt.tokens]),
@@ -47,20 +43,17 @@ def read_batch(folder: Path) -> Rollout:
     """The batch that :func:`write_batch` wrote."""
     from safetensors.torch import load_file
 
-    numbers = {name: tensor.tolist() for name, tensor in load_file(folder / NUMBERS_FILE).items()}
+    numbers = load_file(folder / NUMBERS_FILE)
     texts = json.loads((folder / TEXTS_FILE).read_text(encoding="utf-8"))
-    prompts = _cut(numbers["prompt_tokens"], numbers["prompt_lengths"])
-    tokens, logprobs = (_cut(numbers[name], numbers["lengths"]) for name in ("tokens", "logprobs"))
+    prompts = [tuple(part.tolist()) for part in numbers["prompt_tokens"].split(numbers["prompt_lengths"].tolist())]
+    lengths = numbers["lengths"].tolist()
+    tokens = [packed(part, "i") for part in numbers["tokens"].split(lengths)]
+    logprobs = [packed(part, "f") for part in numbers["logprobs"].split(lengths)]
     return Rollout(
         [Prompt(Problem(**problem), prompt) for problem, prompt in zip(texts["problems"], prompts, strict=True)],
-        [Response(*row) for row in zip(tokens, logprobs, numbers["truncated"], strict=True)],
+        [Response(*row) for row in zip(tokens, logprobs, numbers["truncated"].tolist(), strict=True)],
         texts["texts"],
         [Verdict(**verdict) for verdict in texts["verdicts"]],
         texts["rounds"],
         texts["version"],
     )
-
-
-def _cut(flat: Sequence[Any], lengths: Sequence[int]) -> list[tuple[Any, ...]]:
-    """One after the other, as many numbers as each length says."""
-    return [tuple(flat[start:end]) for start, end in pairwise(accumulate(lengths, initial=0))]

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from study_cases import ACCURACY, grid, study, trial
 
+from analysis.study_axes import grid_axes
 from analysis.study_curves import draw_study_curves, study_curves, study_curves_csv
-from analysis.study_effects import draw_main_effects, grid_axes, main_effects, main_effects_csv
+from analysis.study_effects import draw_main_effects, main_effects, main_effects_csv
 from analysis.study_heat import draw_interactions, interactions, interactions_csv
 from analysis.study_look import shown
-from analysis.study_parallel import draw_parallel, parallel, parallel_csv, upright
+from analysis.study_parallel import draw_parallel, parallel, parallel_csv, ticks, upright
 from analysis.study_pareto import draw_pareto, pareto, pareto_csv
 from analysis.study_settings import settings_of
 from analysis.style import styled
@@ -96,6 +97,28 @@ def test_uprights_are_scales_of_numbers_or_words() -> None:
     assert upright("k", ["1", "3", "2"]).places == pytest.approx((0.0, 1.0, 0.5))
     assert upright("k", ["1", "3", "2"]).marks == ((0.0, "1"), (0.5, "2"), (1.0, "3"))
     assert upright("w", ["b", "a", "c"]).places == pytest.approx((0.5, 0.0, 1.0))
+    some = upright("k", ["1", "not set", "3", "2"])
+    assert some.places == pytest.approx((0.14, 0.0, 1.0, 0.57)) and some.marks[0] == (0.0, "not set")
+    assert upright("k", ["not set", "not set"]).marks == ((0.0, "not set"),)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "found"),
+    [
+        ([3.0, 1.0], [1.0, 3.0]),
+        ([0.006, 0.1, 0.11, 0.2, 0.3, 0.399], [0.1, 0.2, 0.3]),
+        ([81.8, 82, 83, 84, 85, 87.1], [82, 83, 84, 85, 86, 87]),
+        ([-3.0, -1.0, 0.5, 1.0, 2.0, 7.0], [-2.0, 0.0, 2.0, 4.0, 6.0]),
+        ([1.1e-5, 2e-5, 1e-4, 2e-4, 3e-4, 9.4e-4], [2e-5, 5e-5, 1e-4, 2e-4, 5e-4]),
+        ([1e-9, 1e-8, 1e-7, 1e-4, 1e-3, 1e-2], None),
+        ([5.0, 5.0, 5.0, 5.0, 5.0, 5.0], [5.0]),
+        ([1e6 + i / 1e4 for i in range(9)], None),
+    ],
+)
+def test_marks_are_round_and_few(numbers: list[float], found: list[float] | None) -> None:
+    marks = ticks(numbers)
+    assert found is None or marks == pytest.approx(found)
+    assert 1 <= len(marks) <= 7 and min(numbers) <= marks[0] and marks[-1] <= max(numbers)
 
 
 def test_lines_cross_at_their_values_and_the_best_comes_last() -> None:

@@ -47,7 +47,7 @@ def test_trials_without_a_number_are_counted_and_named() -> None:
             trial({"k": "a"}, 2, math.nan, name="odd"),
             trial({"k": "a"}, 3, state="failed", reason="out of memory", name="big"),
             trial({"k": "b"}, 1, 0.7),
-            trial({"k": "b"}, 2, state="pruned", name="cut"),
+            trial({"k": "b"}, 2, 0.1, state="pruned", name="cut"),
         ]
     )
     found = gaps(asked)
@@ -105,7 +105,11 @@ def test_the_baseline_is_looked_for() -> None:
         (grid({"a": [0.8], "b": [0.9]}), "k=b against k=a rests on one common seed, which allows no conclusion: add"),
         (grid({"a": [0.8, 0.8, 0.8], "b": [0.8, 0.8, 0.8]}), "No difference is resolved at this number of seeds."),
         (grid({"a": [0.8, 0.8, 0.8], "b": [0.8, 0.8, 0.8]}), "the seeds do not differ at all."),
-        (grid({"a": [math.nan, math.nan], "b": [math.inf, 0.5]}), "no other setting has a seed in common with k=a"),
+        (
+            grid({"a": [math.nan, math.nan], "b": [math.inf, 0.5]}),
+            "Only k=b has a number, 50.0 % (1 seed, no interval)",
+        ),
+        (grid({"a": [math.nan], "b": [0.5], "c": [0.6]}), "the baseline k=a has no number."),
         (grid({"a": [0.8, 0.82, 0.83], "b": [0.9, 0.92, 0.932]}), "k=b (+10.1 points) is better than k=a."),
     ],
 )

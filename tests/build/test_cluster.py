@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 
 from asyppo_cli.build import cluster
-from asyppo_cli.build.cluster import check_placement, of_worker, roles_of, share_of_prompts
+from asyppo_cli.build.cluster import check_placement, of_worker, roles_of, share_of_prompts, weight_path
 from asyppo_cli.config.load import load
 from asyppo_cli.engines import ray_cluster
 from asyppo_cli.engines.ray_placement import make_plan
@@ -31,8 +31,12 @@ def everything_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
         (["cluster=ray", "learner.device=cuda"], "cluster.policy.first_gpu is null: name its first GPU"),
         (["cluster=ray", "cluster.sampler.ranks=2"], "sampler.batch_size=1024 .* set sampler.batch_size=128 or less"),
         (
-            ["cluster=ray", "sampler=vllm", "sampler.vllm.tensor_parallel=2"],
-            "tensor_parallel=2: with cluster=ray each rank of the sampler has one GPU",
+            ["cluster=ray", "sampler=vllm", "sampler.vllm.tensor_parallel=2", "sampler.vllm.own_process=false"],
+            "tensor_parallel=2 with cluster=ray needs sampler.vllm.own_process=true",
+        ),
+        (
+            ["cluster=ray", "sampler=vllm", "sampler.vllm.sync=nccl", "sampler.vllm.own_process=false"],
+            "sync=nccl goes from process to process",
         ),
     ],
 )
@@ -88,6 +92,38 @@ def test_the_reference_lives_beside_the_policy() -> None:
         ("critic_1", "critics"),
         ("sampler", "sampler"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "path"),
+    [
+        (["cluster.policy.first_gpu=0", "cluster.sampler.first_gpu=1"], "nccl"),
+        (["cluster.policy.first_gpu=0", "cluster.sampler.first_gpu=0"], "ipc"),
+        (["cluster.policy.first_gpu=0"], "shared_memory"),
+        ([], "shared_memory"),
+        (["sampler.vllm.sync=gloo"], "gloo"),
+        (
+            ["cluster.policy.first_gpu=0", "cluster.sampler.first_gpu=1", "sampler.vllm.sync=shared_memory"],
+            "shared_memory",
+        ),
+        (["cluster.policy.first_gpu=0", "cluster.sampler.first_gpu=1", "sampler=transformers"], "shared_memory"),
+        (["cluster.policy.first_gpu=0", "cluster.sampler.first_gpu=1", "sampler.vllm.tensor_parallel=3"], "nccl"),
+    ],
+)
+def test_weights_go_as_the_placement_says(overrides: list[str], path: str) -> None:
+    config = load(["cluster=ray", "sampler=vllm", *overrides]).config
+    plan = make_plan(roles_of(config), {"CPU": 16.0, "GPU": 4.0}, None)
+    assert weight_path(config, plan) == path
+    # The sampler's ranks are started for that way.
+    assert of_worker(config, plan, "sampler").sampler.vllm.sync == path
+
+
+@pytest.mark.parametrize("sync", ["ipc", "nccl"])
+def test_a_way_that_the_placement_rules_out_is_refused(sync: str) -> None:
+    config = load(["cluster=ray", "sampler=vllm", f"sampler.vllm.sync={sync}"]).config
+    plan = make_plan(roles_of(config), {"CPU": 16.0, "GPU": 4.0}, None)
+    with pytest.raises(ValueError, match=f"sampler.vllm.sync={sync} needs .* set it to auto"):
+        weight_path(config, plan)
 
 
 def test_a_worker_sees_its_own_device_and_cores() -> None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess, Popen
+from typing import Any
 
 import pytest
+import yaml
+from studies import grid
+
+from asyppo_cli import app
+from sweeps.book import create
+from sweeps.storage import open_storage
 
 Asyppo = Callable[..., CompletedProcess[str]]
 Start = Callable[[Sequence[str], Path], Popen[str]]
@@ -32,6 +40,13 @@ def wait_until(done: Callable[[], bool], process: Popen[str]) -> None:
         time.sleep(0.02)
 
 
+def study(asyppo: Asyppo, folder: Path, name: str) -> dict[str, Any]:
+    """The study as ``show --json`` has it."""
+    done = asyppo(["sweep", "show", name, "--json"], folder)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
 def test_a_sweep_killed_midway_goes_on_and_repeats_nothing(
     asyppo: Asyppo, start_asyppo: Start, small: list[str], tmp_path: Path
 ) -> None:
@@ -43,24 +58,31 @@ def test_a_sweep_killed_midway_goes_on_and_repeats_nothing(
     before = (sweep / NAMES[0] / "metrics.jsonl").read_bytes()
     done = asyppo(arguments(small), tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{NAMES[0]}  finished before, not repeated" in done.stdout
+    assert "1 of 2 trials were over before, and are not repeated" in done.stdout
     assert (sweep / NAMES[0] / "metrics.jsonl").read_bytes() == before and attempts(sweep)[NAMES[0]] == 1
     assert json.loads((sweep / NAMES[1] / "status.json").read_text())["state"] == "finished"
     assert "mask_pct=0.3 against mask_pct=0.1" in done.stdout and "one seed allows no conclusion" in done.stdout
-    record = json.loads((sweep / "sweep.json").read_text())
-    assert [(trial["name"], trial["state"]) for trial in record["trials"]] == [(name, "finished") for name in NAMES]
+    found = study(asyppo, tmp_path, "s")
+    assert [(trial["name"], trial["state"]) for trial in found["trials"]] == [(name, "finished") for name in NAMES]
+    assert [len(trial["values"]) for trial in found["trials"]] == [1, 1]
 
 
-def test_a_signal_stops_all_and_says_how_to_go_on(start_asyppo: Start, small: list[str], tmp_path: Path) -> None:
-    process = start_asyppo([*arguments(small, 50), "--jobs", "2"], tmp_path)
+def test_a_signal_stops_all_and_another_worker_goes_on(
+    asyppo: Asyppo, start_asyppo: Start, small: list[str], tmp_path: Path
+) -> None:
+    process = start_asyppo([*arguments(small, 4), "--jobs", "2"], tmp_path)
     sweep = tmp_path / "runs" / "s"
     wait_until(lambda: all((sweep / name / "metrics.jsonl").exists() for name in NAMES), process)
     process.send_signal(signal.SIGINT)
     printed, _ = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "2 runs are finishing their step" in printed and "go on with the same command" in printed
+    assert "2 trials are finishing their step" in printed and "go on with the same command" in printed
     for name in NAMES:
         assert json.loads((sweep / name / "status.json").read_text())["state"] == "interrupted"
+    assert [trial["state"] for trial in study(asyppo, tmp_path, "s")["trials"]] == ["interrupted"] * 2
+    done = asyppo(["sweep", "join", "s", "--storage", str(sweep / "study.journal")], tmp_path)
+    assert done.returncode == 0 and done.stdout.count("goes on") == 2, done.stdout + done.stderr
+    assert [trial["state"] for trial in study(asyppo, tmp_path, "s")["trials"]] == ["finished"] * 2
 
 
 def test_a_trial_that_fails_is_told_and_the_others_are_run(asyppo: Asyppo, small: list[str], tmp_path: Path) -> None:
@@ -68,16 +90,46 @@ def test_a_trial_that_fails_is_told_and_the_others_are_run(asyppo: Asyppo, small
     done = asyppo(["sweep", models, "max_steps=1", "--name", "f", *small], tmp_path)
     assert done.returncode == 1
     assert "failed: " in done.stdout and "/no/such/folder" in done.stdout
-    assert "1 of 2 runs are not finished" in done.stderr
-    record = json.loads((tmp_path / "runs" / "f" / "sweep.json").read_text())
-    assert [trial["state"] for trial in record["trials"]] == ["failed", "finished"]
-    assert "no such folder" in record["trials"][0]["reason"]
+    assert "1 of 2 trials are not finished" in done.stderr
+    found = study(asyppo, tmp_path, "f")
+    assert [trial["state"] for trial in found["trials"]] == ["failed", "finished"]
+    assert "no such folder" in found["trials"][0]["reason"]
 
 
-def test_a_dry_run_starts_nothing(asyppo: Asyppo, tmp_path: Path) -> None:
-    done = asyppo(["sweep", "mask_pct=0.1,0.2,0.3", "--seeds", "2", "--dry-run"], tmp_path)
-    assert done.returncode == 0 and "6 runs" in done.stdout and "mask_pct-0.3_seed-2" in done.stdout
+def told(args: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What the command prints, run in this process."""
+    assert app.run(["sweep", *args]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_dry_run_tells_the_cost_and_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], trained: tuple[Path, str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    printed = told(["mask_pct=0.1,0.2,0.3", "--seeds", "2", "max_steps=10", "--dry-run"], capsys)
+    assert "mask_pct-0.3_seed-2" in printed and "unknown: no finished run of this shape" in printed
+    # Ten steps of 32 x 8; 1024 problems before the first step and after the last.
+    assert "60" in printed and "15,360 to train on, 12,288 to evaluate" in printed
     assert not list(tmp_path.iterdir())
+    run = trained[0]
+    words = [*yaml.safe_load((run / "overrides.yaml").read_text()), "mask_pct=0.1,0.3"]
+    assert "by finished runs of this shape" in told([*words, "--runs-dir", str(run.parent), "--dry-run"], capsys)
+    space = told(
+        ["mask_pct=interval(0,0.5)", "utd=1,2", "--trials", "9", "--direction", "maximize", "--dry-run"], capsys
+    )
+    assert "0 to 0.5" in space and "maximize eval/accuracy" in space and "tpe" in space and "9, 1 at once" in space
+
+
+def test_studies_are_listed_with_their_questions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "Do more critics than two help?" in told(["ls"], capsys)
+    create(open_storage("runs/mine/study.journal"), grid("a=1,2", name="mine"))
+    assert re.search(r"mine +grid +2 waiting", told(["ls"], capsys))
+    assert "mine: 2 waiting" in told(["show", "mine", "--trials"], capsys)
+    with pytest.raises(ValueError, match="there is no study 'mien' in runs/; nearest: mine"):
+        app.run(["sweep", "show", "mien"])
 
 
 @pytest.mark.parametrize(
@@ -85,22 +137,37 @@ def test_a_dry_run_starts_nothing(asyppo: Asyppo, tmp_path: Path) -> None:
     [
         (["mask_pct=0.1,0.9", "entropy_filter_pct=0.6"], "trial mask_pct-0.9: "),
         (["maks_pct=0.1,0.2"], "nearest: mask_pct"),
-        (["mask_pct=interval(0,1)"], "a search is not supported yet"),
+        (["mask_pct=interval(0,1)"], "--trials N"),
+        (["critic_count=interval(1,4)", "--trials", "2", "--direction", "maximize"], "critic_count=int(interval(1,4))"),
+        (["mask_pct=interval(0,2)", "--trials", "2", "--direction", "maximize"], "mask_pct=2.0"),
         (["mask_pct=0.1"], "nothing to sweep"),
         (["mask_pct=0.1,0.2", "--name", "a/b"], "a/b"),
+        (["mask_pct=0.1,0.2", "--jobs", "9999"], "--jobs 9999: every trial needs a core"),
+        (["mask_pct=0.1,0.2", "learner.device=cuda", "--jobs", "1"], "--jobs 1: every trial needs a GPU"),
+        (["mask_pct=0.1,0.2", "--storage", "postgresql://127.0.0.1:1/x"], "cannot be reached"),
+        (["mask_pct=0.1,0.2", "--time-budget", "soon"], "--time-budget 'soon'"),
+        (["join", "nothing"], "there is no study 'nothing'"),
+        (["show", "nothing", "--storage", "sqlite:///studies.db"], "it holds none"),
     ],
 )
 def test_a_mistake_is_one_line_before_anything_starts(
-    asyppo: Asyppo, tmp_path: Path, args: list[str], said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], said: str
 ) -> None:
-    done = asyppo(["sweep", *args], tmp_path)
-    assert done.returncode == 2 and said in done.stderr and done.stderr.strip().count("\n") == 0
-    assert not list(tmp_path.iterdir())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(ValueError) as caught:
+        app.run(["sweep", *args])
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / "runs").exists()
 
 
-def test_another_sweep_under_the_same_name_is_refused(asyppo: Asyppo, tmp_path: Path) -> None:
+def test_another_sweep_under_the_same_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     run = tmp_path / "runs" / "s" / NAMES[0]
     run.mkdir(parents=True)
     (run / "config.yaml").write_text("max_steps: 7\n")
-    done = asyppo(["sweep", "mask_pct=0.1,0.3", "--name", "s"], tmp_path)
-    assert done.returncode == 2 and "choose another --name" in done.stderr
+    with pytest.raises(ValueError, match="choose another --name"):
+        app.run(["sweep", "mask_pct=0.1,0.3", "--name", "s"])
+    create(open_storage("runs/t/study.journal"), grid("utd=1,2", name="t"))
+    with pytest.raises(ValueError, match="study t exists with other axes: choose another --name"):
+        app.run(["sweep", "mask_pct=0.1,0.3", "--name", "t"])

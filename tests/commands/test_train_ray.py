@@ -177,3 +177,22 @@ def test_two_ranks_with_vllm_killed_at_random_go_on(
     assert done.returncode == 0 and "going on after step" in done.stdout, done.stdout + done.stderr
     assert [row["step"] for row in rows(run)] == list(range(7))
     assert all(row["sampler/logprob_diff_mean"] < 0.05 for row in rows(run)[2:])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize(("sync", "ranks", "workers"), [("gloo", 2, 1), ("auto", 1, 2), ("gloo", 1, 2)])
+def test_weights_reach_every_worker_of_every_sampler(
+    asyppo: Callable[..., CompletedProcess[str]], small: list[str], tmp_path: Path, sync: str, ranks: int, workers: int
+) -> None:
+    if find_spec("vllm") is None:
+        pytest.skip("vllm is not installed (extra: cpu-engines)")
+    ours = [f"policy.model={servable_model(tmp_path / 'model')}", "critic_count=none", "algorithm=grpo"]
+    ours += ["cluster=ray", f"cluster.sampler.ranks={ranks}", "sampler=vllm", "max_steps=2", *small]
+    vllm = ["kv_cache_gib=0.25", "threads=1", f"tensor_parallel={workers}", f"sync={sync}"]
+    command = ["train", "--name", "sent", *ours, *(f"sampler.vllm.{setting}" for setting in vllm)]
+    done = asyppo(command, tmp_path, timeout=1200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # Old weights would show: a step moves log-probabilities by far more.
+    differences = [row["sampler/logprob_diff_mean"] for row in rows(tmp_path / "runs" / "sent")[1:]]
+    assert len(differences) == 2 and max(differences) < 1e-4

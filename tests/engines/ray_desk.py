@@ -64,10 +64,21 @@ def machines(token: Path, monkeypatch: Any) -> Iterator[str]:
                 process.wait()
 
 
+def wait_for_machines() -> None:
+    """Until all of :data:`MACHINES` have joined the cluster, which takes a busy computer a while."""
+    import ray
+
+    deadline = time.monotonic() + PATIENCE
+    while ray.cluster_resources().get("GPU", 0) < sum(machine["gpus"] for machine in MACHINES):
+        assert time.monotonic() < deadline, "the second machine has not joined"
+        time.sleep(0.1)
+
+
 class Desk:
     """Starts groups of ranks in a cluster that has been joined, and keeps some to be used again."""
 
     def __init__(self, folder: Path) -> None:
+        wait_for_machines()
         self.folder = folder
         self.shared = folder / "shared"
         self.shared.write_text("")

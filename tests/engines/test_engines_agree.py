@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from importlib.util import find_spec
@@ -14,8 +14,10 @@ import pytest
 import torch
 
 from asyppo_cli.build import learners
+from asyppo_cli.build.cluster import Cluster, roles_of
 from asyppo_cli.build.run import build_grader, build_loop, gather
 from asyppo_cli.config.load import load
+from asyppo_cli.config.schema import Config
 from asyppo_cli.runs import metrics as names
 
 pytestmark = [
@@ -54,11 +56,12 @@ COMPARED = [
 ]
 
 
-def learnt(*overrides: str) -> list[dict[str, float]]:
+def learnt(*overrides: str, place: Callable[[Config], Cluster] | None = None) -> list[dict[str, float]]:
     """The numbers of three steps of the default, policy and critics, shortened."""
     config, journal = load([*SHORT, *overrides]).config, MagicMock()
+    cluster = None if place is None else place(config)
     with closing(build_grader(config)) as grader:
-        assert build_loop(config, gather(config), grader, journal, MagicMock()).run(Event())
+        assert build_loop(config, gather(config), grader, journal, MagicMock(), cluster).run(Event())
     rows: list[Mapping[str, float]] = [call.args[0] for call in journal.metrics.call_args_list]
     return [{name: row[name] for name in COMPARED if name in row} for row in rows if row["step"]]
 
@@ -105,3 +108,17 @@ def test_deepspeed_on_two_ranks(
     monkeypatch.setattr(learners, "build_learner", build_on_two)
     assert_same(learnt("learner=deepspeed", f"learner.deepspeed.stage={stage}"), expected)
     two_ranks.forget()
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed (extra: cpu-engines)")
+@pytest.mark.parametrize("stage", [0, 3])
+def test_deepspeed_on_two_ranks_of_a_ray_cluster(expected: list[dict[str, float]], ray_desk: Any, stage: int) -> None:
+    seats: list[Any] = []
+
+    def place(config: Config) -> Cluster:
+        seats.append(ray_desk.seats(roles_of(config)))
+        return Cluster(seats[0]._plan, seats[0])
+
+    ranks = ["cluster=ray", "cluster.policy.ranks=2", "learner.device=cpu"]
+    assert_same(learnt("learner=deepspeed", *ranks, f"learner.deepspeed.stage={stage}", place=place), expected)
+    seats[0].close()

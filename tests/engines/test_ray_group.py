@@ -143,6 +143,70 @@ def test_roles_sit_on_gpus_of_their_own_machine_by_machine(ray_desk: Any) -> Non
     seats.close()
 
 
+def test_a_sampler_on_several_gpus_sees_them_all_beside_others(ray_desk: Any) -> None:
+    from asyppo_cli.engines.ray_worker import SamplerRank
+
+    roles = [Role("critic_0", "critics", 4, 0), Role("sampler", "sampler", 2, 0, width=2)]
+    seats = ray_desk.seats(roles)
+    critics, sampler = (seats.start(role.name, SamplerRank) for role in roles)
+    seats._hand_over_gpus("sampler")
+    seen = sampler.ask_all("answering", "measure", look_around)
+    assert [sorted(place["CUDA_VISIBLE_DEVICES"].split(",")) for place in seen] == [["0", "1"]] * 2
+    assert len({place["node"] for place in seen}) == 2
+    assert {place["CUDA_VISIBLE_DEVICES"] for place in critics.ask_all("answering", "measure", look_around)} == {
+        "0",
+        "1",
+    }
+    seats.close()
+
+
+def test_gpus_of_one_rank_on_two_machines_are_one_line(ray_desk: Any) -> None:
+    from asyppo_cli.engines.ray_worker import SamplerRank
+
+    # Number 0 is another's, so that the three that follow do not fit on one machine of two.
+    seats = ray_desk.seats([Role("policy", "policy", 1, 0), Role("sampler", "sampler", 1, 1, width=3)])
+    seats.start("sampler", SamplerRank)
+    with pytest.raises(ValueError, match="sampler, rank 0 of 1: its 3 GPUs are on several machines: choose cluster"):
+        seats.fill({"sampler": object})
+    seats.close()
+
+
+class Recorder:
+    """The method of a sampler's rank that a transfer needs, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    def call_workers(self, method: str, arguments: dict[str, Any]) -> list[Any]:
+        self.asked.append((method, arguments))
+        return [None, None]
+
+    def remembered(self) -> list[Any]:
+        return self.asked
+
+
+def test_workers_of_all_samplers_get_places_of_their_own_in_a_transfer(ray_desk: Any) -> None:
+    from asyppo_cli.engines.ray_worker import RemoteSamplers
+    from asyppo_cli.engines.weight_sync_transfer import TransferClient
+
+    actors = [ray.remote(Recorder).options(num_cpus=0).remote() for _ in range(3)]
+    client = TransferClient(RemoteSamplers(actors))
+    client.init_weight_transfer_engine({"world_size": 7, "rank_offset": 1})
+    client.start_weight_update()
+    client.update_weights({"names": ["w"]})
+    client.finish_weight_update()
+    remembered = ray.get([actor.remembered.remote() for actor in actors])
+    assert [seen[0][1]["init_info"]["rank_offset"] for seen in remembered] == [1, 3, 5]
+    rest = [
+        ("start_weight_update", {}),
+        ("update_weights", {"update_info": {"names": ["w"]}}),
+        ("finish_weight_update", {}),
+    ]
+    assert [seen[1:] for seen in remembered] == [rest] * 3
+    for actor in actors:
+        ray.kill(actor)
+
+
 def test_a_process_imports_from_nowhere_else_and_prints_into_its_log(ray_desk: Any) -> None:
     group = ray_desk.group(1, lambda: print("a word of mine"))
     seen = group.ask_all("answering", "measure", look_around)[0]

@@ -66,3 +66,34 @@ def test_more_cores_than_there_are_is_said() -> None:
     with pytest.raises(ValueError, match="cpus_per_rank=1 for 4 processes needs 4 cores, but the cluster has 2"):
         make_plan(ON_CORES, {"CPU": 2.0}, 1.0)
     assert make_plan(ON_CORES, {"CPU": 2.0}, 0.5).cpus == 0.5
+
+
+@pytest.mark.parametrize(
+    ("policy", "sampler", "path"),
+    [
+        ((8, 0, 1), (8, 8, 1), "nccl"),
+        ((8, 0, 1), (8, 0, 1), "ipc"),
+        # Every sampler's GPU is one of the policy's, which has more.
+        ((8, 0, 1), (2, 0, 2), "ipc"),
+        ((2, 0, 1), (4, 0, 1), "host"),
+        ((2, 0, 1), (2, 2, 2), "nccl"),
+        ((1, None, 1), (1, 0, 1), "host"),
+        ((1, 0, 1), (1, None, 1), "host"),
+        ((1, None, 1), (1, None, 2), "host"),
+    ],
+)
+def test_weights_go_the_fastest_way_that_the_placement_leaves(
+    policy: tuple[int, int | None, int], sampler: tuple[int, int | None, int], path: str
+) -> None:
+    roles = [Role("policy", "policy", *policy), Role("critic_0", "critics", 1, 0), Role("sampler", "sampler", *sampler)]
+    plan = make_plan(roles, {"CPU": 64.0, "GPU": 16.0}, None)
+    assert plan.fastest_path("policy", "sampler") == path
+
+
+def test_a_rank_may_have_several_gpus() -> None:
+    roles = [Role("critic_0", "critics", 4, 0), Role("sampler", "sampler", 2, 0, width=2)]
+    plan = make_plan(roles, {"CPU": 8.0, "GPU": 4.0}, None)
+    assert [(seat.bundle, seat.more, seat.gpus) for seat in plan.seats["sampler"]] == [(0, (1,), 0.5), (2, (3,), 0.5)]
+    assert not plan.apart("critic_0", "sampler") and plan.gpus == 4
+    with pytest.raises(ValueError, match="cluster.sampler asks for GPUs 2-5, but the cluster has 4"):
+        make_plan([Role("sampler", "sampler", 2, 2, width=2)], {"CPU": 8.0, "GPU": 4.0}, None)

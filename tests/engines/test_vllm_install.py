@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from asyppo_cli.engines import vllm_install
-from asyppo_cli.engines.vllm_install import explain, installed_version, why_not_installed, why_not_this_model
+from asyppo_cli.engines.vllm_install import (
+    explain,
+    installed_version,
+    why_not_installed,
+    why_not_shared,
+    why_not_this_model,
+)
 
 
 @pytest.fixture
@@ -86,3 +92,9 @@ def test_failures_to_start_are_one_line(said: str) -> None:
     assert line.startswith("sampler.engine=vllm, policy.model=models/policy: ")
     assert SAID[said] in line
     assert "\n" not in line
+
+
+def test_workers_must_share_the_heads_evenly(make_model: Callable[..., Any]) -> None:
+    config = make_model("qwen3", num_attention_heads=6, num_key_value_heads=2).config
+    assert why_not_shared(config, 3) is None
+    assert why_not_shared(config, 4) == "its 6 attention heads do not divide by 4: set it to one of 1, 2, 3, 6"

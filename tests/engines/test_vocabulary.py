@@ -126,8 +126,8 @@ def test_tied_embeddings_add_both_gradients_up(make_model: Callable[..., Any], b
         model = make_model("qwen3")
         assert model.config.tie_word_embeddings
         module = PolicyModel(model, 0.8)
-        assert module.plain_head
-        module.plain_head = plain_head
+        assert module.facts.plain_head
+        module.facts = module.facts._replace(plain_head=plain_head)
         outputs = module(batch)
         (outputs.logprobs.sum() + 0.1 * outputs.entropy.sum()).backward()
         return {name: weight.grad for name, weight in module.named_parameters() if weight.grad is not None}

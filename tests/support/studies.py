@@ -11,7 +11,7 @@ from sweeps.asking import Asked, define
 from sweeps.definition import Definition
 from sweeps.devices import Share
 from sweeps.grid import Trial
-from sweeps.runner import Outcome, Place
+from sweeps.jobs import Outcome, Place
 from sweeps.standing import Progress
 
 # A run that counts its starts, evaluates itself three times, saves when told to, and fails where a file says so.
@@ -24,8 +24,10 @@ swept = dict(word.split("=") for word in sys.argv[3:] if "=" in word)
 score = float(swept.get("x", 0.25))
 run.mkdir(parents=True, exist_ok=True)
 with (run / "starts").open("a") as file: file.write("x")
-def status(state, step): (run / "status.json").write_text(json.dumps(dict(state=state, pid=0, step=step, max_steps=2,
-    started="", updated="2026-01-01T00:00:00+00:00", ended=None, message=None)))
+def status(state, step):
+    (run / "aside").write_text(json.dumps(dict(state=state, pid=0, step=step, max_steps=2, started="",
+        updated="2026-01-01T00:00:00+00:00", ended=None, message=None)))
+    (run / "aside").replace(run / "status.json")
 def stop(number, frame): status("interrupted", 1); sys.exit(1)
 signal.signal(signal.SIGTERM, stop)
 (run / "config.yaml").write_text("seed: 1")

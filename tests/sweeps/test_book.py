@@ -58,9 +58,9 @@ def test_a_turn_is_given_once_and_what_came_out_is_kept(where: str, name: str) -
     assert held.trial.overrides == ("algorithm=asyppo", "lr=1e-05", "seed=1")
     book.beat(held)
     assert [(turn.run, turn.owner, turn.beat) for turn in book.running()] == [(runs[0], "me", 1)]
-    book.finish(held, [0.5], 12.0)
-    book.fail(take(book, runs[1]), "it broke", 1.0)
-    book.give_back(take(book, runs[2]), "interrupted", 1.0)
+    book.finish(held, [0.5])
+    book.fail(take(book, runs[1]), "it broke")
+    book.give_back(take(book, runs[2]), "interrupted")
     take(book, runs[3])
     again = find(open_storage(where), name)
     assert again.definition == book.definition
@@ -70,36 +70,36 @@ def test_a_turn_is_given_once_and_what_came_out_is_kept(where: str, name: str) -
         *["waiting"] * 4,
     ]
     first = study.trials[0]
-    assert (first.point, first.seed, first.values, first.seconds) == (
+    assert (first.point, first.seed, first.values) == (
         {"algorithm": "asyppo", "lr": "1e-05"},
         1,
         (0.5,),
-        12.0,
     )
+    assert first.seconds is not None and 0 <= first.seconds < 60 and study.trials[3].seconds is None
     assert study.trials[1].reason == "it broke" and first.setting == "algorithm=asyppo lr=1e-05"
 
 
 def test_what_is_lost_gets_another_turn_and_what_failed_only_if_asked(where: str, name: str) -> None:
     book = opened(where, grid("x=1,2,3", name=name))
-    book.fail(take(book, "x-1"), "it broke", 1.0)
+    book.fail(take(book, "x-1"), "it broke")
     dead = take(book, "x-2")
     book.end_lost([dead.turn])
     book.end_lost([dead.turn])
     assert states(book) == {"x-1": "failed", "x-2": "interrupted", "x-3": "waiting"}
-    for late in (lambda: book.beat(dead), lambda: book.finish(dead, [1.0], 1.0)):
+    for late in (lambda: book.beat(dead), lambda: book.finish(dead, [1.0])):
         with pytest.raises(Lost):
             late()
     assert book.add_missing(book.turns()) == 1 and book.add_missing(book.turns()) == 0
-    book.finish(take(book, "x-2"), [0.25], 1.0)
+    book.finish(take(book, "x-2"), [0.25])
     assert book.retry_failed() == 1
-    book.finish(take(book, "x-1"), [0.5], 1.0)
+    book.finish(take(book, "x-1"), [0.5])
     assert book.retry_failed() == 0
     assert states(book) == {"x-1": "finished", "x-2": "finished", "x-3": "waiting"}
 
 
 def test_a_study_grows_by_numbers_and_seeds_and_by_nothing_else(where: str, name: str) -> None:
     book = opened(where, grid("x=1,2", "algorithm=a,b", seeds=1, name=name))
-    book.finish(take(book, "x-1_algorithm-a_seed-1"), [0.5], 1.0)
+    book.finish(take(book, "x-1_algorithm-a_seed-1"), [0.5])
     book = opened(where, grid("x=2,3", "algorithm=a,b", seeds=2, name=name))
     assert len(book.turns()) == 12 and states(book)["x-1_algorithm-a_seed-1"] == "finished"
     assert take(book, "x-3_algorithm-b_seed-2").trial.overrides == ("x=3", "algorithm=b", "seed=2")
@@ -121,14 +121,14 @@ def test_a_search_chooses_when_a_turn_begins_and_a_lost_turn_keeps_its_point(whe
     first = take(book, "trial-0001")
     point = dict(first.trial.point)
     assert 0 <= float(point["x"]) <= 1 and 1e-5 <= float(point["lr"]) <= 1e-3 and point["a"] in "pq"
-    assert point["n"] in "12345678" and point["r"] in "0 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9".split()
+    assert point["n"] in "12345678" and float(point["r"]) in [n / 10 for n in range(10)]
     book.report(first, 1, 0.5)
     book.end_lost([first.turn])
     other = find(open_storage(where), name)
     other.add_missing(other.turns())
     again = take(other, "trial-0001")
     assert dict(again.trial.point) == point
-    other.finish(again, [0.75], 1.0)
+    other.finish(again, [0.75])
     assert dict(take(other, "trial-0002").trial.point) != point
     study = study_of(find(open_storage(where), name))
     assert study.kind == "search" and study.trials[0].point == point and study.trials[0].values == (0.75,)
@@ -158,9 +158,9 @@ def test_hopeless_trials_are_pruned_and_say_what_they_had_reached(where: str, na
         told = [book.report(held, step, score) for step in (1, 2, 3)]
         pruned.append(any(told))
         if pruned[-1]:
-            book.prune(held, 1.0)
+            book.prune(held)
         else:
-            book.finish(held, [score], 1.0)
+            book.finish(held, [score])
     assert pruned == [False] * 6 + [True] * 2
     assert [trial.state for trial in study_of(book).trials[-2:]] == ["pruned", "pruned"]
 
@@ -175,7 +175,7 @@ def test_several_objectives_keep_their_order(where: str, name: str) -> None:
         name=name,
     )
     book = opened(where, definition)
-    book.finish(take(book, "trial-0001"), [0.5, 100.0], 1.0)
+    book.finish(take(book, "trial-0001"), [0.5, 100.0])
     study = study_of(book)
     assert study.trials[0].values == (0.5, 100.0)
     assert [(each.metric, each.direction) for each in study.objectives] == [
@@ -197,7 +197,7 @@ for turn in turns:
     held = book.claim(turn, sys.argv[3])
     if held is not None:
         print(held.trial.name, flush=True)
-        book.finish(held, [float(sys.argv[3])], 0.0)
+        book.finish(held, [float(sys.argv[3])])
 """
 
 
@@ -254,7 +254,7 @@ def test_a_torn_line_is_mended_and_a_damaged_journal_is_named(tmp_path: Path) ->
     path = tmp_path / "study.journal"
     book = opened(str(path), grid("x=1,2"))
     path.write_bytes(path.read_bytes() + b'{"op_code": 4, "work')
-    book.finish(take(book, "x-1"), [0.5], 1.0)
+    book.finish(take(book, "x-1"), [0.5])
     assert states(find(open_storage(str(path)), "s")) == {"x-1": "finished", "x-2": "waiting"}
     path.write_text("no journal\n" * 3)
     with pytest.raises(ValueError, match="study.journal is damaged, or the journal of another version"):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from asyppo_cli.commands.config import ConfigDir
-from asyppo_cli.commands.sweep.places import Jobs, RunsDir, Storage, StudyName
+from asyppo_cli.commands.sweep.options import Budget, Jobs, RunsDir, Storage, StudyName
 
 EXAMPLES = """Examples:
 
@@ -27,9 +26,7 @@ def join(
     storage: Storage = None,
     jobs: Jobs = 1,
     runs_dir: RunsDir = Path("runs"),
-    time_budget: Annotated[
-        str | None, typer.Option(help="Begin no trial after so many seconds, or 30m, 2h.", show_default=False)
-    ] = None,
+    time_budget: Budget = None,
     config_dir: ConfigDir = None,
 ) -> None:
     """Work at a study that was begun elsewhere, until all its trials are over.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from asyppo_cli.commands.sweep.places import RunsDir, Storage
+from asyppo_cli.commands.sweep.options import RunsDir, Storage
 
 EXAMPLES = """Examples:
 

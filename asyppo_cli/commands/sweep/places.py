@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from asyppo_cli.runs.studies import Study
 
@@ -15,17 +13,6 @@ if TYPE_CHECKING:
     from asyppo_cli.config.schema import Config
     from sweeps.book import Book
     from sweeps.devices import Share
-
-Jobs = Annotated[int, typer.Option(min=1, help="Runs at once; they share cores and GPUs.")]
-RunsDir = Annotated[Path, typer.Option(help="Folder of all runs; the sweep is a folder in it.")]
-Storage = Annotated[
-    str | None,
-    typer.Option(
-        help="Where the study is kept: an Optuna URL (postgresql://, mysql://, sqlite:///FILE), or a journal file; "
-        "default: a journal in the study's folder.",
-        show_default=False,
-    ),
-]
 
 
 def storage_of(storage: str | None, folder: Path) -> str:
@@ -59,14 +46,6 @@ def studies_in(runs_dir: Path) -> list[str]:
     from sweeps.storage import FILE
 
     return sorted(path.parent.name for path in runs_dir.glob(f"*/{FILE}"))
-
-
-def complete_study(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Names of studies for the shell."""
-    return [name for name in studies_in(Path(ctx.params.get("runs_dir") or "runs")) if name.startswith(incomplete)]
-
-
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of the study.", autocompletion=complete_study)]
 
 
 def shares(jobs: int, configs: Sequence[Config]) -> list[Share]:

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from asyppo_cli.commands.config import ConfigDir, complete_overrides
-from asyppo_cli.commands.sweep.places import Jobs, RunsDir, Storage
+from asyppo_cli.commands.sweep.options import (
+    Budget,
+    Directions,
+    Jobs,
+    Metric,
+    Pruner,
+    RunsDir,
+    Sampler,
+    Storage,
+    Trials,
+)
 
 if TYPE_CHECKING:
     from asyppo_cli.commands.sweep.checking import Checked
@@ -31,8 +41,6 @@ asyppo sweep critic_count max_steps=40 --dry-run
 
 asyppo sweep 'mask_pct=interval(0,0.5)' --trials 20 --direction maximize --pruner median
 """
-# Of a long list, the beginning is enough to see what it is.
-SHOWN = 20
 
 
 def complete_words(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -63,22 +71,12 @@ def run(
     scale: Annotated[
         Literal["embedded", "paper"], typer.Option(help="Size at which a named study is run.")
     ] = "embedded",
-    trials: Annotated[int | None, typer.Option(help="Search: how many trials.", show_default=False)] = None,
-    sampler: Annotated[
-        str | None, typer.Option(help="Search: tpe, random, grid, cmaes, gp or nsga2; default: tpe.")
-    ] = None,
-    pruner: Annotated[
-        str | None, typer.Option(help="Search: none, median or hyperband, by the metric during training.")
-    ] = None,
-    metric: Annotated[
-        list[str] | None, typer.Option(help="What trials are judged by, as eval/accuracy or seconds; repeatable.")
-    ] = None,
-    direction: Annotated[
-        list[str] | None, typer.Option(help="maximize or minimize, for each metric; needed for a search.")
-    ] = None,
-    time_budget: Annotated[
-        str | None, typer.Option(help="Begin no trial after so many seconds, or 30m, 2h.", show_default=False)
-    ] = None,
+    trials: Trials = None,
+    sampler: Sampler = None,
+    pruner: Pruner = None,
+    metric: Metric = None,
+    direction: Directions = None,
+    time_budget: Budget = None,
     storage: Storage = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and list all trials and their cost.")] = False,
     config_dir: ConfigDir = None,
@@ -104,6 +102,8 @@ def run(
     )
     definition, cost, configs = examine(asking.define(asked), runs_dir, config_dir)
     if dry_run:
+        from asyppo_cli.commands.sweep.rehearsal import rehearse
+
         return rehearse(definition, cost, jobs, runs_dir)
     parts = shares(jobs, configs)
     book = open_book(definition, runs_dir, storage)
@@ -164,70 +164,6 @@ def scaled(cost: Cost, trials: int) -> Cost:
     )
 
 
-def rehearse(definition: Definition, cost: Cost, jobs: int, runs_dir: Path) -> None:
-    """List the trials and what they cost."""
-    from asyppo_cli import console
-    from asyppo_cli.commands.sweep.costs import seconds
-
-    if definition.search is None:
-        list_trials(definition)
-    else:
-        list_axes(definition)
-    took = seconds(cost, runs_dir)
-    console.heading("Cost")
-    console.pairs(
-        [
-            ("trials", f"{cost.trials:,}, {jobs} at once"),
-            ("steps", f"{cost.steps:,}"),
-            ("responses", f"{cost.responses:,} to train on, {cost.evaluated:,} to evaluate"),
-            ("time", "unknown: no finished run of this shape" if took is None else told_time(took, jobs)),
-        ]
-    )
-    console.note("nothing was started")
-
-
-def told_time(seconds: float, jobs: int) -> str:
-    """About how long it takes."""
-    from asyppo_cli.display.drawing import format_duration
-
-    one = f"about {format_duration(seconds)} by finished runs of this shape"
-    return one if jobs == 1 else f"{one}, divided among {jobs} jobs"
-
-
-def list_trials(definition: Definition) -> None:
-    """The names of the first trials and their points."""
-    from itertools import islice
-
-    from asyppo_cli import console
-    from asyppo_cli.console import Column
-    from sweeps.grid import grid_size, grid_trials
-
-    columns = [Column("trial", style="bold"), *map(Column, definition.axes)]
-    console.table(columns, [[t.name, *t.axes.values()] for t in islice(grid_trials(definition), SHOWN)])
-    if (size := grid_size(definition.axes)) > SHOWN:
-        console.print(f"and {size - SHOWN:,} more")
-
-
-def list_axes(definition: Definition) -> None:
-    """What a search looks through, and how."""
-    from asyppo_cli import console
-    from sweeps.grammar import Span
-
-    search = definition.search
-    assert search is not None, definition.name
-    rows = [
-        (
-            key,
-            f"{axis.low:g} to {axis.high:g}{', whole' if axis.whole else ''}{', by its logarithm' if axis.log else ''}"
-            if isinstance(axis, Span)
-            else ", ".join(axis.values),
-        )
-        for key, axis in definition.axes.items()
-    ]
-    goals = ", ".join(f"{objective.direction} {objective.metric}" for objective in definition.objectives)
-    console.pairs([*rows, ("objective", goals), ("sampler", search.sampler), ("pruner", search.pruner)])
-
-
 def open_book(definition: Definition, runs_dir: Path, storage: str | None) -> Book:
     """The study in its storage, made or grown; what has failed is tried once more."""
     from asyppo_cli.commands.sweep.places import storage_of
@@ -247,11 +183,12 @@ def carry_out(book: Book, folder: Path, parts: list[Share], config_dir: Path | N
     """
     from asyppo_cli import console
     from asyppo_cli.commands.sweep.places import unfinished
-    from asyppo_cli.commands.sweep.telling import tell
+    from asyppo_cli.commands.sweep.telling import tell_and_write
     from asyppo_cli.commands.sweep.watching import Watcher
+    from sweeps.jobs import Place
     from sweeps.listing import study_of
     from sweeps.process import TrainLauncher
-    from sweeps.runner import Place, work
+    from sweeps.runner import work
 
     name = book.definition.name
     console.print(f"{folder}/: {len(book.names())} trials, {len(parts)} at once")
@@ -262,7 +199,7 @@ def carry_out(book: Book, folder: Path, parts: list[Share], config_dir: Path | N
     finally:
         watcher.close()
     study = study_of(book)
-    tell(study, folder)
+    tell_and_write(study, folder)
     if left := unfinished(study):
         console.warn(f"{left} of {len(study.trials)} trials are not finished; go on with the same command")
         if stopped != "budget":

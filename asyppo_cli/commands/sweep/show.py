@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asyppo_cli.commands.sweep.places import RunsDir, Storage, StudyName
+from asyppo_cli.commands.sweep.options import RunsDir, Storage, StudyName
 
 if TYPE_CHECKING:
     from asyppo_cli.runs.studies import Study
@@ -36,7 +36,7 @@ def show(
 ) -> None:
     """Show how a study stands and what came out."""
     from asyppo_cli.commands.sweep.places import find_book
-    from asyppo_cli.commands.sweep.telling import tell
+    from asyppo_cli.commands.sweep.telling import tell_standing
     from sweeps.listing import study_of
 
     found = study_of(find_book(study, runs_dir, storage))
@@ -45,7 +45,7 @@ def show(
         return
     if trials:
         list_all(found)
-    tell(found, runs_dir / study)
+    tell_standing(found, runs_dir / study)
 
 
 def list_all(study: Study) -> None:

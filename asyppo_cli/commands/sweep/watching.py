@@ -11,7 +11,7 @@ from asyppo_cli import console
 from asyppo_cli.display.trials import LiveTrials, SweepBoard, TrialRow
 from asyppo_cli.runs.studies import StudyTrial, TrialState
 from sweeps.grid import Trial
-from sweeps.runner import Outcome
+from sweeps.jobs import Outcome
 from sweeps.standing import Progress
 
 # In the order in which they are shown.
