@@ -34,7 +34,7 @@ def probe(arguments: Sequence[str], given: Any, seconds: float) -> Answer:
     """
     command = [sys.executable, "-P", *arguments]
     environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false"}
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -43,13 +43,13 @@ def probe(arguments: Sequence[str], given: Any, seconds: float) -> Answer:
         errors="replace",
         env=environment,
         start_new_session=True,
-    )
-    try:
-        out, err = process.communicate(json.dumps(given), timeout=seconds)
-    except subprocess.TimeoutExpired:
-        return Answer(None, f"no answer within {seconds:g} seconds")
-    finally:
-        end(process)
+    ) as process:
+        try:
+            out, err = process.communicate(json.dumps(given), timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return Answer(None, f"no answer within {seconds:g} seconds")
+        finally:
+            end(process)
     marked = [line.removeprefix(MARK) for line in out.splitlines() if line.startswith(MARK)]
     return Answer(json.loads(marked[-1])) if marked else Answer(None, how_it_failed(process.returncode, err))
 

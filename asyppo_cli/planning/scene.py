@@ -24,7 +24,7 @@ class Processes:
 
     main: float
     worker: float = 640 * MIB
-    sampler: float = 1100 * MIB
+    sampler: float = 700 * MIB
     grader: float = 120 * MIB
     cluster: float = 900 * MIB
     gpu: float = 600 * MIB
