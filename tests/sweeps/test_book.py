@@ -142,6 +142,18 @@ def test_one_seed_one_point_whoever_asks(tmp_path: Path) -> None:
     assert points[0] == points[1] and points[0][0] != points[0][1]
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "nsga2"])
+def test_every_sampler_chooses_and_learns_what_came_out(tmp_path: Path, sampler: str) -> None:
+    definition = search("x=interval(0,1)", "n=int(interval(1,8))", trials=14, sampler=sampler)
+    book = opened(str(tmp_path / "j"), definition)
+    for run in book.turns():
+        held = take(book, run)
+        book.finish(held, [float(held.trial.point["x"])])
+    assert [trial.values[0] for trial in study_of(book).trials] == [
+        float(trial.point["x"]) for trial in study_of(book).trials
+    ]
+
+
 def test_the_grid_sampler_visits_every_point_once(tmp_path: Path) -> None:
     definition = search("x=range(1,4)", "a=p,q", trials=99, sampler="grid")
     book = opened(str(tmp_path / "j"), definition)

@@ -49,10 +49,16 @@ def tell_best(study: Study) -> None:
     keys = list(dict.fromkeys(key for trial in best for key in trial.point))
     columns = [Column("trial", style="bold"), *(Column(title, "right") for title in (*metrics, *keys))]
     rows = [
-        [trial.name, *(f"{value:.4g}" for value in trial.values), *(trial.point.get(key, "") for key in keys)]
+        [trial.name, *(f"{value:.4g}" for value in trial.values), *(short(trial.point.get(key, "")) for key in keys)]
         for trial in best[:MOST]
     ]
     console.table(columns, rows)
+
+
+def short(value: str) -> str:
+    """A value of a point; a number that a sampler has drawn to four digits, as its run has all of them."""
+    drawn = "." in value and value.replace(".", "").replace("e-", "").isdigit()
+    return f"{float(value):.4g}" if drawn else value
 
 
 def losses(study: Study, trial: StudyTrial) -> tuple[float, ...]:
