@@ -114,6 +114,14 @@ def test_a_study_grows_by_numbers_and_seeds_and_by_nothing_else(where: str, name
             create(open_storage(where), other)
 
 
+def test_a_worker_at_it_sees_that_a_study_has_grown(where: str, name: str) -> None:
+    book = opened(where, grid("x=1,2", name=name))
+    assert list(book.turns()) == ["x-1", "x-2"]
+    opened(where, grid("x=1,2,3", name=name))
+    assert list(book.turns()) == ["x-1", "x-2", "x-3"]
+    assert take(book, "x-3").trial.overrides == ("x=3",)
+
+
 def test_a_search_chooses_when_a_turn_begins_and_a_lost_turn_keeps_its_point(where: str, name: str) -> None:
     words = ("x=interval(0,1)", "n=int(interval(1,8))", "lr=tag(log,interval(1e-5,1e-3))", "a=p,q", "r=range(0,1,0.1)")
     book = opened(where, search(*words, trials=3, name=name, pruner="median"))
