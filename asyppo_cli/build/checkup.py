@@ -28,6 +28,7 @@ from asyppo_cli.engines.tokenizer import load_tokenizer
 
 # Of the embedded models the one whose attention vLLM's kernels for CPUs know.
 SERVABLE = "embedded:critic"
+FEWER = "change its ranks or first_gpu, or join a larger cluster (cluster.address)"
 
 
 def check(config: Config) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def independent_checks(config: Config) -> list[Callable[[], Any]]:
         lambda: set_threads(config.learner),
         # A cluster that is joined may have GPUs elsewhere.
         lambda: (
-            check_gpus(config, machine_for(config, Planned(None, None, None, None)))
+            check_gpus(config, machine_for(config, Planned(None, None, None, None)), FEWER)
             if config.cluster.address is None
             else None
         ),

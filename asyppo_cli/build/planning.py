@@ -107,9 +107,9 @@ def gpus_asked_for(config: Config) -> int:
     return max((p.first_gpu + p.ranks for p in placements if p.first_gpu is not None), default=0)
 
 
-def check_gpus(config: Config, machine: Machine) -> None:
-    """ValueError, in one line, for a placement that does not exist."""
-    instead = "plan for other GPUs with --gpu-memory GIB" + ("" if not machine.planned else " --gpus N")
+def check_gpus(config: Config, machine: Machine, instead: str = "plan for other GPUs with --gpu-memory GIB") -> None:
+    """ValueError, in one line with what to do ``instead``, for a placement that does not exist."""
+    instead += " --gpus N" if machine.planned else ""
     where = "the planned machine" if machine.planned else "this machine"
     there = {0: "has none", 1: "has one, number 0"}.get(machine.gpus, f"has {machine.gpus}, 0-{machine.gpus - 1}")
     for section in SECTIONS:

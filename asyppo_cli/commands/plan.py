@@ -167,7 +167,7 @@ def show_work(scene: Scene, work: Sequence[Work], rates: Rates) -> None:
             [
                 each.role,
                 count(each.tokens),
-                f"{each.operations / TERA:,.3g}",
+                f"{each.operations / TERA:,.0f}" if each.operations >= 100 * TERA else f"{each.operations / TERA:.3g}",
                 f"{each.operations / whole:.0%}",
                 "" if time is None else f"{time:,.1f}",
             ]

@@ -51,24 +51,30 @@ def states(parameters: int, largest: int, sharing: Sharing) -> States:
         return _whole(parameters, largest, sharing, saving)
     saving |= whole_copy(parameters)
     n, c = sharing.ranks, HALF if sharing.half else FULL
-    part = parameters / n
-    bucket = float(c * min(BUCKET, parameters))
-    masters = {"optimizer": 3 * FULL * part, "gradients": FULL * part}
+    part, bucket = parameters / n, float(c * min(BUCKET, parameters))
+    own = {"gradients": FULL * part}
+    device: dict[str, float] = {"weights": float(c * parameters)}
+    learning: dict[str, float] = {"buffers": bucket}
     match sharing.stage:
         case 1:
-            weights, learning, buffers = float(c * parameters), {"gradients": float(FULL * parameters)}, bucket
+            device["gradients"] = float(FULL * parameters)
         case 2:
-            weights, learning, buffers = float(c * parameters), {"gradients": float(c * largest)}, bucket
+            learning |= own
         case _:
             # Gathered weights that are in use, and gradients on their way, in two buckets.
-            weights, learning = c * part, {"buffers": float(c * min(LIVE, parameters))}
-            buffers = 2 * bucket
-    device = {"weights": weights, "buffers": buffers}
+            device |= own | {"weights": c * part}
+            learning["buffers"] = 2 * bucket + c * min(LIVE, parameters)
+    return _moved(device, learning, part, sharing, saving)
+
+
+def _moved(device: dict[str, float], learning: Bytes, part: float, sharing: Sharing, saving: Bytes) -> States:
+    """Masters and moments, and where they are; in the machine's memory the gradient lies there as well, three times."""
+    masters = {"optimizer": 3 * FULL * part}
     if sharing.offload == "none":
         return States(device | masters, {}, learning, saving)
-    host: dict[str, float] = dict(masters)
+    host = masters | {"gradients": 3 * FULL * part}
     if sharing.offload == "all":
-        host, device = host | {"weights": weights}, device | {"weights": 0.0}
+        host["weights"] = device.pop("weights")
     return States(device, host, learning, saving)
 
 
