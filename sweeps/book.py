@@ -83,7 +83,10 @@ class Book:
         # Optuna reads again only what was not over when it last looked.
         frozen = self._study.get_trials(deepcopy=False)
         found = by_run(turn for turn in map(to_turn, frozen) if turn is not None)
-        return {name: found.pop(name, []) for name in self.names()} | found
+        if not found.keys() <= set(self.names()):
+            # Another worker has let the study grow.
+            self.definition, self._trials = read_definition(self.storage, self._id, self.definition.name), {}
+        return {name: found.get(name, []) for name in self.names()}
 
     def _id_of(self, turn: Turn) -> int:
         return self.storage.get_trial_id_from_study_id_trial_number(self._id, turn.number)
@@ -272,10 +275,15 @@ def find(storage: BaseStorage, name: str) -> Book:
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[:4]
         told = f"nearest: {', '.join(near)}" if near else "it holds none"
         raise ValueError(f"there is no study {name!r} in that storage; {told}") from error
+    return Book(storage, read_definition(storage, study, name))
+
+
+def read_definition(storage: BaseStorage, study: int, name: str) -> Definition:
+    """The definition of the study with that number; ValueError if it is no study of ours."""
     text = storage.get_study_user_attrs(study).get(DEFINITION)
     if not isinstance(text, str):
         raise ValueError(f"study {name} was not made by asyppo sweep: choose another name or storage")
-    return Book(storage, from_json(text))
+    return from_json(text)
 
 
 def to_turn(frozen: FrozenTrial) -> Turn | None:

@@ -9,6 +9,7 @@ from zlib import crc32
 
 from sweeps.definition import Definition, PrunerName, SamplerName, kind_of
 from sweeps.grammar import SEED, Axis, Listed, Span
+from sweeps.measure import SECONDS
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -54,6 +55,10 @@ def check_search(definition: Definition) -> None:
         raise ValueError("--sampler cmaes knows one objective: give one --metric, or use tpe, gp or nsga2")
     if search.sampler == "grid" and spans:
         raise ValueError(f"--sampler grid needs lists, and {spans[0]} is an interval: use range, or another sampler")
+    if search.pruner != "none" and definition.objectives[0].metric == SECONDS:
+        raise ValueError(
+            f"--pruner {search.pruner} looks at a metric during training, and seconds are known at the end"
+        )
     if search.pruner != "none" and several:
         raise ValueError(f"--pruner {search.pruner} needs one objective: give one --metric, or --pruner none")
 

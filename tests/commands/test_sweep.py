@@ -146,6 +146,7 @@ def test_studies_are_listed_with_their_questions(
         (["mask_pct=0.1,0.2", "learner.device=cuda", "--jobs", "1"], "--jobs 1: every trial needs a GPU"),
         (["mask_pct=0.1,0.2", "--storage", "postgresql://127.0.0.1:1/x"], "cannot be reached"),
         (["mask_pct=0.1,0.2", "--time-budget", "soon"], "--time-budget 'soon'"),
+        (["join", "nothing", "--storage", "nowhere/study.journal"], "there is no such journal"),
         (["join", "nothing"], "there is no study 'nothing'"),
         (["show", "nothing", "--storage", "sqlite:///studies.db"], "it holds none"),
     ],

@@ -114,6 +114,14 @@ def test_a_study_grows_by_numbers_and_seeds_and_by_nothing_else(where: str, name
             create(open_storage(where), other)
 
 
+def test_a_worker_at_it_sees_that_a_study_has_grown(where: str, name: str) -> None:
+    book = opened(where, grid("x=1,2", name=name))
+    assert list(book.turns()) == ["x-1", "x-2"]
+    opened(where, grid("x=1,2,3", name=name))
+    assert list(book.turns()) == ["x-1", "x-2", "x-3"]
+    assert take(book, "x-3").trial.overrides == ("x=3",)
+
+
 def test_a_search_chooses_when_a_turn_begins_and_a_lost_turn_keeps_its_point(where: str, name: str) -> None:
     words = ("x=interval(0,1)", "n=int(interval(1,8))", "lr=tag(log,interval(1e-5,1e-3))", "a=p,q", "r=range(0,1,0.1)")
     book = opened(where, search(*words, trials=3, name=name, pruner="median"))
@@ -140,6 +148,18 @@ def test_one_seed_one_point_whoever_asks(tmp_path: Path) -> None:
         book = opened(str(tmp_path / folder), search("x=interval(0,1)", trials=2))
         points.append([dict(take(book, run).trial.point) for run in book.turns()])
     assert points[0] == points[1] and points[0][0] != points[0][1]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "nsga2"])
+def test_every_sampler_chooses_and_learns_what_came_out(tmp_path: Path, sampler: str) -> None:
+    definition = search("x=interval(0,1)", "n=int(interval(1,8))", trials=14, sampler=sampler)
+    book = opened(str(tmp_path / "j"), definition)
+    for run in book.turns():
+        held = take(book, run)
+        book.finish(held, [float(held.trial.point["x"])])
+    assert [trial.values[0] for trial in study_of(book).trials] == [
+        float(trial.point["x"]) for trial in study_of(book).trials
+    ]
 
 
 def test_the_grid_sampler_visits_every_point_once(tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ TWO = {"trials": 4, "metrics": ("eval/accuracy", "seconds"), "directions": ("max
         (["a=interval(0,1)"], SEARCH | {"sampler": "cmaes"}, "--sampler cmaes needs two axes"),
         (["a=interval(0,1)", "b=interval(0,1)"], TWO | {"sampler": "cmaes"}, "--sampler cmaes knows one objective"),
         (["a=interval(0,1)"], TWO | {"pruner": "median"}, "--pruner median needs one objective"),
+        (["a=interval(0,1)"], SEARCH | {"metrics": ("seconds",), "pruner": "median"}, "seconds are known at the end"),
         (["a=interval(0,1)"], SEARCH | {"directions": ("up",)}, "write maximize or minimize"),
         (["a=interval(0,1)"], SEARCH | {"metrics": ("eval/acuracy",)}, "nearest: eval/accuracy"),
         (["a=interval(0,1)"], TWO | {"directions": ("maximize",)}, "seconds needs a --direction"),

@@ -38,6 +38,8 @@ def find_book(name: str, runs_dir: Path, storage: str | None) -> Book:
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[:4]
         told = f"nearest: {', '.join(near)}" if near else "there is none at all; start one with asyppo sweep"
         raise ValueError(f"there is no study {name!r} in {runs_dir}/; {told}")
+    if storage is not None and "://" not in storage and not Path(storage).is_file():
+        raise ValueError(f"--storage {storage}: there is no such journal; a database is named by a URL")
     return find(open_storage(storage_of(storage, runs_dir / name)), name)
 
 

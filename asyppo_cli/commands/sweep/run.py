@@ -58,7 +58,7 @@ def run(
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[STUDY] [KEY=VALUE,VALUE]...",
+            metavar="STUDY|KEY=VALUE,VALUE",
             help="A study of asyppo sweep ls; settings as for train; commas are a grid, interval(a,b) opens a search.",
             show_default=False,
             autocompletion=complete_words,
