@@ -17,10 +17,10 @@ MIB, GIB = 2**20, 2**30
 class Processes:
     """Bytes of a process before it holds a model: libraries, interpreter, and what these allocate for themselves.
 
-    ``main`` is measured where the estimate is made. ``worker`` is a rank under Ray, ``sampler`` vLLM's process: both from
-    one run each of an embedded model on cores, peaks less what the model took. ``grader`` is each process that judges
-    answers, as seen. ``cluster``, Ray's own services, and ``gpu``, CUDA's context and libraries on a GPU, which torch does
-    not count, are guesses.
+    ``main`` is measured where the estimate is made. ``worker`` is a rank under Ray, ``sampler`` vLLM's process: both
+    from one run each of an embedded model on cores, peaks less what the model took. ``grader`` is each process that
+    judges answers, as seen. ``cluster``, Ray's own services, and ``gpu``, CUDA's context and libraries on a GPU, which
+    torch does not count, are guesses.
     """
 
     main: float
