@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.console import Console
 from studies import grid
 
 from asyppo_cli.commands.sweep import checking, places
-from asyppo_cli.commands.sweep.telling import losses, pareto
+from asyppo_cli.commands.sweep.telling import tell_standing
 from asyppo_cli.commands.sweep.watching import Watcher
 from asyppo_cli.config.load import load
 from asyppo_cli.display.trials import LiveTrials, SweepBoard, TrialRow
@@ -63,21 +62,33 @@ def test_a_ray_cluster_holds_so_many_trials(monkeypatch: pytest.MonkeyPatch) -> 
     assert [share.threads for share in places.shares(2, [paper])] == [None, None]
 
 
-VALUES = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=20)
+def told(study: Study, capsys: pytest.CaptureFixture[str]) -> str:
+    tell_standing(study, Path("nowhere"))
+    return capsys.readouterr().out
 
 
-@given(VALUES)
-def test_the_front_is_what_nothing_beats(values: list[tuple[int, int]]) -> None:
-    goals = (Objective("a", "maximize"), Objective("b", "minimize"))
-    trials = [StudyTrial(str(n), {}, None, "finished", tuple(map(float, pair))) for n, pair in enumerate(values)]
-    study = Study("s", "search", goals, tuple(trials))
+def test_a_study_is_told_with_its_question_its_table_and_what_may_be_said(capsys: pytest.CaptureFixture[str]) -> None:
+    scores = {"a": [0.50, 0.52, 0.51], "b": [0.60, 0.62, 0.61]}
+    trials = [
+        StudyTrial(f"x-{x}_seed-{seed}", {"x": x}, seed, "finished", (value,))
+        for x, values in scores.items()
+        for seed, value in enumerate(values, 1)
+    ]
+    failed = StudyTrial("x-b_seed-4", {"x": "b"}, 4, "failed", reason="it broke")
+    study = Study("s", "grid", (Objective("eval/accuracy", "maximize"),), (*trials, failed), question="Is b better?")
+    text = told(study, capsys)
+    assert "Is b better?" in text and "1 failed (x-b_seed-4: it broke)" in text and "s: 6 finished, 1 failed" in text
+    assert "x=b (+10.0 points) is better than x=a." in text and "+10.0" in text.split("x=b", 2)[1]
+    assert "could be seen" not in text
 
-    def beaten(trial: StudyTrial) -> bool:
-        mine = losses(study, trial)
-        others = [losses(study, other) for other in trials]
-        return any(all(a <= b for a, b in zip(other, mine, strict=True)) and other != mine for other in others)
 
-    assert {trial.name for trial in pareto(study, trials)} == {trial.name for trial in trials if not beaten(trial)}
+def test_of_a_search_the_best_and_the_front_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    goals = (Objective("eval/accuracy", "maximize"), Objective("seconds", "minimize"))
+    values = [(0.5, 10.0), (0.6, 20.0), (0.4, 30.0)]
+    trials = [StudyTrial(f"t{n}", {"x": str(n)}, None, "finished", pair) for n, pair in enumerate(values)]
+    text = told(Study("s", "search", goals, tuple(trials)), capsys)
+    assert "2 settings are not beaten in eval/accuracy and seconds together: x=1 (60.0, 20) and x=0 (50.0, 10)." in text
+    assert "The best of 3 settings is x=1 with 60.0 %" in text
 
 
 def test_a_table_of_thousands_shows_those_that_run() -> None:

@@ -27,6 +27,7 @@ def tell_and_write(study: Study, folder: Path) -> None:
         console.note(f"figures, tables and one page with everything: {folder / FOLDER / 'report.html'}")
     else:
         tell_states(study)
+        tell_failures(study)
 
 
 def tell_standing(study: Study, folder: Path) -> None:
@@ -52,6 +53,7 @@ def tell(study: Study, said: StudyAnswer) -> None:
         console.table(columns, [[row[n] for n in used] for row in table.rows])
     console.print()
     tell_states(study)
+    # Those that failed are among the findings.
     for line in said.findings():
         console.print(line)
 
@@ -62,9 +64,13 @@ def is_shown(title: str) -> bool:
 
 
 def tell_states(study: Study) -> None:
-    """How many trials stand how, and why those that failed did."""
+    """How many trials stand how."""
     counts = Counter(trial.state for trial in study.trials)
     console.print(f"{study.name}: " + ", ".join(f"{number} {state}" for state, number in counts.items()))
+
+
+def tell_failures(study: Study) -> None:
+    """Why trials have failed."""
     failed = [trial for trial in study.trials if trial.state == "failed"]
     for trial in failed[:MOST]:
         console.warn(f"{trial.name} failed: {trial.reason}")
