@@ -47,13 +47,16 @@ def grid_size(axes: Axes) -> int:
 
 
 def grid_trials(definition: Definition) -> Iterator[Trial]:
-    """All combinations of the values given, the last key varying fastest."""
-    axes = definition.axes
-    lists = [axis.values for axis in axes.values() if isinstance(axis, Listed)]
-    assert len(lists) == len(axes), axes
-    short = short_names(list(axes))
-    for values in product(*lists):
-        point = dict(zip(axes, values, strict=True))
+    """All combinations of the values given, the last key varying fastest, but for the seed.
+
+    All settings have one seed before any has the next: a study that is stopped early can be compared.
+    """
+    axes = {key: axis.values for key, axis in definition.axes.items() if isinstance(axis, Listed)}
+    assert len(axes) == len(definition.axes), definition.axes
+    short, order = short_names(list(axes)), sorted(axes, key=lambda key: key != SEED)
+    for values in product(*(axes[key] for key in order)):
+        chosen = dict(zip(order, values, strict=True))
+        point = {key: chosen[key] for key in axes}
         yield make_trial(_name(point, short), point, definition)
 
 
