@@ -61,7 +61,8 @@ def test_a_sweep_killed_midway_goes_on_and_repeats_nothing(
     assert "1 of 2 trials were over before, and are not repeated" in done.stdout
     assert (sweep / NAMES[0] / "metrics.jsonl").read_bytes() == before and attempts(sweep)[NAMES[0]] == 1
     assert json.loads((sweep / NAMES[1] / "status.json").read_text())["state"] == "finished"
-    assert "mask_pct=0.3 against mask_pct=0.1" in done.stdout and "one seed allows no conclusion" in done.stdout
+    assert "mask_pct=0.3 against mask_pct=0.1 rests on one common seed" in done.stdout and "[1/2]" in done.stdout
+    assert (sweep / "answer" / "report.html").is_file()
     found = study(asyppo, tmp_path, "s")
     assert [(trial["name"], trial["state"]) for trial in found["trials"]] == [(name, "finished") for name in NAMES]
     assert [len(trial["values"]) for trial in found["trials"]] == [1, 1]

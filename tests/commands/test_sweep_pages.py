@@ -125,3 +125,10 @@ def test_plain_lines_say_what_happens(capsys: pytest.CaptureFixture[str]) -> Non
         "[2/4]  a-1  finished with 0.75",
         "1 trial is finishing its step and saving; once more to stop at once",
     ]
+
+
+def test_what_goes_on_is_counted_once(capsys: pytest.CaptureFixture[str]) -> None:
+    watcher = Watcher("s", "eval/accuracy", jobs=1)
+    watcher.stands({"finished": 1, "interrupted": 1})
+    watcher.started(next(grid_trials(grid("a=1,2"))), resumed=True)
+    assert capsys.readouterr().out.splitlines()[-1] == "[1/2]  a-1  goes on"

@@ -50,4 +50,4 @@ app = typer.Typer(cls=SweepCommands, add_completion=False)
 
 @app.callback()
 def sweep() -> None:
-    """Run many settings, seeds and searches side by side, and compare what came out."""
+    """Run grids, searches and the paper's studies, and compare what came out."""

@@ -71,7 +71,8 @@ class Watcher:
         """A trial begins or goes on."""
         self._began[trial.name] = self._clock()
         self.board.rows[trial.name] = TrialRow(trial.name, setting_of(trial), "goes on" if resumed else "starting")
-        self._move("waiting", "running")
+        # A run directory that was begun may wait as well: its worker died before it could write anything down.
+        self._move("interrupted" if resumed and self.board.counts.get("interrupted") else "waiting", "running")
         self._say(trial, "goes on" if resumed else "starts")
 
     def progress(self, trial: Trial, progress: Progress) -> None:
