@@ -68,6 +68,7 @@ def test_a_sweep_killed_midway_goes_on_and_repeats_nothing(
     assert [len(trial["values"]) for trial in found["trials"]] == [1, 1]
 
 
+@pytest.mark.slow
 def test_a_signal_stops_all_and_another_worker_goes_on(
     asyppo: Asyppo, start_asyppo: Start, small: list[str], tmp_path: Path
 ) -> None:

@@ -45,7 +45,7 @@ def test_every_step_has_every_metric(trained: tuple[Path, str]) -> None:
     assert "eval/accuracy" in lines[0] and "eval/accuracy" in lines[6]
 
 
-@pytest.mark.parametrize("moment", [3, 4])
+@pytest.mark.parametrize("moment", [pytest.param(3, marks=pytest.mark.slow), 4])
 def test_killed_and_resumed_equals_never_stopped(
     asyppo: Callable[..., CompletedProcess[str]],
     start_asyppo: Callable[..., Popen[str]],
@@ -65,6 +65,7 @@ def test_killed_and_resumed_equals_never_stopped(
     assert_same_run(run, trained[0])
 
 
+@pytest.mark.slow
 def test_a_batch_sampled_ahead_survives_a_kill(
     asyppo: Callable[..., CompletedProcess[str]],
     start_asyppo: Callable[..., Popen[str]],

@@ -52,6 +52,7 @@ def servable_model(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_worker_that_is_killed_is_named_and_the_run_goes_on_to_the_bit(
     asyppo: Callable[..., CompletedProcess[str]],

@@ -143,6 +143,7 @@ def test_roles_sit_on_gpus_of_their_own_machine_by_machine(ray_desk: Any) -> Non
     seats.close()
 
 
+@pytest.mark.slow
 def test_a_sampler_on_several_gpus_sees_them_all_beside_others(ray_desk: Any) -> None:
     from asyppo_cli.engines.ray_worker import SamplerRank
 
