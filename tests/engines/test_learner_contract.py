@@ -83,6 +83,7 @@ ON_TWO_RANKS["two-ranks-deepspeed-3-offload"] = partial(deepspeed_learner, stage
 # All of them take minutes. These are the same code as others, and their numbers are compared with torch's in any case.
 SLOW = {
     "deepspeed-3-checkpointing-offload",
+    "two-ranks-deepspeed-0",
     "two-ranks-deepspeed-1",
     "two-ranks-deepspeed-2-offload",
     "two-ranks-deepspeed-3-offload",
