@@ -7,7 +7,7 @@ metrics they are judged. Its trials are ordinary run directories in that folder.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 Direction = Literal["maximize", "minimize"]
@@ -67,4 +67,4 @@ class Study:
     question: str | None = None
     baseline: str | None = None
     paper: PaperAblation | None = None
-    overrides: tuple[str, ...] = field(default=())
+    overrides: tuple[str, ...] = ()
