@@ -2,11 +2,12 @@
 
     python benchmarks/real_model.py [--peer-python PYTHON --peer-script SCRIPT] [--model DIR] [--steps 3] [--rounds 1]
 
-The work: 8 prompts x 8 responses of chain_sum (2 or 3 terms of one digit), at most 48 new tokens, one epoch, bfloat16.
-Runs take turns. A step's seconds are given by the clock and by processors (all processes of a run), since the first
-depends on who else computes; memory is the sum over all processes of a run, pages that they share counted once. The
-peer is called as ``SCRIPT MODEL STEPS`` and prints a line that begins with ``step`` after each step. A run's first step
-is left out. The floor: bare sampling, and bare forward and backward passes over the tokens that must be computed.
+The work: 8 prompts x 8 responses of chain_sum (2 or 3 terms of one digit), at most 48 new tokens, one epoch; the
+peer computes in bfloat16, we in what the experiment or ``learner.dtype=...`` says. Runs take turns. A step's seconds
+are given by the clock and by processors (all processes of a run), since the first depends on who else computes; memory
+is the sum over all processes of a run, pages that they share counted once. The peer is called as ``SCRIPT MODEL STEPS``
+and ends a line with ``step NUMBER SECONDS`` after each step. A run's first step is left out. The floor: bare sampling,
+and bare forward and backward passes over the tokens that must be computed.
 Exits with 1 if a step takes more than 0.4 of the peer's processor time, or a run more than half its memory.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -35,6 +37,7 @@ EXPERIMENT = [
     "records.every=0",
     "checkpoints.best_metric=null",
 ]
+STEP = re.compile(r"\bstep \d+ [\d.]+\s*$")
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -133,7 +136,8 @@ def peer(python: str, script: str, model: str, steps: int) -> Watch:
     """A run of the peer."""
     # Its packages are its own.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return watch([python, "-u", script, model, str(steps)], lambda line: line.startswith("step "), environment)
+    # A progress bar may stand on the same line.
+    return watch([python, "-u", script, model, str(steps)], lambda line: bool(STEP.search(line)), environment)
 
 
 def floor(model: str, overrides: list[str]) -> None:
@@ -154,7 +158,7 @@ def floor(model: str, overrides: list[str]) -> None:
         inner = getattr(learner._module, "model", None)
         for part in plan_parts(batch, learner._micro_batch_tokens, learner._reach):
             micro = batch.rows(part.rows)
-            with torch.set_grad_enabled(backward), torch.autocast("cpu", torch.bfloat16):
+            with torch.set_grad_enabled(backward), torch.autocast("cpu", torch.bfloat16, enabled=low):
                 if inner is None:
                     hidden = predicting_outputs(learner._module.backbone, "last_hidden_state", micro, part.sizes)
                     loss = hidden.float().sum()
@@ -168,6 +172,7 @@ def floor(model: str, overrides: list[str]) -> None:
         learner._module.zero_grad()
 
     config = load([*EXPERIMENT, f"policy.model={model}", *overrides]).config
+    low = config.learner.dtype == "bfloat16"
     with closing(build_grader(config)) as grader:
         loop = build_loop(config, gather(config), grader, Silent(), Silent())
         stepper: Any = loop.stepper

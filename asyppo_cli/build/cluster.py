@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from asyppo_cli.build.learners import build_critic_learner, build_policy_learner, build_reference, check_engine
-from asyppo_cli.build.machine import peak_memory, set_threads
+from asyppo_cli.build.machine import keep_freed_memory, peak_memory, set_threads
 from asyppo_cli.build.samplers import build_sampler, pick_engine
 from asyppo_cli.config.schema import Config
 from asyppo_cli.engines.ray_cluster import check_ray, joined
@@ -156,6 +156,7 @@ def build_roles(
 def local_roles(config: Config, tokenizer: HuggingFaceTokenizer, note: Callable[[str], None]) -> Roles:
     """Everything in this process, one after another."""
     set_threads(config.learner)
+    keep_freed_memory()
     return Roles(
         sampler=build_sampler(config, tokenizer, note),
         reference=build_reference(config),
@@ -236,6 +237,7 @@ def of_worker(config: Config, plan: Plan, role: str) -> Config:
 def make_role(config: Config, role: str) -> Any:
     """What a rank holds, made in its own process."""
     set_threads(config.learner)
+    keep_freed_memory()
     if role == "sampler":
         tokenizer = load_tokenizer(config.policy.model, config.policy.revision, "policy.model")
         return build_sampler(config, tokenizer)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from asyppo_cli.build.learners import build_torch_learner
-from asyppo_cli.build.machine import pick_device, set_threads
+from asyppo_cli.build.machine import keep_freed_memory, pick_device, set_threads
 from asyppo_cli.build.samplers import check_context, sampling_params, transformers_sampler
 from asyppo_cli.config.schema import WarmstartConfig
 from asyppo_cli.engines.models import PolicyModel, load_policy, new_policy, parameter_count
@@ -38,6 +38,7 @@ def warm_start(config: WarmstartConfig, output: Path, monitor: Monitor) -> dict[
     """Train as the recipe says, write model and tokenizer to ``output``, and return its held-out scores."""
     output.mkdir(parents=True, exist_ok=True)
     set_threads(config.learner)
+    keep_freed_memory()
     torch.manual_seed(config.seed)
     source = trace_source(config)
     tokenizer = build_tokenizer(config, source)

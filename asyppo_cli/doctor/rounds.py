@@ -100,7 +100,10 @@ def configuration(config: Config) -> list[Finding]:
         if any(finding.state == "fault" for finding in alone):
             return alone
         return [*alone, Finding("configuration", "fault", f"cannot be checked: {error}", cure_of(error, "try again"))]
-    found = libraries.model_findings(Answer(told["libraries"]))
+    found = [
+        *libraries.model_findings(Answer(told["libraries"])),
+        *libraries.precision_findings(told["bfloat16_speed"]),
+    ]
     sent = 4.0 * told["parameters"] if told["sampler"] == "vllm" or config.cluster.kind == "ray" else 0.0
     found.append(machine.shared_memory_finding(machine.shared_memory_free(), sent))
     if told["faults"]:

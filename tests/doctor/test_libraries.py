@@ -45,3 +45,20 @@ def test_a_gpu_that_somebody_else_fills_is_a_warning() -> None:
     gpu = {"name": "A", "free": 2**30, "whole": 80 * 2**30, "bf16": False}
     (found,) = libraries.gpu_findings([gpu])
     assert found.state == "warning" and "no bfloat16" in found.text and found.subject == "gpu 0"
+
+
+def test_cores_on_which_bfloat16_is_slower_are_told_of() -> None:
+    (slower,) = libraries.precision_findings(0.52)
+    assert slower.state == "warning" and "0.52 times" in slower.text and "learner.dtype=float32" in slower.cure
+    (faster,) = libraries.precision_findings(2.1)
+    assert faster.state == "fine"
+    assert libraries.precision_findings(None) == []
+
+
+def test_the_speed_of_bfloat16_is_measured_only_where_it_is_asked_for() -> None:
+    (found,) = [
+        f
+        for f in rounds.configuration(load(["learner.dtype=bfloat16", "learner.device=cpu"]).config)
+        if f.subject == "bfloat16"
+    ]
+    assert "times the speed of float32" in found.text

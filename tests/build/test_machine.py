@@ -1,0 +1,38 @@
+"""This machine as configured."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+
+from asyppo_cli.build.machine import keep_freed_memory
+
+# Page faults of the last of some equal allocations, each freed again, of more than malloc keeps by itself.
+FAULTS = """
+import resource, sys, torch
+from asyppo_cli.build.machine import keep_freed_memory
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+for _ in range(5):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(64, 2**20)
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    print(faults)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="no mallopt in this C library")
+def test_memory_that_was_freed_is_not_mapped_anew() -> None:
+    def faults(way: str) -> int:
+        command = [sys.executable, "-c", FAULTS, way]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+
+    assert faults("keep") < 100 < faults("leave")
+
+
+def test_a_c_library_without_the_call_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    assert not keep_freed_memory()
