@@ -32,6 +32,8 @@ from typing import Any
 TIME_TARGET, MEMORY_TARGET = 0.4, 0.5
 EXPERIMENT = [
     "experiment=smollm2",
+    # The prompts of the peer: a longer one makes longer responses.
+    "task.system_prompt=",
     "evaluation.every=0",
     "evaluation.problems=2",
     "records.every=0",

@@ -26,7 +26,7 @@ class TaskConfig(Section):
         description="reasoning-gym arguments; files and hub: draw (in_order, by_difficulty), and the hub's revision."
     )
     size: Count = Field(description="Number of training problems in an epoch; a file is cut to it, or drawn from.")
-    system_prompt: str = Field(description="System message in front of every problem.")
+    system_prompt: str = Field(description="System message in front of every problem; empty: none, or the model's own.")
 
 
 class PolicyConfig(Section):

@@ -50,14 +50,16 @@ class HuggingFaceTokenizer:
         """Token ids of a conversation up to where the assistant begins.
 
         A tokenizer without a chat template (a base model) gets the plain texts, one after the other; a template that
-        refuses a system's turn (Gemma 2) gets both texts as the user's. Raises ValueError for one that cannot be used.
+        refuses a system's turn (Gemma 2) gets both texts as the user's. Without a system's text there is no such turn,
+        and templates may put in their own. Raises ValueError for one that cannot be used.
         """
         from jinja2 import TemplateError
 
         if self.inner.chat_template is None:
-            return self.encode(f"{system}\n\n{user}\n\n")
+            return self.encode(f"{system}\n\n{user}\n\n".lstrip("\n"))
+        question = {"role": "user", "content": user}
         try:
-            return self._apply([{"role": "system", "content": system}, {"role": "user", "content": user}])
+            return self._apply([{"role": "system", "content": system}, question] if system else [question])
         except TemplateError:
             merged = [{"role": "user", "content": f"{system}\n\n{user}"}]
         try:

@@ -43,6 +43,11 @@ def test_a_conversation_ends_where_the_assistant_begins(embedded: HuggingFaceTok
     )
 
 
+def test_without_a_system_prompt_there_is_no_turn_for_it(embedded: HuggingFaceTokenizer) -> None:
+    text = embedded.inner.decode(embedded.chat("", "1 + 2 ="))
+    assert text == "<|im_start|>user\n1 + 2 =<|im_end|>\n<|im_start|>assistant\n"
+
+
 def test_a_trained_tokenizer_is_an_ordinary_one_on_disk(fresh: HuggingFaceTokenizer, tmp_path: Path) -> None:
     fresh.save(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "qwen3"}')
@@ -56,6 +61,7 @@ def test_a_base_model_without_a_chat_template_reads_plain_text(fresh: HuggingFac
     plain = HuggingFaceTokenizer(train_tokenizer(TRACES, 300, [SYSTEM]).inner)
     plain.inner.chat_template = None
     assert plain.decode(plain.chat(SYSTEM, "1 + 2 =")) == f"{SYSTEM}\n\n1 + 2 =\n\n"
+    assert plain.decode(plain.chat("", "1 + 2 =")) == "1 + 2 =\n\n"
 
 
 def test_the_package_stays_small_and_its_critics_smaller() -> None:
