@@ -38,7 +38,7 @@ def keep_freed_memory() -> bool:
 
     A pass of a model frees what it allocated, and the next one allocates the same again. Given back to the system in
     between, every page is cleared and mapped anew: about a tenth of the time of training on cores
-    (benchmarks/page_faults.py). The peak stays what it is.
+    (benchmarks/page_faults.py). The peak of a run grows a little, as kept blocks do not always fit.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
