@@ -29,6 +29,7 @@ from asyppo_cli.engines.tokenizer import load_tokenizer
 
 # Of the embedded models the one whose attention vLLM's kernels for CPUs know.
 SERVABLE = "embedded:critic"
+ROUNDS = 7
 FEWER = "change its ranks or first_gpu, or join a larger cluster (cluster.address)"
 
 
@@ -50,7 +51,7 @@ def check(config: Config) -> dict[str, Any]:
     }
 
 
-def bfloat16_speed(rounds: int = 7) -> float:
+def bfloat16_speed() -> float:
     """How many times as fast as in float32 these cores multiply matrices of a small model in bfloat16.
 
     Cores without matrix units may take twice the time, those with them half or a tenth. The fastest of some rounds,
@@ -64,7 +65,7 @@ def bfloat16_speed(rounds: int = 7) -> float:
 
     full = (torch.ones(512, 576), torch.ones(1536, 576))
     low = (full[0].bfloat16(), full[1].bfloat16())
-    times = [(seconds(full), seconds(low)) for _ in range(rounds)]
+    times = [(seconds(full), seconds(low)) for _ in range(ROUNDS)]
     return min(slow for slow, _ in times) / min(quick for _, quick in times)
 
 

@@ -55,13 +55,14 @@ class HuggingFaceTokenizer:
         """
         from jinja2 import TemplateError
 
+        both = f"{system}\n\n{user}" if system else user
         if self.inner.chat_template is None:
-            return self.encode(f"{system}\n\n{user}\n\n".lstrip("\n"))
+            return self.encode(f"{both}\n\n")
         question = {"role": "user", "content": user}
         try:
             return self._apply([{"role": "system", "content": system}, question] if system else [question])
         except TemplateError:
-            merged = [{"role": "user", "content": f"{system}\n\n{user}"}]
+            merged = [{"role": "user", "content": both}]
         try:
             return self._apply(merged)
         except TemplateError as error:

@@ -10,15 +10,16 @@ import pytest
 
 from asyppo_cli.build.machine import keep_freed_memory
 
-# Page faults of the last of some equal allocations, each freed again, of more than malloc keeps by itself.
+# Page faults of the last of some equal allocations, each freed again, of more than malloc keeps by itself. Not
+# tensors: a block that was cut to their alignment need not fit its own size again.
 FAULTS = """
-import resource, sys, torch
+import resource, sys
 from asyppo_cli.build.machine import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 for _ in range(5):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.ones(64, 2**20)
+    bytes([1]) * 2**28
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
     print(faults)
 """
@@ -30,7 +31,7 @@ def test_memory_that_was_freed_is_not_mapped_anew() -> None:
         command = [sys.executable, "-c", FAULTS, way]
         return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
 
-    assert faults("keep") < 100 < faults("leave")
+    assert faults("keep") < 1000 < faults("leave")
 
 
 def test_a_c_library_without_the_call_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
