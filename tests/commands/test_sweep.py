@@ -122,6 +122,23 @@ def test_a_dry_run_tells_the_cost_and_starts_nothing(
     assert "0 to 0.5" in space and "maximize eval/accuracy" in space and "tpe" in space and "9, 1 at once" in space
 
 
+def test_what_another_study_has_run_is_taken_over(asyppo: Asyppo, tmp_path: Path, trained: tuple[Path, str]) -> None:
+    run = trained[0]
+    words = [*yaml.safe_load((run / "overrides.yaml").read_text()), "mask_pct=0.2,0.3", "--name", "again"]
+    words += ["--reuse", str(run.parent)]
+    rehearsed = asyppo(["sweep", *words, "--dry-run"], tmp_path)
+    assert "run before, and to be taken over: mask_pct-0.2\n" in rehearsed.stdout and not list(tmp_path.iterdir())
+    done = asyppo(["sweep", *words], tmp_path, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "run before, and taken over: mask_pct-0.2\n" in done.stdout and "mask_pct-0.2  starts" not in done.stdout
+    trial = tmp_path / "runs" / "again" / "mask_pct-0.2"
+    assert (trial / "metrics.jsonl").read_bytes() == (run / "metrics.jsonl").read_bytes()
+    assert "mask_pct=0.2" in yaml.safe_load((trial / "overrides.yaml").read_text())
+    assert not (trial / "checkpoints").exists() and (run / "checkpoints").exists()
+    states = [(one["name"], one["state"]) for one in study(asyppo, tmp_path, "again")["trials"]]
+    assert states == [("mask_pct-0.2", "finished"), ("mask_pct-0.3", "finished")]
+
+
 def test_studies_are_listed_with_their_questions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,6 +165,11 @@ def test_studies_are_listed_with_their_questions(
         (["mask_pct=0.1,0.2", "learner.device=cuda", "--jobs", "1"], "--jobs 1: every trial needs a GPU"),
         (["mask_pct=0.1,0.2", "--storage", "postgresql://127.0.0.1:1/x"], "cannot be reached"),
         (["mask_pct=0.1,0.2", "--time-budget", "soon"], "--time-budget 'soon'"),
+        (["mask_pct=0.1,0.2", "--reuse", "nowhere"], "--reuse nowhere: there is no run in this folder"),
+        (
+            ["mask_pct=interval(0,0.5)", "--trials", "2", "--direction", "maximize", "--reuse", "."],
+            "--reuse is for grids",
+        ),
         (["join", "nothing", "--storage", "nowhere/study.journal"], "there is no such journal"),
         (["join", "nothing"], "there is no study 'nothing'"),
         (["show", "nothing", "--storage", "sqlite:///studies.db"], "it holds none"),

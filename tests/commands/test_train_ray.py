@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import signal
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from subprocess import CompletedProcess, Popen
 
 import pytest
+from ray_runs import servable_model, told_workers
 from run_files import assert_same_run, rows, wait_for_step
 
 pytest.importorskip("ray", reason="Ray is not installed (extra: cpu-engines)")
@@ -22,34 +22,11 @@ ON_RAY = ["cluster=ray", "sampler=transformers"]
 STEPS = ["max_steps=6", "checkpoints.every=2"]
 
 
-def workers(run: Path, attempt: int) -> dict[str, int]:
-    """Process numbers by role and rank, as the logs tell them."""
-    found = {}
-    for log in (run / "logs").glob(f"attempt-{attempt}-*.log"):
-        told = re.search(r"^(\w+), rank (\d+) of \d+: process (\d+) on", log.read_text(), re.MULTILINE)
-        assert told is not None, log
-        found[f"{told[1]}-{told[2]}"] = int(told[3])
-    return found
-
-
 def assert_all_end(pids: dict[str, int]) -> None:
     deadline = time.monotonic() + 60
     while left := [name for name, pid in pids.items() if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
-
-
-def servable_model(folder: Path) -> Path:
-    """The embedded tokenizer and fresh weights in an architecture that vLLM serves, which the embedded one is not."""
-    from asyppo_cli.engines.models import new_policy
-    from asyppo_cli.engines.tokenizer import load_tokenizer
-
-    tokenizer = load_tokenizer("embedded:policy", None, "policy.model")
-    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32}
-    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "max_position_embeddings": 256}
-    new_policy({**sizes, **heads}, tokenizer).save_pretrained(folder)
-    tokenizer.save(folder)
-    return folder
 
 
 @pytest.mark.slow
@@ -65,7 +42,7 @@ def test_a_worker_that_is_killed_is_named_and_the_run_goes_on_to_the_bit(
     run = folder / "runs" / "lost"
     process = start_asyppo(["train", "--name", "lost", *ON_RAY, *STEPS, *small], folder)
     wait_for_step(run, 3, process)
-    pids = workers(run, 1)
+    pids = told_workers(run, 1)
     assert sorted(pids) == ["critic_0-0", "critic_1-0", "policy-0", "sampler-0"]
     os.kill(pids["critic_1-0"], signal.SIGKILL)
     printed, _ = process.communicate(timeout=120)
@@ -78,7 +55,7 @@ def test_a_worker_that_is_killed_is_named_and_the_run_goes_on_to_the_bit(
     assert done.returncode == 0 and "going on after step" in done.stdout, done.stdout + done.stderr
     # Processes of a cluster compute what one process computes, critics beside the policy or not.
     assert_same_run(run, trained[0])
-    assert_all_end(workers(run, 2))
+    assert_all_end(told_workers(run, 2))
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     roles = sum(last[f"memory/{role}_peak_bytes"] for role in ("policy", "critic_0", "critic_1", "sampler"))
     assert last["memory/peak_bytes"] > roles > 0
@@ -105,7 +82,7 @@ def test_no_process_outlives_a_driver_that_is_killed(
 ) -> None:
     process = start_asyppo(["train", "--name", "lost", *ON_RAY, "max_steps=1000", *small], tmp_path)
     wait_for_step(tmp_path / "runs" / "lost", 2, process)
-    pids = workers(tmp_path / "runs" / "lost", 1)
+    pids = told_workers(tmp_path / "runs" / "lost", 1)
     process.kill()
     process.communicate()
     assert_all_end(pids)
@@ -120,7 +97,7 @@ def test_a_signal_to_the_whole_terminal_finishes_the_step_and_saves(
     process = start_asyppo(["train", "--name", "stopped", *ON_RAY, "max_steps=1000", *small], tmp_path)
     run = tmp_path / "runs" / "stopped"
     wait_for_step(run, 2, process)
-    pids = workers(run, 1)
+    pids = told_workers(run, 1)
     os.killpg(process.pid, number)
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == 1 and "asyppo train --resume --name stopped" in printed
@@ -138,46 +115,12 @@ def test_a_worker_that_hangs_ends_the_run(
     process = start_asyppo(["train", "--name", "hung", *ON_RAY, *ours], tmp_path)
     run = tmp_path / "runs" / "hung"
     wait_for_step(run, 2, process)
-    pids = workers(run, 1)
+    pids = told_workers(run, 1)
     os.kill(pids["policy-0"], signal.SIGSTOP)
     printed, _ = process.communicate(timeout=200)
     told = " ".join(printed.split())
     assert process.returncode == 1 and "policy, rank 0 of 1, has not answered for 60 seconds while" in told
     assert_all_end(pids)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1500)
-def test_two_ranks_with_vllm_killed_at_random_go_on(
-    asyppo: Callable[..., CompletedProcess[str]],
-    start_asyppo: Callable[..., Popen[str]],
-    small: list[str],
-    tmp_path: Path,
-) -> None:
-    for engine in ("deepspeed", "vllm"):
-        if find_spec(engine) is None:
-            pytest.skip(f"{engine} is not installed (extra: cpu-engines)")
-    model = servable_model(tmp_path / "model")
-    ranks = ["cluster=ray", "learner=deepspeed", "cluster.policy.ranks=2", "cluster.sampler.ranks=2"]
-    engines = [*ranks, f"policy.model={model}", "critic_size=half", "sampler=vllm"]
-    vllm = ["kv_cache_gib=0.25", "enforce_eager=true", "threads=1"]
-    ours = [*engines, *(f"sampler.vllm.{setting}" for setting in vllm), *STEPS, *small]
-    run = tmp_path / "runs" / "random"
-    process = start_asyppo(["train", "--name", "random", *ours], tmp_path)
-    # The row of a step is written before its checkpoint.
-    wait_for_step(run, 3, process)
-    pids = workers(run, 1)
-    # A different one every time; the message says which.
-    victim = random.choice(sorted(pids))
-    os.kill(pids[victim], signal.SIGKILL)
-    printed, _ = process.communicate(timeout=300)
-    role, _, rank = victim.partition("-")
-    assert process.returncode == 1 and f"{role}, rank {rank} of" in " ".join(printed.split()), (victim, printed)
-    assert_all_end(pids)
-    done = asyppo(["train", "--resume", "--name", "random"], tmp_path, timeout=600)
-    assert done.returncode == 0 and "going on after step" in done.stdout, done.stdout + done.stderr
-    assert [row["step"] for row in rows(run)] == list(range(7))
-    assert all(row["sampler/logprob_diff_mean"] < 0.05 for row in rows(run)[2:])
 
 
 @pytest.mark.slow

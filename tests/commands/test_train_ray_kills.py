@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
-import runpy
 import signal
 import time
 from collections.abc import Callable
@@ -15,6 +13,7 @@ from subprocess import CompletedProcess, Popen
 from typing import Any
 
 import pytest
+from ray_runs import servable_model, told_workers
 from run_files import rows
 
 pytest.importorskip("ray", reason="Ray is not installed (extra: cpu-engines)")
@@ -25,16 +24,6 @@ SECONDS = 900.0
 # Draws a rank of the policy, a sampler and the run's own process.
 SEED = 20293
 PATIENCE = 300.0
-
-
-def told_workers(run: Path, attempt: int) -> dict[str, int]:
-    """Process numbers by role and rank, of those that have told theirs by now."""
-    found = {}
-    for log in (run / "logs").glob(f"attempt-{attempt}-*.log"):
-        told = re.search(r"^(\w+), rank (\d+) of \d+: process (\d+) on", log.read_text(), re.MULTILINE)
-        if told is not None:
-            found[f"{told[1]}-{told[2]}"] = int(told[3])
-    return found
 
 
 def wait_for(what: Callable[[], Any], process: Popen[str]) -> None:
@@ -73,7 +62,7 @@ def test_processes_killed_at_random_change_nothing(
     for engine in ("deepspeed", "vllm"):
         if find_spec(engine) is None:
             pytest.skip(f"{engine} is not installed (extra: cpu-engines)")
-    model = runpy.run_path(str(Path(__file__).with_name("test_train_ray.py")))["servable_model"](tmp_path / "model")
+    model = servable_model(tmp_path / "model")
     ours = ["cluster=ray", "learner=deepspeed", "cluster.policy.ranks=2", f"policy.model={model}", "critic_size=half"]
     ours += ["sampler=vllm", "sampler.vllm.kv_cache_gib=0.25", "sampler.vllm.threads=1", "max_steps=6"]
     ours += ["checkpoints.every=1", *small]

@@ -134,6 +134,12 @@ def test_methods_without_critics_have_no_gates(method: str) -> None:
     assert (config.critics.count, config.gates.mask_pct, config.gates.entropy_filter_pct) == (0, 0.0, 0.0)
 
 
+@pytest.mark.parametrize("experiment", GROUPS["experiment"].options)
+def test_symmetric_ppo_has_a_critic_of_the_policys_size_in_every_experiment(experiment: str) -> None:
+    config = load([f"experiment={experiment}", "algorithm=ppo", "policy.model=embedded:policy"]).config
+    assert (config.critics.count, config.critics.model, config.critics.depth) == (1, None, 1.0)
+
+
 def test_every_method_is_listed_above() -> None:
     assert {"asyppo", *(method for method, _ in METHODS)} == set(GROUPS["algorithm"].options)
 

@@ -39,5 +39,5 @@ def join(
 
     budget = math.inf if time_budget is None else asking.seconds(time_budget)
     book = find_book(study, runs_dir, storage)
-    _, _, configs = examine(book.definition, runs_dir, config_dir)
+    configs = examine(book.definition, runs_dir, config_dir).configs
     carry_out(book, runs_dir / study, shares(jobs, configs), config_dir, budget)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from asyppo_cli.commands.sweep.checking import Checked
     from asyppo_cli.commands.sweep.costs import Cost
     from asyppo_cli.config.schema import Config
+    from asyppo_cli.runs.directory import RunDirectory
     from sweeps.book import Book
     from sweeps.definition import Definition
     from sweeps.devices import Share
+    from sweeps.grid import Trial
 
 EXAMPLES = """Examples:
 
@@ -78,6 +80,10 @@ def run(
     direction: Directions = None,
     time_budget: Budget = None,
     storage: Storage = None,
+    reuse: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of runs: what has finished there under a trial's configuration is not run again."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and list all trials and their cost.")] = False,
     config_dir: ConfigDir = None,
 ) -> None:
@@ -85,8 +91,10 @@ def run(
 
     The same command goes on where a sweep stopped: a trial that is finished is not repeated.
     """
+    from asyppo_cli import console
     from asyppo_cli.commands.sweep.places import shares
     from sweeps import asking
+    from sweeps.reuse import take_over
 
     budget = math.inf if time_budget is None else asking.seconds(time_budget)
     asked = asking.Asked(
@@ -100,19 +108,35 @@ def run(
         directions=direction or (),
         trials=trials,
     )
-    definition, cost, configs = examine(asking.define(asked), runs_dir, config_dir)
+    examined = examine(asking.define(asked), runs_dir, config_dir, reuse or ())
+    definition, known = examined.definition, examined.known
+    if known:
+        console.print(f"run before, and {'to be ' if dry_run else ''}taken over: {', '.join(t.name for t, _ in known)}")
     if dry_run:
         from asyppo_cli.commands.sweep.rehearsal import rehearse
 
-        return rehearse(definition, cost, jobs, runs_dir)
-    parts = shares(jobs, configs)
+        return rehearse(definition, examined.cost, jobs, runs_dir)
+    parts = shares(jobs, examined.configs)
     book = open_book(definition, runs_dir, storage)
+    for trial, finished in known:
+        take_over(trial, finished, runs_dir / definition.name)
     carry_out(book, runs_dir / definition.name, parts, config_dir, budget)
 
 
-def examine(definition: Definition, runs_dir: Path, config_dir: Path | None) -> tuple[Definition, Cost, list[Config]]:
-    """Check every trial; returns the definition with the steps of a trial, the cost, and the configurations that want
-    different devices.
+@dataclass(frozen=True)
+class Examined:
+    """A definition with the steps of a trial, the cost of what is to be run, the configurations that want different
+    devices, and trials that have been run elsewhere, with their runs.
+    """
+
+    definition: Definition
+    cost: Cost
+    configs: list[Config]
+    known: list[tuple[Trial, RunDirectory]]
+
+
+def examine(definition: Definition, runs_dir: Path, config_dir: Path | None, reuse: Sequence[Path] = ()) -> Examined:
+    """Check every trial, before anything starts.
 
     Raises:
         ValueError: a trial is wrong, or its folder holds another run.
@@ -120,14 +144,24 @@ def examine(definition: Definition, runs_dir: Path, config_dir: Path | None) -> 
     from asyppo_cli.commands.sweep.checking import check
     from asyppo_cli.commands.sweep.costs import Cost
     from asyppo_cli.runs.directory import check_name, check_runs_dir
+    from sweeps.reuse import Finished
+    from sweeps.standing import run_of
 
     check_runs_dir(runs_dir)
+    if reuse and definition.search is not None:
+        raise ValueError("--reuse is for grids: which trials a search makes is not known before it runs")
+    finished = Finished(reuse)
+    known: list[tuple[Trial, RunDirectory]] = []
     cost, steps = Cost(), 0
     different: dict[str, Config] = {}
     for one in vacant(check(definition, config_dir), runs_dir / definition.name):
         if definition.search is None:
             check_name(one.trial.name)
-        cost.add(one)
+        twin = finished.like(one.resolved)
+        if twin is not None and not run_of(runs_dir / definition.name, one.trial.name).path.exists():
+            known.append((one.trial, twin))
+        else:
+            cost.add(one)
         steps = max(steps, one.config.max_steps)
         different.setdefault(
             repr((one.config.cluster, one.config.learner.device, one.config.critics.count)), one.config
@@ -135,7 +169,7 @@ def examine(definition: Definition, runs_dir: Path, config_dir: Path | None) -> 
     if definition.search is not None:
         cost = scaled(cost, definition.search.trials)
         definition = replace(definition, search=replace(definition.search, max_steps=steps))
-    return definition, cost, list(different.values())
+    return Examined(definition, cost, list(different.values()), known)
 
 
 def vacant(checked: Iterable[Checked], folder: Path) -> Iterable[Checked]:
