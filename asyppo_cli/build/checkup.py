@@ -26,6 +26,8 @@ from asyppo_cli.doctor.probe import given, tell
 from asyppo_cli.engines.deepspeed_engine import load_deepspeed
 from asyppo_cli.engines.locate import EMBEDDED
 from asyppo_cli.engines.tokenizer import load_tokenizer
+from asyppo_cli.engines.weight_sync import PART
+from asyppo_cli.planning.passes import FULL
 
 # Of the embedded models the one whose attention vLLM's kernels for CPUs know.
 SERVABLE = "embedded:critic"
@@ -40,15 +42,23 @@ def check(config: Config) -> dict[str, Any]:
     if not found:
         found = [error for error in [refusal(lambda: gather(config))] if error]
     engine = None if found else pick_engine(config.sampler.engine, config.policy.model, config.policy.revision)
-    size = 0 if found else read_architecture(config.policy.model, config.policy.revision, "policy.model").parameters
+    sent = 0 if found else sent_at_a_time(config, engine)
     on_cores = not found and config.learner.dtype == "bfloat16" and pick_device(config.learner).type == "cpu"
     return {
         "faults": found,
         "sampler": engine,
-        "parameters": size,
+        "sent": sent,
         "bfloat16_speed": bfloat16_speed() if on_cores else None,
         "libraries": what_is_there(),
     }
+
+
+def sent_at_a_time(config: Config, engine: str | None) -> int:
+    """Bytes of the policy's weights that are in shared memory at a time, on their way to the sampler."""
+    arch = read_architecture(config.policy.model, config.policy.revision, "policy.model")
+    if config.cluster.kind == "ray":
+        return FULL * arch.parameters
+    return min(FULL * arch.parameters, max(PART, FULL * arch.largest)) if engine == "vllm" else 0
 
 
 def bfloat16_speed() -> float:

@@ -104,8 +104,7 @@ def configuration(config: Config) -> list[Finding]:
         *libraries.model_findings(Answer(told["libraries"])),
         *libraries.precision_findings(told["bfloat16_speed"]),
     ]
-    sent = 4.0 * told["parameters"] if told["sampler"] == "vllm" or config.cluster.kind == "ray" else 0.0
-    found.append(machine.shared_memory_finding(machine.shared_memory_free(), sent))
+    found.append(machine.shared_memory_finding(machine.shared_memory_free(), told["sent"]))
     if told["faults"]:
         return [*found, *map(refused, told["faults"])]
     return [*found, Finding("configuration", "fine", f"can run: {told['sampler']} samples")]

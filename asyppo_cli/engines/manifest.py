@@ -53,6 +53,10 @@ class Manifest:
     entries: Mapping[str, Entry]
     parts: Mapping[str, Mapping[Shard, Entry]] = field(default_factory=dict)
 
+    def joined(self, other: Manifest) -> Manifest:
+        """This one's weights and another's."""
+        return Manifest(self.version, {**self.entries, **other.entries}, {**self.parts, **other.parts})
+
     def expected(self, name: str, shard: Shard | None) -> Entry:
         """What a receiver should hold of a weight, all of it or a part."""
         return self.entries[name] if shard is None else self.parts[name][shard]

@@ -6,17 +6,20 @@ the originals, so a matrix is read back through its kernel: the product with uni
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from asyppo_cli.engines.manifest import Manifest, Reading, Shard, checksum, differences, entry, sampled_columns
-from asyppo_cli.engines.weight_sync import Shapes, Slot, end_of, views
+from asyppo_cli.engines.weight_sync import Shapes, Slot, views
 
 Readings = dict[str, Reading]
+# Of a module, with so many columns in such a precision: its kernel's products with the sampled unit vectors.
+Products = dict[tuple[nn.Module, int, torch.dtype], Tensor]
 
 
 class WorkerExtension:
@@ -32,32 +35,60 @@ class WorkerExtension:
 
         install(self.model_runner)
 
-    def asyppo_load(self, file: str | None, slots: Mapping[str, Slot], manifest: Manifest) -> tuple[Readings, Readings]:
-        """Load the weights that lie in a shared file (None: the one of last time).
+    def asyppo_load(self, file: str | None, slots: Mapping[str, Slot], manifest: Manifest, first: bool) -> Readings:
+        """Load the weights that lie in a shared file (None: the one of last time), the ``first`` of a sync or others.
 
-        Returns readings of what arrived, and of what the model then holds. Nothing is loaded of what arrived broken.
+        Returns readings of what arrived. Nothing is loaded of these if any arrived broken.
         """
         if file is not None:
-            self._asyppo_buffer = torch.from_file(file, shared=True, size=end_of(slots), dtype=torch.uint8)
+            self._asyppo_buffer = map_file(Path(file))
         assert self._asyppo_buffer is not None
         weights = views(self._asyppo_buffer, slots)
         arrived = {name: received(tensor, manifest.version) for name, tensor in weights.items()}
-        if differences(manifest, arrived):
-            return arrived, {}
-        self.asyppo_take(weights)
-        return arrived, self.asyppo_read(manifest)[1]
+        if not differences(manifest, arrived):
+            if first:
+                self.asyppo_begin()
+            # vLLM holds on to tensors until it has all of a layer, and the file is written again before that.
+            self.asyppo_take((name, tensor.clone()) for name, tensor in weights.items())
+        return arrived
 
-    def asyppo_take(self, weights: Mapping[str, Tensor]) -> None:
-        """Put the weights into the model, kernels included."""
-        self.reload_weights(weights_iterator=iter(weights.items()))  # type: ignore[attr-defined]
-        pack_tied(self.model_runner.get_model())
+    def asyppo_finish(self, manifest: Manifest) -> tuple[None, Readings]:
+        """End the sync; returns readings of what the model then holds."""
+        self.asyppo_end()
+        return self.asyppo_read(manifest)
+
+    def asyppo_begin(self) -> None:
+        """Have the model wait for new weights."""
+        from vllm.config import set_current_vllm_config
+        from vllm.model_executor.model_loader.reload import initialize_layerwise_reload
+
+        with set_current_vllm_config(self.vllm_config):  # type: ignore[attr-defined]
+            initialize_layerwise_reload(self.model_runner.get_model())
+
+    def asyppo_take(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        """Give the model some of its weights."""
+        from vllm.config import set_current_vllm_config
+
+        with set_current_vllm_config(self.vllm_config):  # type: ignore[attr-defined]
+            self.model_runner.get_model().load_weights(weights)
+
+    def asyppo_end(self) -> None:
+        """Have the model compute with what it was given, kernels included."""
+        from vllm.config import set_current_vllm_config
+        from vllm.model_executor.model_loader.reload import finalize_layerwise_reload
+
+        model = self.model_runner.get_model()
+        with set_current_vllm_config(self.vllm_config):  # type: ignore[attr-defined]
+            finalize_layerwise_reload(model, self.model_config)  # type: ignore[attr-defined]
+        pack_tied(model)
 
     @torch.no_grad()
     def asyppo_read(self, manifest: Manifest) -> tuple[None, Readings]:
         """Readings of what the model holds of each weight in the manifest."""
         model, seat = self.model_runner.get_model(), self._asyppo_seat()
         shapes = {name: sent.shape for name, sent in manifest.entries.items()}
-        return None, {name: live(model, name, shapes, seat, manifest) for name in shapes}
+        products: Products = {}
+        return None, {name: live(model, name, shapes, seat, manifest, products) for name in shapes}
 
     def asyppo_claims(self, shapes: Shapes) -> dict[str, Shard]:
         """The weights of which this worker holds a part only, and which part."""
@@ -89,6 +120,11 @@ class Place:
     shard: Shard | None
 
 
+def map_file(file: Path) -> Tensor:
+    """All bytes of a file, shared with whoever else has mapped it."""
+    return torch.from_file(str(file), shared=True, size=file.stat().st_size, dtype=torch.uint8)
+
+
 def received(tensor: Tensor, version: int) -> Reading:
     """The reading of a tensor that has arrived."""
     read = entry(tensor, version)
@@ -107,11 +143,11 @@ def pack_tied(model: nn.Module) -> None:
         seen[id(weight)] = module
 
 
-def live(model: nn.Module, name: str, shapes: Shapes, seat: Seat, manifest: Manifest) -> Reading:
+def live(model: nn.Module, name: str, shapes: Shapes, seat: Seat, manifest: Manifest, products: Products) -> Reading:
     """What the model computes with in place of one weight; of several copies, one that differs if there is any."""
     reading = Reading(shapes[name], None, None)
     for place in places_of(model, name, shapes, seat):
-        reading = read(place, name, manifest)
+        reading = read(place, name, manifest, products)
         if differences(Manifest(manifest.version, {name: manifest.entries[name]}, manifest.parts), {name: reading}):
             break
     return reading
@@ -176,8 +212,11 @@ def rows_held(module: nn.Module, number: int, shape: tuple[int, ...], seat: Seat
     return shape[0] if shard is None or shard.axis != 0 else shard.stop - shard.start
 
 
-def read(place: Place, name: str, manifest: Manifest) -> Reading:
-    """Checksums of a weight as the module holds it, and of its sampled columns as its kernel computes them."""
+def read(place: Place, name: str, manifest: Manifest, products: Products) -> Reading:
+    """Checksums of a weight as the module holds it, and of its sampled columns as its kernel computes them.
+
+    ``products`` remembers what a kernel has computed: a fused one is asked once for all its weights.
+    """
     tensor, sent = place.module._parameters[place.parameter], manifest.expected(name, place.shard)  # noqa: SLF001
     assert tensor is not None
     dtype: torch.dtype = getattr(torch, sent.dtype)
@@ -188,8 +227,10 @@ def read(place: Place, name: str, manifest: Manifest) -> Reading:
         shape, whole = tuple(held.shape), checksum(held)
     kernel = getattr(place.module, "cpu_linear", None)
     if kernel is not None and len(sent.shape) == 2:
-        columns = sampled_columns(sent.shape[1], manifest.version)
-        unit = torch.nn.functional.one_hot(columns, sent.shape[1]).to(dtype)
-        products = kernel(unit, tensor, None)
-        sample = checksum(products[:, rows].to(dtype).T)
+        asked = (place.module, sent.shape[1], dtype)
+        if asked not in products:
+            columns = sampled_columns(sent.shape[1], manifest.version)
+            unit = torch.nn.functional.one_hot(columns, sent.shape[1]).to(dtype)
+            products[asked] = kernel(unit, tensor, None)
+        sample = checksum(products[asked][:, rows].to(dtype).T)
     return Reading(shape, whole, sample, place.shard)

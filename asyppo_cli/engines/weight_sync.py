@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,9 @@ from asyppo_cli.engines.manifest import Manifest, Shards, all_shards, check_arri
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a place in memory, and the file gets a name nobody can guess
 # Offsets of tensors in the file are multiples of this many bytes, so that any kernel may read them in place.
 ALIGNMENT = 64
+
+# Bytes of the file, unless one weight alone takes more: what a container has of shared memory, which is 64 MiB.
+PART = 32 * 2**20
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -55,40 +59,48 @@ class Slot:
 
 
 class SharedMemorySync:
-    """Through a file in memory that both sides map: one copy on this side, none on the other.
+    """Through a file in memory that both sides map, some weights at a time.
 
-    ``shapes`` are those of the weights, ``dtype`` is the engine's. The file is made at the first sync and unlinked as
-    soon as the workers have mapped it, so nothing stays behind, however the processes end. ``note`` is told where the
-    weights go instead if ``/dev/shm`` is too small.
+    ``shapes`` are those of the weights, ``dtype`` is the engine's; ``part`` bytes go at a time, or the largest weight.
+    The file is made at the first sync and unlinked as soon as the workers have mapped it, so nothing stays behind,
+    however the processes end. ``note`` is told where the weights go instead if ``/dev/shm`` is too small.
     """
 
-    def __init__(self, shapes: Shapes, dtype: torch.dtype, note: Callable[[str], None]) -> None:
+    def __init__(self, shapes: Shapes, dtype: torch.dtype, note: Callable[[str], None], part: int = PART) -> None:
         self._shapes = shapes
-        self._slots = lay_out(shapes, dtype)
+        self._dtype = dtype
         self._note = note
+        largest = max(torch.Size(shape).numel() for shape in shapes.values()) * dtype.itemsize
+        self._size = max(part, largest)
         self._buffer: Tensor | None = None
         self._shards: Shards | None = None
 
     def send(self, weights: Iterable[tuple[str, Tensor]], version: int, target: SyncTarget) -> list[str]:
         """Copy the weights into the shared file in the engine's precision, have them loaded, and compare."""
-        path = None
         if self._shards is None:
             self._shards = all_shards(target.call_workers("asyppo_claims", shapes=self._shapes), self._shapes)
+        path = None
         if self._buffer is None:
-            path = self._create(end_of(self._slots))
+            path = self._create(self._size)
         assert self._buffer is not None
-        shared = views(self._buffer, self._slots)
+        manifest = Manifest(version, {}, {})
+        begun = False
         try:
-            with torch.no_grad():
-                for name, tensor in checked(weights, self._shapes):
-                    shared[name].copy_(tensor)
-            manifest = describe(shared.items(), version, self._shards)
-            file = None if path is None else str(path)
-            reports = target.call_workers("asyppo_load", file=file, slots=self._slots, manifest=manifest)
-            return confirm(manifest, reports)
+            for slots in self._parts(checked(weights, self._shapes), self._buffer):
+                part = describe(views(self._buffer, slots).items(), version, self._shards)
+                file = None if path is None or begun else str(path)
+                reports = target.call_workers("asyppo_load", file=file, slots=slots, manifest=part, first=not begun)
+                for arrived in reports:
+                    check_arrival(part, arrived, "of what arrived")
+                manifest, begun = manifest.joined(part), True
+            return confirm(manifest, target.call_workers("asyppo_finish", manifest=manifest))
         except BaseException:
             # Workers that may not have mapped this file are sent another.
             self._buffer = None if path is not None else self._buffer
+            if begun:
+                # What is told is what went wrong first.
+                with contextlib.suppress(Exception):
+                    target.call_workers("asyppo_end")
             raise
         finally:
             if path is not None:
@@ -97,6 +109,21 @@ class SharedMemorySync:
     def close(self) -> None:
         """Forget the mapping; the file has no name any more."""
         self._buffer = None
+
+    @torch.no_grad()
+    def _parts(self, weights: Iterable[tuple[str, Tensor]], buffer: Tensor) -> Iterator[dict[str, Slot]]:
+        """Fill the file again and again; each time, where the weights lie that are in it now."""
+        slots: dict[str, Slot] = {}
+        end = 0
+        for name, tensor in weights:
+            slot = Slot(end, tuple(tensor.shape), str(self._dtype).removeprefix("torch."))
+            if end + size_of(slot) > self._size:
+                yield slots
+                slots, slot = {}, replace(slot, offset=0)
+            slots[name] = slot
+            views(buffer, {name: slot})[name].copy_(tensor)
+            end = slot.offset - (-size_of(slot) // ALIGNMENT) * ALIGNMENT
+        yield slots
 
     def _create(self, size: int) -> Path:
         folder = self._folder(size)
@@ -129,20 +156,6 @@ def checked(weights: Iterable[tuple[str, Tensor]], shapes: Shapes) -> Iterator[t
         yield name, tensor
     if missing:
         raise ValueError(f"the new weights are of another model: {', '.join(list(missing)[:3])} not among them")
-
-
-def lay_out(shapes: Shapes, dtype: torch.dtype) -> dict[str, Slot]:
-    """A place in the file for every tensor, one after the other."""
-    slots, offset = {}, 0
-    for name, shape in shapes.items():
-        slots[name] = Slot(offset, shape, str(dtype).removeprefix("torch."))
-        offset += -(-size_of(slots[name]) // ALIGNMENT) * ALIGNMENT
-    return slots
-
-
-def end_of(slots: Mapping[str, Slot]) -> int:
-    """Size of the file in bytes."""
-    return max(slot.offset + size_of(slot) for slot in slots.values())
 
 
 def size_of(slot: Slot) -> int:

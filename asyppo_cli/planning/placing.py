@@ -11,6 +11,8 @@ from asyppo_cli.planning.scene import Scene
 # What the C library's allocator keeps of freed blocks, as a share of the worst phase: 0.31 to 0.56 were measured, on
 # cores, with models of 0.4 and 135 million weights. torch's allocator for GPUs gives its blocks up before it fails.
 SLACK = 0.4
+# Bytes of weights that go to vLLM at a time, unless one takes more: that of engines.weight_sync.
+PART = 32 * 2**20
 SECTION_OF = {"sampler": "sampler", "policy": "policy", "reference": "policy"}
 
 
@@ -66,7 +68,7 @@ def local_places(scene: Scene, needs: Sequence[RoleNeed]) -> list[Place]:
     libraries = scene.processes
     vllm = [need for need in needs if need.role == "sampler" and scene.sampler == "vllm"]
     inside = [need for need in needs if need not in vllm]
-    shared = sent_weights(scene) if vllm and not scene.on_gpu else 0.0
+    shared = sent_at_a_time(scene) if vllm and not scene.on_gpu else 0.0
     host = (need.host if scene.on_gpu else need.device for need in inside)
     main = Process("main", one_after_another(host), libraries.main, shared)
     beside = [Process("vllm", n.host if scene.on_gpu else n.device, libraries.sampler, shared) for n in vllm]
@@ -148,13 +150,17 @@ def grader(scene: Scene) -> Process:
 
 
 def sent_weights(scene: Scene) -> float:
-    """The policy's weights on their way to the sampler, in shared memory."""
+    """The policy's weights on their way to the sampler on a cluster, in shared memory."""
     each = 2 if scene.precision == "bfloat16" or (scene.sampler == "vllm" and scene.on_gpu) else 4
-    settings = scene.config.sampler.vllm.dtype
-    if scene.config.cluster.kind == "local":
-        dtype = scene.config.learner.dtype if settings == "auto" else settings
-        each = 4 if dtype == "float32" else 2
     return float(each * scene.policy.parameters)
+
+
+def sent_at_a_time(scene: Scene) -> float:
+    """Those of them that are in shared memory at a time where they go to vLLM's process on the same cores."""
+    asked = scene.config.sampler.vllm.dtype
+    dtype = scene.config.learner.dtype if asked == "auto" else asked
+    each = 4 if dtype == "float32" else 2
+    return float(min(each * scene.policy.parameters, max(PART, each * scene.policy.largest)))
 
 
 def section(role: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import pytest
 import torch
 
 from asyppo_cli.config.engines import VllmConfig
+from asyppo_cli.engines.manifest import Reading
 from asyppo_cli.engines.models import PolicyModel
 from asyppo_cli.engines.vllm_install import installed_version
 from asyppo_cli.engines.vllm_sampler import VllmSampler, pick_dtype, pick_sync
-from asyppo_cli.engines.weight_sync import SyncTarget
+from asyppo_cli.engines.weight_sync import SharedMemorySync, SyncTarget
 from asyppo_cli.ports import WorkerLost
 from asyppo_cli.types import Response, SamplingParams, Sequences
 
@@ -95,25 +97,31 @@ def test_keys_of_old_weights_are_not_used_again(sampler: VllmSampler, make_model
     assert furthest(new, prompts, sampler.sample(prompts, 2, PARAMS)) < 1e-3
 
 
-class Between:
-    """The engine, with somebody in between who changes one call."""
+Call = Callable[[SyncTarget, str, Mapping[str, Any]], list[Any]]
 
-    def __init__(self, target: SyncTarget, change: Callable[[SyncTarget, Mapping[str, Any]], list[Any]]) -> None:
+
+class Between:
+    """The engine, with somebody in between who changes its calls."""
+
+    def __init__(self, target: SyncTarget, change: Call) -> None:
         self.target, self.change = target, change
 
     def call_workers(self, method: str, **arguments: Any) -> list[Any]:
-        return self.change(self.target, arguments)
+        return self.change(self.target, method, arguments)
 
 
-def nothing_loaded(target: SyncTarget, arguments: Mapping[str, Any]) -> list[Any]:
-    return target.call_workers("asyppo_read", manifest=arguments["manifest"])
+def nothing_loaded(target: SyncTarget, method: str, arguments: Mapping[str, Any]) -> list[Any]:
+    if method == "asyppo_load":
+        entries = arguments["manifest"].entries
+        return [{name: Reading(sent.shape, sent.checksum, sent.sample) for name, sent in entries.items()}]
+    return target.call_workers("asyppo_read", manifest=arguments["manifest"]) if method == "asyppo_finish" else []
 
 
-def two_layers_exchanged(target: SyncTarget, arguments: Mapping[str, Any]) -> list[Any]:
+def two_layers_exchanged(target: SyncTarget, method: str, arguments: Mapping[str, Any]) -> list[Any]:
     first, second = (f"model.layers.{i}.mlp.down_proj.weight" for i in (0, 1))
     slots = {**arguments["slots"]}
     slots[first], slots[second] = slots[second], slots[first]
-    return target.call_workers("asyppo_load", **{**arguments, "slots": slots})
+    return target.call_workers(method, **{**arguments, "slots": slots})
 
 
 @needs_vllm
@@ -133,15 +141,34 @@ def test_a_sync_that_fails_is_an_error(
 
 
 @needs_vllm
+def test_weights_that_come_one_by_one_are_those_that_are_sampled(
+    sampler: VllmSampler, make_model: Callable[..., Any]
+) -> None:
+    """A part of the file is written again while vLLM still waits for others of the same layer."""
+    new = make_model(seed=4)
+    shapes = {name: tuple(weight.shape) for name, weight in new.named_parameters()}
+    with closing(SharedMemorySync(shapes, torch.float32, print, part=1)) as sync:
+        for version in (4, 5):
+            sync.send(new.named_parameters(), version, sampler._engine)
+    sampler._engine.forget()
+    # The workers have mapped another file since: the next sync makes one anew.
+    assert sampler._sync is not None
+    sampler._sync.close()
+    prompts = [[2 + i % 37 for i in range(start, start + 40)] for start in (0, 11)]
+    assert furthest(new, prompts, sampler.sample(prompts, 2, PARAMS)) < 1e-3
+
+
+@needs_vllm
 def test_a_tied_output_layer_that_vllms_own_reload_leaves_behind_is_noticed(
     sampler: VllmSampler, make_model: Callable[..., Any], tmp_path: Path
 ) -> None:
     """vLLM 0.32 packs the shared matrix twice on a CPU, and reloads one of the two."""
     make_model(seed=1).save_pretrained(tmp_path)
 
-    def by_vllm(target: SyncTarget, arguments: Mapping[str, Any]) -> list[Any]:
-        target.call_workers("reload_weights", weights_path=str(tmp_path))
-        return nothing_loaded(target, arguments)
+    def by_vllm(target: SyncTarget, method: str, arguments: Mapping[str, Any]) -> list[Any]:
+        if method == "asyppo_finish":
+            target.call_workers("reload_weights", weights_path=str(tmp_path))
+        return nothing_loaded(target, method, arguments)
 
     assert sampler._sync is not None
     with pytest.raises(RuntimeError, match=r"in its model, model.embed_tokens.weight has other values; no batch"):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from asyppo_cli.engines import weight_sync
 from asyppo_cli.engines.manifest import Shard
-from asyppo_cli.engines.vllm_worker import Seat, WorkerExtension, part_held, rows_held
+from asyppo_cli.engines.vllm_worker import Seat, WorkerExtension, pack_tied, part_held, rows_held
 from asyppo_cli.engines.weight_sync import SharedMemorySync
 
 SHAPES = {
@@ -84,13 +84,23 @@ class Worker(WorkerExtension):
         self.model_runner = SimpleNamespace(get_model=lambda: self.model)
         self.parallel_config = SimpleNamespace(tensor_parallel_size=1)
         self.files: list[str | None] = []
+        self.called: list[str] = []
 
-    def reload_weights(self, weights_iterator: Iterable[tuple[str, Tensor]]) -> None:
-        self.model.load(weights_iterator)
+    # In place of vLLM's reload, which holds on to what it is given until it has all of a layer.
+    def asyppo_begin(self) -> None:
+        self.waiting: dict[str, Tensor] = {}
+
+    def asyppo_take(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        self.waiting |= dict(weights)
+
+    def asyppo_end(self) -> None:
+        self.model.load(self.waiting.items())
+        pack_tied(self.model)
 
     def call_workers(self, method: str, **arguments: Any) -> list[Any]:
         if method == "asyppo_load":
             self.files.append(arguments["file"])
+        self.called.append(method)
         return [getattr(self, method)(**arguments)]
 
 
@@ -117,6 +127,28 @@ def test_weights_arrive_everywhere_and_leave_no_file(sync: SharedMemorySync) -> 
     # The file is mapped once, and has lost its name.
     assert worker.files[0] is not None and worker.files[1] is None
     assert not Path(worker.files[0]).exists()
+
+
+@pytest.mark.parametrize(("part", "parts", "size"), [(1, 3, 240), (300, 3, 300), (2**20, 1, 2**20)])
+def test_weights_go_in_parts_through_a_file_of_the_size_of_one(part: int, parts: int, size: int) -> None:
+    sync, worker = SharedMemorySync(SHAPES, torch.float32, lambda text: None, part), Worker()
+    for version in (1, 2):
+        weights = new_weights(version)
+        assert sync.send(weights.items(), version, worker) == []
+        torch.testing.assert_close(worker.model.block.norm.weight.data, weights["block.norm.weight"])
+    assert worker.called == ["asyppo_claims", *(["asyppo_load"] * parts + ["asyppo_finish"]) * 2]
+    assert worker._asyppo_buffer is not None and worker._asyppo_buffer.numel() == size
+    assert [file is not None for file in worker.files] == [True, *[False] * (2 * parts - 1)]
+
+
+def test_what_breaks_between_two_parts_leaves_a_worker_that_takes_the_next_sync() -> None:
+    sync, worker = SharedMemorySync(SHAPES, torch.float32, lambda text: None, part=1), Worker()
+    weights = new_weights(1)
+    del weights["block.norm.weight"]
+    with pytest.raises(ValueError, match="another model: block.norm.weight not among them"):
+        sync.send(weights.items(), 1, worker)
+    assert worker.called[-1] == "asyppo_end"
+    assert sync.send(new_weights(2).items(), 2, worker) == []
 
 
 def break_nothing_loaded(worker: Worker) -> None:

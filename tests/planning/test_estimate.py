@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from asyppo_cli.engines import weight_sync
+from asyppo_cli.planning import placing
 from asyppo_cli.planning.estimate import comparisons, estimate, with_settings
 from asyppo_cli.planning.fitting import nearest
 from asyppo_cli.planning.scene import Scene
@@ -22,6 +24,13 @@ def test_every_process_of_a_local_run_holds_all_roles_and_one_phase_at_a_time(ma
     assert main.need.constant == sum(role.device.constant for role in result.roles)
     assert main.need.passing == max(role.device.passing for role in result.roles)
     assert place.used == main.peak + 2 * place.processes[1].peak
+
+
+def test_weights_are_on_their_way_to_vllm_a_part_at_a_time(make_scene: MakeScene) -> None:
+    scene = make_scene(["learner.device=cpu", "sampler=vllm", "sampler.vllm.dtype=float32"])
+    (place,) = estimate(scene).places
+    assert place.shared == 4 * scene.policy.largest < 4 * scene.policy.parameters / 3
+    assert placing.PART == weight_sync.PART
 
 
 def test_a_critic_more_costs_a_critic(make_scene: MakeScene) -> None:

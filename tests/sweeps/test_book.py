@@ -150,7 +150,7 @@ def test_one_seed_one_point_whoever_asks(tmp_path: Path) -> None:
     assert points[0] == points[1] and points[0][0] != points[0][1]
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "nsga2"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "gp", "nsga2"])
 def test_every_sampler_chooses_and_learns_what_came_out(tmp_path: Path, sampler: str) -> None:
     definition = search("x=interval(0,1)", "n=int(interval(1,8))", trials=14, sampler=sampler)
     book = opened(str(tmp_path / "j"), definition)
