@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from asyppo_cli.build.learners import build_critic_learner, build_policy_learner, build_reference, check_engine
-from asyppo_cli.build.machine import keep_freed_memory, peak_memory, set_threads
+from asyppo_cli.build.machine import peak_memory, set_threads
 from asyppo_cli.build.samplers import build_sampler, pick_engine
 from asyppo_cli.config.schema import Config
+from asyppo_cli.engines.allocator import keep_freed_memory
 from asyppo_cli.engines.ray_cluster import check_ray, joined
 from asyppo_cli.engines.ray_placement import Plan, Role, make_plan
 from asyppo_cli.engines.tokenizer import HuggingFaceTokenizer, load_tokenizer

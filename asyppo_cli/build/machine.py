@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 import sys
@@ -12,9 +11,6 @@ import torch
 from asyppo_cli.config.engines import LearnerConfig
 
 MOST_THREADS = 1024
-# Of glibc's malloc.h; 32 MiB is the most that older versions take for the second.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-UNLIMITED, LIMITED = 2**31 - 1, 2**25
 
 
 def pick_device(config: LearnerConfig) -> torch.device:
@@ -31,21 +27,6 @@ def set_threads(config: LearnerConfig) -> None:
         raise ValueError(f"learner.threads={config.threads} must be at most {MOST_THREADS}; 0: all cores")
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(config.threads or usable)
-
-
-def keep_freed_memory() -> bool:
-    """Have this process keep the memory that it frees, for its next pass; False where that cannot be set (no glibc).
-
-    A pass of a model frees what it allocated, and the next one allocates the same again. Given back to the system in
-    between, every page is cleared and mapped anew: a tenth of a pass of 135 million weights on cores, nothing where a
-    model is small (benchmarks/page_faults.py). The peak of a run grows a little, as kept blocks do not always fit.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return False
-    kept = mallopt(M_MMAP_THRESHOLD, UNLIMITED) or mallopt(M_MMAP_THRESHOLD, LIMITED)
-    return bool(kept and mallopt(M_TRIM_THRESHOLD, UNLIMITED))
 
 
 def peak_memory() -> int:

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from asyppo_cli.build.learners import build_torch_learner
-from asyppo_cli.build.machine import keep_freed_memory, pick_device, set_threads
+from asyppo_cli.build.machine import pick_device, set_threads
 from asyppo_cli.build.samplers import check_context, sampling_params, transformers_sampler
 from asyppo_cli.config.schema import WarmstartConfig
+from asyppo_cli.engines.allocator import keep_freed_memory
 from asyppo_cli.engines.models import PolicyModel, load_policy, new_policy, parameter_count
 from asyppo_cli.engines.tokenizer import HuggingFaceTokenizer, load_tokenizer, train_tokenizer
 from asyppo_cli.engines.torch_learner import TorchLearner

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import pickle
-import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from ray_desk import Desk, machines
 from torch import Tensor
 
 from asyppo_cli.engines.microbatches import merge
@@ -138,10 +138,9 @@ def ray_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     pytest.importorskip("ray", reason="Ray is not installed (extra: cpu-engines)")
     from asyppo_cli.engines.ray_cluster import joined
 
-    desk = runpy.run_path(str(Path(__file__).with_name("ray_desk.py")))
     folder = tmp_path_factory.mktemp("ray")
-    with pytest.MonkeyPatch.context() as patch, desk["machines"](folder / "token", patch) as address, joined(address):
-        found = desk["Desk"](folder)
+    with pytest.MonkeyPatch.context() as patch, machines(folder / "token", patch) as address, joined(address):
+        found = Desk(folder)
         yield found
         found.close()
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -32,12 +32,12 @@ def listens(port: int) -> bool:
 
 
 @contextmanager
-def machines(token: Path, monkeypatch: Any) -> Iterator[str]:
-    """A cluster of :data:`MACHINES` for those who know the ``token`` in a file; yields its address."""
+def machines(token: Path, monkeypatch: Any, shapes: Sequence[Mapping[str, int]] = MACHINES) -> Iterator[str]:
+    """A cluster of such machines for those who know the ``token`` in a file; yields its address."""
     with socket.socket() as found:
         found.bind(("", 0))
         port = found.getsockname()[1]
-    shape = [(f"--num-cpus={m['cpus']}", f"--num-gpus={m['gpus']}") for m in MACHINES]
+    shape = [(f"--num-cpus={m['cpus']}", f"--num-gpus={m['gpus']}") for m in shapes]
     address = f"127.0.0.1:{port}"
     token.write_text(uuid.uuid4().hex)
     monkeypatch.setenv("RAY_AUTH_MODE", "token")

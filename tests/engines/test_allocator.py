@@ -1,4 +1,4 @@
-"""This machine as configured."""
+"""The C library's memory."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from asyppo_cli.build.machine import keep_freed_memory
+from asyppo_cli.engines.allocator import give_back_freed_memory, keep_freed_memory
 
 # Page faults of the last of some equal allocations, each freed again, of more than malloc keeps by itself. Not
 # tensors: a block that was cut to their alignment need not fit its own size again.
 FAULTS = """
 import resource, sys
-from asyppo_cli.build.machine import keep_freed_memory
+from asyppo_cli.engines.allocator import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 for _ in range(5):
@@ -36,4 +36,27 @@ def test_memory_that_was_freed_is_not_mapped_anew() -> None:
 
 def test_a_c_library_without_the_call_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
-    assert not keep_freed_memory()
+    assert not keep_freed_memory() and not give_back_freed_memory()
+
+
+RESIDENT = """
+from pathlib import Path
+from asyppo_cli.engines.allocator import give_back_freed_memory
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1])
+blocks = [bytes([1]) * 2**16 for _ in range(2000)]
+full, last = resident(), blocks[-1]
+del blocks
+# The block at the end of the heap is in use: the C library gives back nothing by itself.
+kept = resident()
+assert give_back_freed_memory()
+print(full, kept, resident())
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="no malloc_trim in this C library")
+def test_memory_that_was_freed_is_given_back_when_asked() -> None:
+    output = subprocess.run([sys.executable, "-c", RESIDENT], capture_output=True, text=True, check=True).stdout
+    full, kept, left = map(int, output.split())
+    # 2,000 blocks of 16 pages.
+    assert kept > full - 3_000 and left < kept - 25_000

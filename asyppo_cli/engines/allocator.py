@@ -1,0 +1,38 @@
+"""The C library's memory: kept for a process's next pass, or given back to the system."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+# Of glibc's malloc.h; 32 MiB is the most that older versions take for the second.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+UNLIMITED, LIMITED = 2**31 - 1, 2**25
+
+
+def keep_freed_memory() -> bool:
+    """Have this process keep the memory that it frees, for its next pass; False where that cannot be set (no glibc).
+
+    A pass of a model frees what it allocated, and the next one allocates the same again. Given back to the system in
+    between, every page is cleared and mapped anew: a tenth of a pass of 135 million weights on cores, nothing where a
+    model is small (benchmarks/page_faults.py). The peak of a run grows a little, as kept blocks do not always fit.
+    """
+    mallopt = _function("mallopt")
+    if mallopt is None:
+        return False
+    kept = mallopt(M_MMAP_THRESHOLD, UNLIMITED) or mallopt(M_MMAP_THRESHOLD, LIMITED)
+    return bool(kept and mallopt(M_TRIM_THRESHOLD, UNLIMITED))
+
+
+def give_back_freed_memory() -> bool:
+    """Give back what this process has freed and will not soon need again; False where there was nothing, or no way."""
+    trim = _function("malloc_trim")
+    return trim is not None and bool(trim(0))
+
+
+def _function(name: str) -> Any:
+    """A function of the C library; None where it has none of that name."""
+    try:
+        return getattr(ctypes.CDLL(None), name)
+    except (OSError, AttributeError):
+        return None
