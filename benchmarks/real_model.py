@@ -32,6 +32,8 @@ from typing import Any
 TIME_TARGET, MEMORY_TARGET = 0.4, 0.5
 EXPERIMENT = [
     "experiment=smollm2",
+    "rollout.prompts=8",
+    "rollout.responses=8",
     # The prompts of the peer: a longer one makes longer responses.
     "task.system_prompt=",
     "evaluation.every=0",

@@ -36,7 +36,14 @@ from asyppo_cli.training.clock import Clock
 from asyppo_cli.types import Response, SamplingParams
 
 TARGET = 0.10
-EXPERIMENT = ["experiment=smollm2", "sampler=transformers", "critics.warmup_steps=0", "records.every=0"]
+EXPERIMENT = [
+    "experiment=smollm2",
+    "rollout.prompts=8",
+    "rollout.responses=8",
+    "sampler=transformers",
+    "critics.warmup_steps=0",
+    "records.every=0",
+]
 EXPERIMENT += ["evaluation.every=0", "evaluation.problems=2", "checkpoints.best_metric=null", "grading.workers=1"]
 LEARNING = ("values", "old_logprobs", "targets", "critics", "policy")
 # What is compared, and in which of its overrides: the axis's value, then all that is said to asyppo.

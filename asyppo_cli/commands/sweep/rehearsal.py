@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asyppo_cli import console
-from asyppo_cli.commands.sweep.costs import Cost, seconds
+from asyppo_cli.commands.sweep.costs import seconds
 from asyppo_cli.console import Column
 from asyppo_cli.display.drawing import format_duration
 from sweeps.definition import Definition
 from sweeps.grammar import Span
 from sweeps.grid import grid_size, grid_trials
 
+if TYPE_CHECKING:
+    from asyppo_cli.commands.sweep.run import Examined
+
 # Of a long list, the beginning is enough to see what it is.
 SHOWN = 20
 
 
-def rehearse(definition: Definition, cost: Cost, jobs: int, runs_dir: Path) -> None:
+def rehearse(examined: Examined, jobs: int, runs_dir: Path) -> None:
     """List the trials and what they cost."""
+    definition, cost = examined.definition, examined.cost
     if definition.search is None:
         list_trials(definition)
     else:
         list_axes(definition)
+    if examined.known:
+        console.print(f"run before, and to be taken over: {', '.join(trial.name for trial, _ in examined.known)}")
     took = seconds(cost, runs_dir)
     console.heading("Cost")
     console.pairs(

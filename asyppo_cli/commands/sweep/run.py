@@ -91,10 +91,9 @@ def run(
 
     The same command goes on where a sweep stopped: a trial that is finished is not repeated.
     """
-    from asyppo_cli import console
     from asyppo_cli.commands.sweep.places import shares
+    from asyppo_cli.commands.sweep.rehearsal import rehearse
     from sweeps import asking
-    from sweeps.reuse import take_over
 
     budget = math.inf if time_budget is None else asking.seconds(time_budget)
     asked = asking.Asked(
@@ -109,18 +108,11 @@ def run(
         trials=trials,
     )
     examined = examine(asking.define(asked), runs_dir, config_dir, reuse or ())
-    definition, known = examined.definition, examined.known
-    if known:
-        console.print(f"run before, and {'to be ' if dry_run else ''}taken over: {', '.join(t.name for t, _ in known)}")
     if dry_run:
-        from asyppo_cli.commands.sweep.rehearsal import rehearse
-
-        return rehearse(definition, examined.cost, jobs, runs_dir)
+        return rehearse(examined, jobs, runs_dir)
     parts = shares(jobs, examined.configs)
-    book = open_book(definition, runs_dir, storage)
-    for trial, finished in known:
-        take_over(trial, finished, runs_dir / definition.name)
-    carry_out(book, runs_dir / definition.name, parts, config_dir, budget)
+    book = open_book(examined, runs_dir, storage)
+    carry_out(book, runs_dir / examined.definition.name, parts, config_dir, budget)
 
 
 @dataclass(frozen=True)
@@ -198,14 +190,21 @@ def scaled(cost: Cost, trials: int) -> Cost:
     )
 
 
-def open_book(definition: Definition, runs_dir: Path, storage: str | None) -> Book:
-    """The study in its storage, made or grown; what has failed is tried once more."""
+def open_book(examined: Examined, runs_dir: Path, storage: str | None) -> Book:
+    """The study in its storage, made or grown; what has failed is tried once more, what is known taken over."""
+    from asyppo_cli import console
     from asyppo_cli.commands.sweep.places import storage_of
     from sweeps.book import create
+    from sweeps.reuse import take_over
     from sweeps.storage import open_storage
 
-    book = create(open_storage(storage_of(storage, runs_dir / definition.name)), definition)
+    folder = runs_dir / examined.definition.name
+    book = create(open_storage(storage_of(storage, folder)), examined.definition)
     book.retry_failed()
+    for trial, finished in examined.known:
+        take_over(trial, finished, folder)
+    if examined.known:
+        console.print(f"run before, and taken over: {', '.join(trial.name for trial, _ in examined.known)}")
     return book
 
 
