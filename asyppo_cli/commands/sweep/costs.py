@@ -58,7 +58,7 @@ def shape(resolved: Mapping[str, Any]) -> str:
 def seconds(cost: Cost, runs_dir: Path) -> float | None:
     """Seconds of all trials one after another, by finished runs of the same shapes; None if one shape is unknown."""
     known = known_seconds(runs_dir)
-    if not cost.shapes or any(each not in known for each in cost.shapes):
+    if any(each not in known for each in cost.shapes):
         return None
     return sum(steps * known[each] for each, steps in cost.shapes.items())
 

@@ -29,7 +29,7 @@ def rehearse(examined: Examined, jobs: int, runs_dir: Path) -> None:
     else:
         list_axes(definition)
     if examined.known:
-        console.print(f"run before, and to be taken over: {', '.join(trial.name for trial, _ in examined.known)}")
+        console.print(f"run before, and to be taken over: {examined.known_names}")
     took = seconds(cost, runs_dir)
     console.heading("Cost")
     console.pairs(

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from sweeps.devices import Share
     from sweeps.grid import Trial
 
+# Of trials that are taken over, so many are named.
+SHOWN = 4
 EXAMPLES = """Examples:
 
 asyppo sweep mask_pct=0.1,0.2,0.3 --seeds 3
@@ -126,6 +128,13 @@ class Examined:
     configs: list[Config]
     known: list[tuple[Trial, RunDirectory]]
 
+    @property
+    def known_names(self) -> str:
+        """The first of the trials that have been run elsewhere, and how many more there are."""
+        names = [trial.name for trial, _ in self.known[:SHOWN]]
+        more = len(self.known) - len(names)
+        return ", ".join(names) + (f" and {more:,} more" if more else "")
+
 
 def examine(definition: Definition, runs_dir: Path, config_dir: Path | None, reuse: Sequence[Path] = ()) -> Examined:
     """Check every trial, before anything starts.
@@ -204,7 +213,7 @@ def open_book(examined: Examined, runs_dir: Path, storage: str | None) -> Book:
     for trial, finished in examined.known:
         take_over(trial, finished, folder)
     if examined.known:
-        console.print(f"run before, and taken over: {', '.join(trial.name for trial, _ in examined.known)}")
+        console.print(f"run before, and taken over: {examined.known_names}")
     return book
 
 
