@@ -252,6 +252,7 @@ def main() -> int:
             run, times = ours(options.model, options.steps, options.overrides, Path(folder))
             mine.append(run)
             phases += times
+            print(f"so far: {median(mine, 0):.1f} s a step, peak memory {run.peak / 2**30:.2f} GiB", flush=True)
             if options.peer_python and options.peer_script:
                 theirs.append(peer(options.peer_python, options.peer_script, options.model, options.steps))
     report(mine, phases, measured_floor(options.model, options.overrides))
