@@ -176,14 +176,16 @@ def test_the_studies_are_the_papers_ablations() -> None:
 
 def test_what_is_typed_changes_a_study() -> None:
     definition = ask("critic_count", "max_steps=20", "critic_count=1,2", seeds=2)
-    assert definition.name == "critic_count" and definition.fixed == ("max_steps=20",)
+    assert definition.name == "critic_count"
+    assert definition.fixed == (*ask("critic_count").fixed, "max_steps=20")
     assert [trial.point for trial in grid_trials(definition)][:2] == [{"critic_count": "1"}, {"critic_count": "2"}]
     assert definition.baseline == "critic_count=2"
     assert ask("critic_count", "critic_count=4,8").baseline is None
     assert ask("critic_count", scale="paper").name == "critic_count-paper"
-    signal = next(grid_trials(ask("mask_signal", seeds=1)))
+    study = ask("mask_signal", seeds=1)
+    signal = next(grid_trials(study))
     assert (signal.label, signal.name) == ("none", "setting-none_seed-1")
-    assert signal.overrides == ("mask_pct=off", "seed=1") and signal.point == {"mask_pct": "off"}
+    assert signal.overrides == (*study.fixed, "mask_pct=off", "seed=1") and signal.point == {"mask_pct": "off"}
 
 
 @pytest.mark.parametrize(("text", "value"), [("90", 90.0), ("90s", 90.0), ("30m", 1800.0), ("1.5h", 5400.0)])
