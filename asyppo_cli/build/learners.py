@@ -80,7 +80,7 @@ def build_learner(
         case "deepspeed":
             settings = learner_settings(config)
             stage, offload = config.deepspeed.stage, config.deepspeed.offload
-            adamw = build_optimizer(optimizer, total_steps)
+            adamw = build_optimizer(config, optimizer, total_steps)
             return DeepSpeedLearner(module, adamw, stage=stage, offload=offload, **settings)
 
 
@@ -88,19 +88,20 @@ def build_torch_learner(
     module: PolicyModel | ValueModel, config: LearnerConfig, optimizer: OptimizerConfig, total_steps: int
 ) -> TorchLearner[Any]:
     """Plain torch around a module."""
-    return TorchLearner(module, build_optimizer(optimizer, total_steps), **learner_settings(config))
+    return TorchLearner(module, build_optimizer(config, optimizer, total_steps), **learner_settings(config))
 
 
-def build_optimizer(config: OptimizerConfig, total_steps: int) -> AdamW:
+def build_optimizer(config: LearnerConfig, own: OptimizerConfig, total_steps: int) -> AdamW:
     """The optimizer and its schedule."""
     return AdamW(
-        lr=config.lr,
-        weight_decay=config.weight_decay,
-        betas=(config.beta1, config.beta2),
-        max_grad_norm=config.max_grad_norm,
-        warmup_steps=config.warmup_steps,
-        schedule=config.schedule,
+        lr=own.lr,
+        weight_decay=own.weight_decay,
+        betas=(own.beta1, own.beta2),
+        max_grad_norm=own.max_grad_norm,
+        warmup_steps=own.warmup_steps,
+        schedule=own.schedule,
         total_steps=total_steps,
+        half_moments=config.moments == "bfloat16",
     )
 
 

@@ -55,7 +55,8 @@ class EngineState:
         if not self.ready:
             return
         for index, parameter in enumerate(self._module.parameters()):
-            yield f"{index}.step", next(iter(self._optimizer.state.values()))["step"]
+            # One tensor for all: a file takes each only once.
+            yield f"{index}.step", next(iter(self._optimizer.state.values()))["step"].clone()
             for name in MOMENTS:
                 yield f"{index}.{name}", self._moment(parameter, name)
 

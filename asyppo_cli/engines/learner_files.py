@@ -89,7 +89,8 @@ def write_moments(directory: Path, moments: Iterable[tuple[str, Tensor]], steps:
     part: dict[str, Tensor] = {}
     number = held = 0
     for key, tensor in moments:
-        part[key] = tensor.detach().to("cpu", copy=True).contiguous()
+        # On the CPU as it lies: a copy of a model's moments would be the largest thing in memory.
+        part[key] = tensor.detach().to("cpu").contiguous()
         held += tensor.nbytes
         if held >= PART_BYTES:
             _write_part(directory, number, part)

@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from asyppo_cli.engines.half_moments import HalfMomentAdamW
 from asyppo_cli.engines.learner_files import inner_model, open_moments, open_weights, write_moments
 from asyppo_cli.engines.microbatches import merge
 from asyppo_cli.engines.models import PolicyModel, ValueModel
@@ -24,7 +25,10 @@ Targets = TypeVar("Targets", bound=TensorRecord)
 
 @dataclass(frozen=True)
 class AdamW:
-    """Numbers of the optimizer and its schedule; ``total_steps`` is where a falling schedule ends."""
+    """Numbers of the optimizer and its schedule; ``total_steps`` is where a falling schedule ends.
+
+    ``half_moments``: they are kept in bfloat16 (:mod:`~asyppo_cli.engines.half_moments`).
+    """
 
     lr: float
     weight_decay: float
@@ -33,6 +37,7 @@ class AdamW:
     warmup_steps: int
     schedule: Literal["constant", "linear", "cosine"]
     total_steps: int
+    half_moments: bool = False
 
     def rate(self, step: int) -> float:
         """Learning rate of optimizer step ``step`` (from 0): linear warm-up, then the schedule's course."""
@@ -71,9 +76,7 @@ class TorchLearner(Generic[Outputs]):
         self._steps = 0
         if gradient_checkpointing:
             enable_checkpointing(module)
-        self._optimizer = torch.optim.AdamW(
-            module.parameters(), lr=optimizer.lr, betas=optimizer.betas, weight_decay=optimizer.weight_decay, fused=True
-        )
+        self._optimizer = make_optimizer(module, optimizer)
 
     @torch.no_grad()
     def forward(self, batch: Sequences) -> Outputs:
@@ -169,6 +172,14 @@ class TorchLearner(Generic[Outputs]):
         if self._device.type == "cpu":
             return targets
         return type(targets)(**{k: None if v is None else v.to(self._device) for k, v in vars(targets).items()})
+
+
+def make_optimizer(module: nn.Module, settings: AdamW) -> torch.optim.Optimizer:
+    """AdamW over a module's weights."""
+    lr, betas, decay = settings.lr, settings.betas, settings.weight_decay
+    if settings.half_moments:
+        return HalfMomentAdamW(module.parameters(), lr, betas, decay)
+    return torch.optim.AdamW(module.parameters(), lr=lr, betas=betas, weight_decay=decay, fused=True)
 
 
 def enable_checkpointing(module: nn.Module) -> None:

@@ -91,7 +91,15 @@ class Scene:
         """How a role's model is shared out."""
         learner = self.config.learner
         zero = learner.deepspeed
-        return Sharing(learner.engine, zero.stage, self.ranks(section), zero.offload, self.precision == "bfloat16")
+        return Sharing(
+            learner.engine,
+            zero.stage,
+            self.ranks(section),
+            zero.offload,
+            half=self.precision == "bfloat16",
+            half_moments=learner.moments == "bfloat16",
+            on_cores=not self.on_gpu,
+        )
 
     def load(self, arch: Architecture, rows: int, group: int) -> Load:
         """The largest micro-batch that one rank makes of so many responses, ``group`` of them to each prompt."""

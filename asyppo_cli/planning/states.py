@@ -1,7 +1,8 @@
 """What training one model holds besides a micro-batch: weights, gradients, moments, and an engine's buffers.
 
-``P`` weights on ``n`` ranks. AdamW keeps two float32 moments. DeepSpeed's numbers are those of the settings that
-:mod:`asyppo_cli.engines.deepspeed_engine` gives it, and its defaults for what that leaves out.
+``P`` weights on ``n`` ranks. AdamW keeps two moments, float32 unless plain torch is told otherwise. DeepSpeed's numbers
+are those of the settings that :mod:`asyppo_cli.engines.deepspeed_engine` gives it, and its defaults for what that
+leaves out.
 """
 
 from __future__ import annotations
@@ -20,13 +21,22 @@ PART = 4 * 2**30
 
 @dataclass(frozen=True)
 class Sharing:
-    """An engine's settings: ZeRO ``stage`` over ``ranks``, ``offload``, and whether weights compute in bfloat16."""
+    """An engine's settings: ZeRO ``stage`` over ``ranks``, ``offload``, whether weights compute in bfloat16, whether
+    moments are kept in it, and whether all of it lies in the machine's memory.
+    """
 
     engine: Literal["torch", "deepspeed"]
     stage: int
     ranks: int
     offload: Literal["none", "optimizer", "all"]
     half: bool
+    half_moments: bool = False
+    on_cores: bool = False
+
+    @property
+    def moments(self) -> int:
+        """Bytes of both moments of a weight."""
+        return 2 * (HALF if self.half_moments else FULL)
 
     @property
     def shared(self) -> bool:
@@ -46,10 +56,12 @@ class States:
 
 def states(parameters: int, largest: int, sharing: Sharing) -> States:
     """What one rank holds of a model in training; ``largest`` is its largest weight."""
-    saving = {"buffers": float(min(2 * FULL * parameters, PART + FULL * largest))}
+    copied = float(min(sharing.moments * parameters, PART + FULL * largest))
     if not sharing.shared:
+        # On cores they are written from where they lie.
+        saving = {} if sharing.on_cores else {"buffers": copied}
         return _whole(parameters, largest, sharing, saving)
-    saving |= whole_copy(parameters)
+    saving = {"buffers": copied, **whole_copy(parameters)}
     n, c = sharing.ranks, HALF if sharing.half else FULL
     part, bucket = parameters / n, float(c * min(BUCKET, parameters))
     own = {"gradients": FULL * part}
@@ -80,7 +92,7 @@ def _moved(device: dict[str, float], learning: Bytes, part: float, sharing: Shar
 
 def _whole(parameters: int, largest: int, sharing: Sharing, saving: Bytes) -> States:
     """Every rank holds everything; with several, gradients pass through a bucket."""
-    device = {"weights": float(FULL * parameters), "optimizer": float(2 * FULL * parameters)}
+    device = {"weights": float(FULL * parameters), "optimizer": float(sharing.moments * parameters)}
     learning = {"gradients": float(FULL * (parameters + largest))}
     if sharing.engine == "deepspeed" and sharing.ranks > 1:
         learning["buffers"] = float(FULL * min(BUCKET, parameters))

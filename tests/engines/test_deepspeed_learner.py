@@ -7,7 +7,7 @@ import math
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,10 +38,10 @@ SETTINGS = AdamW(
 STAGES = range(4)
 
 
-def torch_learner(module: Any, dtype: torch.dtype = torch.float32) -> Learner[Any]:
+def torch_learner(module: Any, dtype: torch.dtype = torch.float32, half_moments: bool = False) -> Learner[Any]:
     return TorchLearner(
         module,
-        SETTINGS,
+        replace(SETTINGS, half_moments=half_moments),
         device=torch.device("cpu"),
         dtype=dtype,
         micro_batch_tokens=40,
@@ -178,6 +178,19 @@ def test_a_checkpoint_goes_on_under_any_engine_and_number_of_ranks(
     assert_same(seen, expected)
 
 
+@pytest.mark.parametrize("stage", [0, 2, 3])
+def test_moments_in_bfloat16_go_on_as_the_same_in_float32(
+    policy: Callable[..., PolicyModel], batch: Sequences, tmp_path: Path, stage: int
+) -> None:
+    through = torch_learner(policy(), half_moments=True)
+    train(through, batch, 3)
+    through.save(tmp_path)
+    resumed, expected = deepspeed_learner(policy(1), stage), torch_learner(policy(2))
+    for learner in (resumed, expected):
+        learner.load(tmp_path)
+    assert_same(train(resumed, batch, 3), train(expected, batch, 3))
+
+
 def test_moments_larger_than_a_part_are_written_in_parts(
     policy: Callable[..., PolicyModel], batch: Sequences, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,6 +325,18 @@ def test_only_what_is_shared_out_can_be_offloaded(stage: int, offload: str, said
     overrides = ["learner=deepspeed", f"learner.deepspeed.stage={stage}", f"learner.deepspeed.offload={offload}"]
     with pytest.raises(ValueError, match=said):
         load(overrides)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("learner=deepspeed", "learner.moments=bfloat16 needs learner.engine=torch, not deepspeed"),
+        ("learner.critics.beta2=0.99", "needs learner.critics.beta2 of at most 0.98, not 0.99"),
+    ],
+)
+def test_moments_in_bfloat16_only_where_they_can_move(override: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        load(["learner.moments=bfloat16", override])
 
 
 def test_a_warm_start_says_that_it_needs_torch() -> None:

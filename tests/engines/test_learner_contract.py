@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,10 +30,12 @@ SETTINGS = AdamW(
 )
 
 
-def torch_learner(module: Any, budget: int = 40, checkpointing: bool = False, share: bool = True) -> TorchLearner[Any]:
+def torch_learner(
+    module: Any, budget: int = 40, checkpointing: bool = False, share: bool = True, half: bool = False
+) -> TorchLearner[Any]:
     return TorchLearner(
         module,
-        SETTINGS,
+        replace(SETTINGS, half_moments=half),
         device=torch.device("cpu"),
         dtype=torch.float32,
         micro_batch_tokens=budget,
@@ -67,6 +69,7 @@ def deepspeed_learner(
 
 HERE: dict[str, Callable[..., Learner[Any]]] = {
     "torch": torch_learner,
+    "torch-half-moments": partial(torch_learner, half=True),
     "torch-checkpointing": partial(torch_learner, checkpointing=True),
     "deepspeed-0": partial(deepspeed_learner, stage=0),
     "deepspeed-2-offload": partial(deepspeed_learner, stage=2, offload="optimizer"),
