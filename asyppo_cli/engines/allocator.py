@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from typing import Any, ClassVar
 
 # Of glibc's malloc.h; 32 MiB is the most that older versions take for the second.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 UNLIMITED, LIMITED = 2**31 - 1, 2**25
+# Freed bytes that are worth a walk through the heap; passes of a small model never leave as many.
+MUCH = 2**29
 
 
 def keep_freed_memory() -> bool:
@@ -28,6 +30,31 @@ def give_back_freed_memory() -> bool:
     """Give back what this process has freed and will not soon need again; False where there was nothing, or no way."""
     trim = _function("malloc_trim")
     return trim is not None and bool(trim(0))
+
+
+def settle_freed_memory() -> bool:
+    """Give freed memory back if it is much; True if any was. For the end of a step, when nothing of a pass is left.
+
+    What a trainer keeps for its next pass is of no use while the sampler takes new weights, and that is when a sampler
+    needs most. Mapped anew once a step, and not once a pass, it costs next to nothing.
+    """
+    count = _function("mallinfo2")
+    if count is None:
+        return False
+    count.restype = HeapState
+    return bool(count().fordblks >= MUCH) and give_back_freed_memory()
+
+
+class HeapState(ctypes.Structure):
+    """``struct mallinfo2`` of glibc's malloc.h, in bytes by what they are for; ``fordblks`` are free."""
+
+    _fields_: ClassVar = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    ]
 
 
 def _function(name: str) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from asyppo_cli.engines.allocator import give_back_freed_memory
 from asyppo_cli.engines.manifest import Manifest, Reading, Shard, checksum, differences, entry, sampled_columns
 from asyppo_cli.engines.weight_sync import Shapes, Slot, views
 
@@ -81,6 +82,8 @@ class WorkerExtension:
         with set_current_vllm_config(self.vllm_config):  # type: ignore[attr-defined]
             finalize_layerwise_reload(model, self.model_config)  # type: ignore[attr-defined]
         pack_tied(model)
+        # Copies of the weights on their way into the kernels.
+        give_back_freed_memory()
 
     @torch.no_grad()
     def asyppo_read(self, manifest: Manifest) -> tuple[None, Readings]:

@@ -122,6 +122,7 @@ def test_a_dry_run_tells_the_cost_and_starts_nothing(
     assert "0 to 0.5" in space and "maximize eval/accuracy" in space and "tpe" in space and "9, 1 at once" in space
 
 
+@pytest.mark.slow
 def test_what_another_study_has_run_is_taken_over(asyppo: Asyppo, tmp_path: Path, trained: tuple[Path, str]) -> None:
     run = trained[0]
     words = [*yaml.safe_load((run / "overrides.yaml").read_text()), "mask_pct=0.2,0.3", "--name", "again"]

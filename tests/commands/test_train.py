@@ -167,6 +167,7 @@ def test_a_resumed_run_keeps_its_own_configuration(
     assert done.returncode == 2 and "gates.mask_pct" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_without_the_folder_its_groups_came_from(
     asyppo: Callable[..., CompletedProcess[str]], small: list[str], tmp_path: Path
 ) -> None:

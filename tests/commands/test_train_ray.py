@@ -64,14 +64,14 @@ def test_a_worker_that_is_killed_is_named_and_the_run_goes_on_to_the_bit(
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("dry", [pytest.param([], marks=pytest.mark.slow), ["--dry-run"]])
 def test_gpus_that_do_not_exist_are_one_line_before_anything_is_loaded(
-    asyppo: Callable[..., CompletedProcess[str]], small: list[str], tmp_path: Path
+    asyppo: Callable[..., CompletedProcess[str]], small: list[str], tmp_path: Path, dry: list[str]
 ) -> None:
-    for dry in ([], ["--dry-run"]):
-        done = asyppo(["train", *dry, *ON_RAY, "cluster.critics.first_gpu=8", *small], tmp_path, timeout=120)
-        errors = [line for line in done.stderr.splitlines() if not line.startswith("checking models")]
-        assert done.returncode == 2 and len(errors) == 1, done.stderr
-        assert "cluster.critics asks for GPU 8, but the cluster has none" in done.stderr
+    done = asyppo(["train", *dry, *ON_RAY, "cluster.critics.first_gpu=8", *small], tmp_path, timeout=120)
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("checking models")]
+    assert done.returncode == 2 and len(errors) == 1, done.stderr
+    assert "cluster.critics asks for GPU 8, but the cluster has none" in done.stderr
     assert not list(tmp_path.glob("runs/*/config.yaml"))
 
 

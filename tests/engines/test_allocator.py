@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from asyppo_cli.engines.allocator import give_back_freed_memory, keep_freed_memory
+from asyppo_cli.engines.allocator import give_back_freed_memory, keep_freed_memory, settle_freed_memory
 
 # Page faults of the last of some equal allocations, each freed again, of more than malloc keeps by itself. Not
 # tensors: a block that was cut to their alignment need not fit its own size again.
@@ -36,7 +36,7 @@ def test_memory_that_was_freed_is_not_mapped_anew() -> None:
 
 def test_a_c_library_without_the_call_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
-    assert not keep_freed_memory() and not give_back_freed_memory()
+    assert not keep_freed_memory() and not give_back_freed_memory() and not settle_freed_memory()
 
 
 RESIDENT = """
@@ -60,3 +60,30 @@ def test_memory_that_was_freed_is_given_back_when_asked() -> None:
     full, kept, left = map(int, output.split())
     # 2,000 blocks of 16 pages.
     assert kept > full - 3_000 and left < kept - 25_000
+
+
+SETTLED = """
+from pathlib import Path
+from asyppo_cli.engines import allocator
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1])
+def passed(blocks):
+    held = [bytes([1]) * 2**16 for _ in range(blocks)]
+    last = held[-1]
+    del held
+    return last
+assert allocator.keep_freed_memory()
+allocator.MUCH = 2**26
+few = passed(500)
+assert not allocator.settle_freed_memory()
+many, kept = passed(2000), resident()
+assert allocator.settle_freed_memory()
+print(kept, resident())
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="no mallinfo2 in this C library")
+def test_what_is_kept_is_given_back_only_where_it_is_much() -> None:
+    output = subprocess.run([sys.executable, "-c", SETTLED], capture_output=True, text=True, check=True).stdout
+    kept, left = map(int, output.split())
+    assert left < kept - 25_000

@@ -110,8 +110,9 @@ def test_deepspeed_on_two_ranks(
     two_ranks.forget()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed (extra: cpu-engines)")
-@pytest.mark.parametrize("stage", [pytest.param(0, marks=pytest.mark.slow), 3])
+@pytest.mark.parametrize("stage", [0, 3])
 def test_deepspeed_on_two_ranks_of_a_ray_cluster(expected: list[dict[str, float]], ray_desk: Any, stage: int) -> None:
     seats: list[Any] = []
 
