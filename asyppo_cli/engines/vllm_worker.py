@@ -6,8 +6,7 @@ the originals, so a matrix is read back through its kernel: the product with uni
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from asyppo_cli.engines.allocator import give_back_freed_memory
 from asyppo_cli.engines.manifest import Manifest, Reading, Shard, checksum, differences, entry, sampled_columns
+from asyppo_cli.engines.vllm_layout import Layout, Place, Seat
 from asyppo_cli.engines.weight_sync import Shapes, Slot, views
 
 Readings = dict[str, Reading]
@@ -88,39 +88,21 @@ class WorkerExtension:
     @torch.no_grad()
     def asyppo_read(self, manifest: Manifest) -> tuple[None, Readings]:
         """Readings of what the model holds of each weight in the manifest."""
-        model, seat = self.model_runner.get_model(), self._asyppo_seat()
+        layout, products = self._asyppo_layout(), Products()
         shapes = {name: sent.shape for name, sent in manifest.entries.items()}
-        products: Products = {}
-        return None, {name: live(model, name, shapes, seat, manifest, products) for name in shapes}
+        return None, {name: live(layout, name, shapes, manifest, products) for name in shapes}
 
     def asyppo_claims(self, shapes: Shapes) -> dict[str, Shard]:
         """The weights of which this worker holds a part only, and which part."""
-        model, seat = self.model_runner.get_model(), self._asyppo_seat()
-        held = {name: next(places_of(model, name, shapes, seat), None) for name in shapes}
+        layout = self._asyppo_layout()
+        held = {name: next(layout.places(name, shapes), None) for name in shapes}
         return {name: place.shard for name, place in held.items() if place is not None and place.shard is not None}
 
-    def _asyppo_seat(self) -> Seat:
-        """Which of how many workers this one is, of those that share a model."""
+    def _asyppo_layout(self) -> Layout:
+        """Where weights live in this worker's model as it is now."""
         ranks: int = self.parallel_config.tensor_parallel_size  # type: ignore[attr-defined]
-        return Seat(0 if ranks == 1 else self.rank, ranks)  # type: ignore[attr-defined]
-
-
-@dataclass(frozen=True)
-class Seat:
-    """Worker ``rank`` of ``ranks`` that share a model."""
-
-    rank: int
-    ranks: int
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a weight lives in vLLM's model: rows ``first`` and on of a module's parameter; ``shard``: part of it."""
-
-    module: nn.Module
-    parameter: str
-    first: int
-    shard: Shard | None
+        seat = Seat(0 if ranks == 1 else self.rank, ranks)  # type: ignore[attr-defined]
+        return Layout(self.model_runner.get_model(), seat)
 
 
 def map_file(file: Path) -> Tensor:
@@ -146,73 +128,14 @@ def pack_tied(model: nn.Module) -> None:
         seen[id(weight)] = module
 
 
-def live(model: nn.Module, name: str, shapes: Shapes, seat: Seat, manifest: Manifest, products: Products) -> Reading:
+def live(layout: Layout, name: str, shapes: Shapes, manifest: Manifest, products: Products) -> Reading:
     """What the model computes with in place of one weight; of several copies, one that differs if there is any."""
     reading = Reading(shapes[name], None, None)
-    for place in places_of(model, name, shapes, seat):
+    for place in layout.places(name, shapes):
         reading = read(place, name, manifest, products)
         if differences(Manifest(manifest.version, {name: manifest.entries[name]}, manifest.parts), {name: reading}):
             break
     return reading
-
-
-def places_of(model: nn.Module, name: str, shapes: Shapes, seat: Seat) -> Iterator[Place]:
-    """Every module that holds a weight: its own, a fused one, and those tied to it; none if vLLM calls it otherwise."""
-    path, _, parameter = name.rpartition(".")
-    found = own_module(model, path, parameter)
-    module, before = (found, []) if found is not None else fused_module(model, path, parameter)
-    if module is None:
-        return
-    shard = part_held(module, len(before), shapes[name], seat)
-    first = sum(rows_held(module, number, shapes[part], seat) for number, part in enumerate(before))
-    yield Place(module, parameter, first, shard)
-    tensor = module._parameters[parameter]  # noqa: SLF001
-    for other in model.modules():
-        shared = other._parameters.get(parameter)  # noqa: SLF001
-        if other is not module and shared is tensor and shared is not None and shared.numel():
-            yield Place(other, parameter, first, shard)
-
-
-def own_module(model: nn.Module, path: str, parameter: str) -> nn.Module | None:
-    """The module of the same name."""
-    module = dict(model.named_modules()).get(path)
-    return None if module is None or module._parameters.get(parameter) is None else module  # noqa: SLF001
-
-
-def fused_module(model: nn.Module, path: str, parameter: str) -> tuple[nn.Module | None, list[str]]:
-    """The module into which vLLM has joined this one with its neighbours, one below the other; those above this."""
-    parent, _, last = path.rpartition(".")
-    for fused, parts in getattr(model, "packed_modules_mapping", {}).items():
-        module = own_module(model, f"{parent}.{fused}", parameter) if last in parts else None
-        if module is not None:
-            return module, [f"{parent}.{part}.{parameter}" for part in parts[: parts.index(last)]]
-    return None, []
-
-
-def part_held(module: Any, number: int, shape: tuple[int, ...], seat: Seat) -> Shard | None:
-    """Which part of a weight a module of a worker holds, as its ``number``-th; None: all of it.
-
-    vLLM gives a worker rows of the vocabulary, of projections into heads and into the feed-forward layer, and columns
-    of those out of them; a key or value head belongs to several workers where there are more of these than heads.
-    """
-    vocabulary, columns = getattr(module, "shard_indices", None), getattr(module, "input_size_per_partition", None)
-    rows = getattr(module, "output_partition_sizes", [shape[0]] * (number + 1))[number]
-    if seat.ranks == 1:
-        return None
-    if vocabulary is not None:
-        return Shard(0, vocabulary.org_vocab_start_index, vocabulary.org_vocab_end_index)
-    if len(shape) == 2 and columns not in (None, shape[1]):
-        return Shard(1, seat.rank * columns, (seat.rank + 1) * columns)
-    if rows == shape[0]:
-        return None
-    start = seat.rank * (shape[0] // rows) // seat.ranks * rows
-    return Shard(0, start, start + rows)
-
-
-def rows_held(module: nn.Module, number: int, shape: tuple[int, ...], seat: Seat) -> int:
-    """Rows of a module's parameter that belong to its ``number``-th weight."""
-    shard = part_held(module, number, shape, seat)
-    return shape[0] if shard is None or shard.axis != 0 else shard.stop - shard.start
 
 
 def read(place: Place, name: str, manifest: Manifest, products: Products) -> Reading:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from asyppo_cli.engines import weight_sync
 from asyppo_cli.engines.manifest import Shard
-from asyppo_cli.engines.vllm_worker import Seat, WorkerExtension, pack_tied, part_held, rows_held
+from asyppo_cli.engines.vllm_layout import Seat, part_held, rows_held
+from asyppo_cli.engines.vllm_worker import WorkerExtension, pack_tied
 from asyppo_cli.engines.weight_sync import SharedMemorySync
 
 SHAPES = {
