@@ -11,7 +11,6 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from asyppo_cli.engines.allocator import settle_freed_memory
 from asyppo_cli.engines.half_moments import HalfMomentAdamW
 from asyppo_cli.engines.learner_files import inner_model, open_moments, open_weights, write_moments
 from asyppo_cli.engines.microbatches import merge
@@ -126,7 +125,6 @@ class TorchLearner(Generic[Outputs]):
             group["lr"] = rate
         self._optimizer.step()
         self._optimizer.zero_grad()
-        settle_freed_memory()
         self._steps += 1
         return StepReport(norm, rate)
 

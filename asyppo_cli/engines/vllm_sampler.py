@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from asyppo_cli.config.engines import VllmConfig
+from asyppo_cli.engines.allocator import settle_freed_memory
 from asyppo_cli.engines.locate import locate
 from asyppo_cli.engines.models import read_model_config
 from asyppo_cli.engines.vllm_engine import EnginePlan, VllmEngine
@@ -105,6 +106,7 @@ class VllmSampler:
             if self._sync is None:
                 self._sync = self._open_sync()
             self._make_room()
+            settle_freed_memory()
             self._version += 1
             unread = self._sync.send(weights, self._version, self._engine)
             self._engine.forget()
