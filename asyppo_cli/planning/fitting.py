@@ -81,6 +81,8 @@ def changes(scene: Scene) -> Iterator[list[Change]]:
             yield [Change({"sampler.vllm.sleep": True}, "the sampler starts anew at every step")]
     else:
         yield halvings("sampler.vllm.kv_cache_gib", config.sampler.vllm.kv_cache_gib, 0.25, "fewer responses at once")
+    if learner.engine == "torch" and learner.moments == "float32":
+        yield [Change({"learner.moments": "bfloat16"}, "moments of 8 significant bits")]
     if not learner.gradient_checkpointing:
         yield [Change({"learner.gradient_checkpointing": True}, "a third more work in learning")]
     if learner.engine == "deepspeed" and max(scene.ranks("policy"), scene.ranks("critics")) > 1:
