@@ -36,6 +36,8 @@ EXPERIMENT = [
     "rollout.responses=8",
     # The prompts of the peer: a longer one makes longer responses.
     "task.system_prompt=",
+    # Room for this work's tokens: 136 blocks of 32, 45 KiB a token.
+    "sampler.vllm.kv_cache_gib=0.2",
     "evaluation.every=0",
     "evaluation.problems=2",
     "records.every=0",
