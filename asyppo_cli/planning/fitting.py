@@ -81,14 +81,14 @@ def changes(scene: Scene) -> Iterator[list[Change]]:
             yield [Change({"sampler.vllm.sleep": True}, "the sampler starts anew at every step")]
     else:
         yield halvings("sampler.vllm.kv_cache_gib", config.sampler.vllm.kv_cache_gib, 0.25, "fewer responses at once")
-    if learner.engine == "torch" and learner.moments == "float32":
-        yield [Change({"learner.moments": "bfloat16"}, "moments of 8 significant bits")]
     if not learner.gradient_checkpointing:
         yield [Change({"learner.gradient_checkpointing": True}, "a third more work in learning")]
     if learner.engine == "deepspeed" and max(scene.ranks("policy"), scene.ranks("critics")) > 1:
         stages = range(zero.stage + 1, 4)
         yield [Change({"learner.deepspeed.stage": stage}, "more traffic between ranks") for stage in stages]
     yield from offloads(scene)
+    if learner.engine == "torch" and learner.moments == "float32":
+        yield [Change({"learner.moments": "bfloat16"}, "coarser moments: may learn worse")]
     if config.critics.count and config.critics.model is None:
         depths = [depth for depth in (0.5, 0.33, 0.2) if depth < config.critics.depth]
         yield [Change({"critics.depth": depth}, "smaller critics") for depth in depths]
