@@ -36,7 +36,7 @@ def settle_freed_memory() -> bool:
     """Give freed memory back if it is much; True if any was. For when a sampler is about to take a trainer's weights.
 
     That is when a sampler needs most, and what the trainer keeps for its next pass is of no use. After every optimizer
-    step it would slow the critics' passes down: pages that are mapped anew cost some 4 microseconds each.
+    step it would slow the critics' passes down: pages that are mapped anew cost up to 4 microseconds each.
     """
     count = _function("mallinfo2")
     if count is None:

@@ -11,9 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from asyppo_cli.engines.learner_files import full_shape, whole
-
-MOMENTS = ("exp_avg", "exp_avg_sq")
+from asyppo_cli.engines.learner_files import MOMENTS, full_shape, whole
 
 
 class EngineState:

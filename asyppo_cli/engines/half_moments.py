@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
+from asyppo_cli.engines.learner_files import MOMENTS
+
 # Elements that are float32 at a time: what a step reads and writes again stays in a core's cache.
 SLICE = 2**18
-MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class HalfMomentAdamW(torch.optim.Optimizer):

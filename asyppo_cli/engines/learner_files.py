@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from asyppo_cli.engines.models import VALUE_HEAD_FILE
 
 PROGRESS_FILE = "optimizer.json"
+# What torch's AdamW calls its moments, and with it the files.
+MOMENTS = ("exp_avg", "exp_avg_sq")
 # Bytes of moments that are held before they are written: a large model's need not fit into memory at once.
 PART_BYTES = 4 * 2**30
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from asyppo_cli.engines import half_moments
-from asyppo_cli.engines.half_moments import MOMENTS, HalfMomentAdamW
+from asyppo_cli.engines.half_moments import HalfMomentAdamW
+from asyppo_cli.engines.learner_files import MOMENTS
 from asyppo_cli.engines.torch_learner import AdamW, make_optimizer
 
 SIZES = (50, 7)
@@ -46,6 +47,7 @@ def test_moments_of_a_gradient_that_has_gone_fade() -> None:
     optimizer = HalfMomentAdamW([weight], 1e-3, (0.9, 0.98), 0.0)
     weight.grad = torch.ones(3)
     optimizer.step()
+    assert all(optimizer.state[weight][name].min() > 0 for name in MOMENTS)
     weight.grad = torch.zeros(3)
     for _ in range(200):
         optimizer.step()
