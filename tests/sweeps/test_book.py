@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import uuid
-from collections import Counter
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -205,19 +205,19 @@ def test_several_objectives_keep_their_order(where: str, name: str) -> None:
 
 
 WORKER = """
-import sys, time
+import sys
 from sweeps.book import find
 from sweeps.storage import open_storage
 from sweeps.turns import current
 book = find(open_storage(sys.argv[1]), sys.argv[2])
 turns = [current(turns) for turns in book.turns().values()]
 print("ready", flush=True)
-sys.stdin.readline()
 for turn in turns:
+    sys.stdin.readline()
     held = book.claim(turn, sys.argv[3])
     if held is not None:
-        print(held.trial.name, flush=True)
         book.finish(held, [float(sys.argv[3])])
+    print("nothing" if held is None else held.trial.name, flush=True)
 """
 
 
@@ -225,25 +225,31 @@ def test_workers_that_want_the_same_turns_get_each_once(where: str, name: str) -
     runs = 24
     opened(where, grid(f"x=range(0,{runs})", name=name))
     command = [sys.executable, "-P", "-W", "ignore", "-c", WORKER, where, name]
-    workers = [
-        subprocess.Popen([*command, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for number in range(3)
-    ]
-    for worker in workers:
-        assert worker.stdout is not None and worker.stdout.readline() == "ready\n"
-    for worker in workers:
-        assert worker.stdin is not None
-        worker.stdin.write("go\n")
-        worker.stdin.flush()
-    printed = [worker.communicate(timeout=120)[0].split() for worker in workers]
+    with ExitStack() as stack:
+        workers = [
+            stack.enter_context(
+                subprocess.Popen([*command, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            )
+            for number in range(3)
+        ]
+        for worker in workers:
+            assert worker.stdout is not None and worker.stdout.readline() == "ready\n"
+        owners = {}
+        for turn in range(runs):
+            # All want the same turn at once; each is told first as often as the others.
+            for number in range(3):
+                told = workers[(turn + number) % 3].stdin
+                assert told is not None
+                told.write("go\n")
+                told.flush()
+            printed = [worker.stdout.readline().strip() for worker in workers if worker.stdout is not None]
+            winners = [number for number, line in enumerate(printed) if line == f"x-{turn}"]
+            assert len(winners) == 1 and printed.count("nothing") == 2, printed
+            owners[f"x-{turn}"] = float(winners[0])
     assert all(worker.returncode == 0 for worker in workers)
-    assert Counter(name for lines in printed for name in lines) == Counter({f"x-{n}": 1 for n in range(runs)})
     study = study_of(find(open_storage(where), name))
     assert [trial.state for trial in study.trials] == ["finished"] * runs
-    owners = {trial.name: trial.values[0] for trial in study.trials}
-    assert owners == {line: float(number) for number, lines in enumerate(printed) for line in lines}
-    # If one had got everything before the others began, nothing would have been tried.
-    assert sum(bool(lines) for lines in printed) >= 2
+    assert {trial.name: trial.values[0] for trial in study.trials} == owners
 
 
 KILLED = """
