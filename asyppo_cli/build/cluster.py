@@ -16,6 +16,7 @@ from asyppo_cli.config.schema import Config
 from asyppo_cli.engines.allocator import keep_freed_memory
 from asyppo_cli.engines.ray_cluster import check_ray, joined
 from asyppo_cli.engines.ray_placement import Plan, Role, make_plan
+from asyppo_cli.engines.stored_moments import check_moments_dir
 from asyppo_cli.engines.tokenizer import HuggingFaceTokenizer, load_tokenizer
 from asyppo_cli.engines.vllm_sampler import pick_sync
 from asyppo_cli.ports import Learner, Monitor, Sampler
@@ -74,6 +75,8 @@ def check_placement(config: Config) -> None:
             raise ValueError(f"learner.device=cuda, but cluster.{section}.first_gpu is null: name its first GPU")
         if placement.ranks > 1 and section != "sampler" and config.learner.engine == "torch":
             raise ValueError(f"cluster.{section}.ranks={placement.ranks} needs learner=deepspeed: torch knows one rank")
+    if config.learner.moments_dir is not None and cluster.kind == "local":
+        check_moments_dir(Path(config.learner.moments_dir).expanduser())
     if cluster.kind == "ray":
         check_ray()
         check_samplers(config)

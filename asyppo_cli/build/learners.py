@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,7 +34,11 @@ def build_policy_learner(config: Config) -> Learner[PolicyOutputs]:
 
 def build_reference(config: Config) -> Learner[PolicyOutputs] | None:
     """The initial policy, which never learns, if there is a KL term."""
-    return None if config.policy_loss.kl_coef == 0 else build_policy_learner(config)
+    if config.policy_loss.kl_coef == 0:
+        return None
+    # It never has moments, so no disk need be kept for them.
+    learner = config.learner.model_copy(update={"moments_dir": None})
+    return build_policy_learner(config.model_copy(update={"learner": learner}))
 
 
 def build_critic_learner(config: Config) -> Learner[ValueOutputs]:
@@ -101,7 +106,7 @@ def build_optimizer(config: LearnerConfig, own: OptimizerConfig, total_steps: in
         warmup_steps=own.warmup_steps,
         schedule=own.schedule,
         total_steps=total_steps,
-        half_moments=config.moments == "bfloat16",
+        moments_dir=None if config.moments_dir is None else Path(config.moments_dir).expanduser(),
     )
 
 

@@ -8,10 +8,6 @@ from pydantic import Field, model_validator
 
 from asyppo_cli.config.section import Count, Decay, NonNegative, Positive, Section, Whole
 
-# bfloat16 has 8 significant bits: a moment stands still where its change is below 1/256 of it, in which case a mean
-# that moves by 2 % of the difference stops within a fifth of where it is bound.
-LARGEST_DECAY_IN_BFLOAT16 = 0.98
-
 
 class VllmConfig(Section):
     """vLLM's own settings; they count where it samples."""
@@ -91,8 +87,8 @@ class LearnerConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(description="auto: cuda where there is one.")
     threads: Whole = Field(description="CPU threads; 0: all cores this process may use.")
     dtype: Literal["float32", "bfloat16"] = Field(description="Compute precision; master weights are float32.")
-    moments: Literal["float32", "bfloat16"] = Field(
-        description="Precision in which AdamW keeps its two moments; bfloat16 holds 4 bytes less a weight (torch only)."
+    moments_dir: str | None = Field(
+        description="Folder of a file where AdamW keeps its moments instead of in memory (torch only); null: memory."
     )
     micro_batch_tokens: Count = Field(description="Most tokens, padding included, in one forward and backward.")
     gradient_checkpointing: bool = Field(description="Recompute activations in the backward pass to save memory.")
@@ -104,21 +100,12 @@ class LearnerConfig(Section):
     critics: OptimizerConfig = Field(description="Optimizer of each critic.")
 
     @model_validator(mode="after")
-    def _moments_move_in_bfloat16(self) -> Self:
-        if self.moments == "float32":
-            return self
-        if self.engine != "torch":
+    def _only_torch_keeps_moments_in_a_file(self) -> Self:
+        if self.moments_dir is not None and self.engine != "torch":
             raise ValueError(
-                f"learner.moments=bfloat16 needs learner.engine=torch, not {self.engine}: ZeRO shares moments out"
+                f"learner.moments_dir={self.moments_dir} needs learner=torch, not {self.engine}: "
+                "there is learner.deepspeed.offload=optimizer"
             )
-        for role in ("policy", "critics"):
-            for name in ("beta1", "beta2"):
-                decay = getattr(getattr(self, role), name)
-                if decay > LARGEST_DECAY_IN_BFLOAT16:
-                    raise ValueError(
-                        f"learner.moments=bfloat16 needs learner.{role}.{name} of at most {LARGEST_DECAY_IN_BFLOAT16}, "
-                        f"not {decay}: its steps would be rounded away"
-                    )
         return self
 
 

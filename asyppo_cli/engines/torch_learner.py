@@ -11,11 +11,11 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from asyppo_cli.engines.half_moments import HalfMomentAdamW
 from asyppo_cli.engines.learner_files import inner_model, open_moments, open_weights, write_moments
 from asyppo_cli.engines.microbatches import merge
 from asyppo_cli.engines.models import PolicyModel, ValueModel
 from asyppo_cli.engines.sharing import Part, plan_parts
+from asyppo_cli.engines.stored_moments import StoredMomentAdamW
 from asyppo_cli.ports import NonFiniteLoss
 from asyppo_cli.types import LossTerms, Sequences, StepReport, TensorRecord
 
@@ -27,7 +27,7 @@ Targets = TypeVar("Targets", bound=TensorRecord)
 class AdamW:
     """Numbers of the optimizer and its schedule; ``total_steps`` is where a falling schedule ends.
 
-    ``half_moments``: they are kept in bfloat16 (:mod:`~asyppo_cli.engines.half_moments`).
+    ``moments_dir``: its moments lie in a file there (:mod:`~asyppo_cli.engines.stored_moments`), not in memory.
     """
 
     lr: float
@@ -37,7 +37,7 @@ class AdamW:
     warmup_steps: int
     schedule: Literal["constant", "linear", "cosine"]
     total_steps: int
-    half_moments: bool = False
+    moments_dir: Path | None = None
 
     def rate(self, step: int) -> float:
         """Learning rate of optimizer step ``step`` (from 0): linear warm-up, then the schedule's course."""
@@ -177,8 +177,8 @@ class TorchLearner(Generic[Outputs]):
 def make_optimizer(module: nn.Module, settings: AdamW) -> torch.optim.Optimizer:
     """AdamW over a module's weights."""
     lr, betas, decay = settings.lr, settings.betas, settings.weight_decay
-    if settings.half_moments:
-        return HalfMomentAdamW(module.parameters(), lr, betas, decay)
+    if settings.moments_dir is not None:
+        return StoredMomentAdamW(module.parameters(), lr, betas, decay, settings.moments_dir)
     return torch.optim.AdamW(module.parameters(), lr=lr, betas=betas, weight_decay=decay, fused=True)
 
 

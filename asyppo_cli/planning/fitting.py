@@ -87,8 +87,8 @@ def changes(scene: Scene) -> Iterator[list[Change]]:
         stages = range(zero.stage + 1, 4)
         yield [Change({"learner.deepspeed.stage": stage}, "more traffic between ranks") for stage in stages]
     yield from offloads(scene)
-    if learner.engine == "torch" and learner.moments == "float32":
-        yield [Change({"learner.moments": "bfloat16"}, "coarser moments: may learn worse")]
+    if learner.engine == "torch" and learner.moments_dir is None:
+        yield [Change({"learner.moments_dir": "."}, "moments on the disk: slower optimizer steps")]
     if config.critics.count and config.critics.model is None:
         depths = [depth for depth in (0.5, 0.33, 0.2) if depth < config.critics.depth]
         yield [Change({"critics.depth": depth}, "smaller critics") for depth in depths]

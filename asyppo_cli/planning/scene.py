@@ -97,7 +97,7 @@ class Scene:
             self.ranks(section),
             zero.offload,
             half=self.precision == "bfloat16",
-            half_moments=learner.moments == "bfloat16",
+            moments_in_file=learner.moments_dir is not None,
             on_cores=not self.on_gpu,
         )
 

@@ -1,6 +1,6 @@
 """What training one model holds besides a micro-batch: weights, gradients, moments, and an engine's buffers.
 
-``P`` weights on ``n`` ranks. AdamW keeps two moments, float32 unless plain torch is told otherwise. DeepSpeed's numbers
+``P`` weights on ``n`` ranks. AdamW keeps two moments in float32, plain torch in a file if told so. DeepSpeed's numbers
 are those of the settings that :mod:`asyppo_cli.engines.deepspeed_engine` gives it, and its defaults for what that
 leaves out.
 """
@@ -22,7 +22,7 @@ PART = 4 * 2**30
 @dataclass(frozen=True)
 class Sharing:
     """An engine's settings: ZeRO ``stage`` over ``ranks``, ``offload``, whether weights compute in bfloat16, whether
-    moments are kept in it, and whether all of it lies in the machine's memory.
+    moments lie in a file, and whether all else lies in the machine's memory.
     """
 
     engine: Literal["torch", "deepspeed"]
@@ -30,13 +30,13 @@ class Sharing:
     ranks: int
     offload: Literal["none", "optimizer", "all"]
     half: bool
-    half_moments: bool = False
+    moments_in_file: bool = False
     on_cores: bool = False
 
     @property
     def moments(self) -> int:
-        """Bytes of both moments of a weight."""
-        return 2 * (HALF if self.half_moments else FULL)
+        """Bytes in memory of both moments of a weight."""
+        return 0 if self.moments_in_file else 2 * FULL
 
     @property
     def shared(self) -> bool:

@@ -38,10 +38,10 @@ SETTINGS = AdamW(
 STAGES = range(4)
 
 
-def torch_learner(module: Any, dtype: torch.dtype = torch.float32, half_moments: bool = False) -> Learner[Any]:
+def torch_learner(module: Any, dtype: torch.dtype = torch.float32, moments_dir: Path | None = None) -> Learner[Any]:
     return TorchLearner(
         module,
-        replace(SETTINGS, half_moments=half_moments),
+        replace(SETTINGS, moments_dir=moments_dir),
         device=torch.device("cpu"),
         dtype=dtype,
         micro_batch_tokens=40,
@@ -179,10 +179,10 @@ def test_a_checkpoint_goes_on_under_any_engine_and_number_of_ranks(
 
 
 @pytest.mark.parametrize("stage", [0, 2, 3])
-def test_moments_in_bfloat16_go_on_as_the_same_in_float32(
+def test_moments_in_a_file_go_on_in_memory(
     policy: Callable[..., PolicyModel], batch: Sequences, tmp_path: Path, stage: int
 ) -> None:
-    through = torch_learner(policy(), half_moments=True)
+    through = torch_learner(policy(), moments_dir=tmp_path)
     train(through, batch, 3)
     through.save(tmp_path)
     resumed, expected = deepspeed_learner(policy(1), stage), torch_learner(policy(2))
@@ -327,16 +327,9 @@ def test_only_what_is_shared_out_can_be_offloaded(stage: int, offload: str, said
         load(overrides)
 
 
-@pytest.mark.parametrize(
-    ("override", "said"),
-    [
-        ("learner=deepspeed", "learner.moments=bfloat16 needs learner.engine=torch, not deepspeed"),
-        ("learner.critics.beta2=0.99", "needs learner.critics.beta2 of at most 0.98, not 0.99"),
-    ],
-)
-def test_moments_in_bfloat16_only_where_they_can_move(override: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        load(["learner.moments=bfloat16", override])
+def test_moments_in_a_file_are_torchs() -> None:
+    with pytest.raises(ValueError, match="learner.moments_dir=/nvme needs learner=torch, not deepspeed"):
+        load(["learner.moments_dir=/nvme", "learner=deepspeed"])
 
 
 def test_a_warm_start_says_that_it_needs_torch() -> None:

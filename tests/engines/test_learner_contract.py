@@ -31,11 +31,11 @@ SETTINGS = AdamW(
 
 
 def torch_learner(
-    module: Any, budget: int = 40, checkpointing: bool = False, share: bool = True, half: bool = False
+    module: Any, budget: int = 40, checkpointing: bool = False, share: bool = True, moments_dir: Path | None = None
 ) -> TorchLearner[Any]:
     return TorchLearner(
         module,
-        replace(SETTINGS, half_moments=half),
+        replace(SETTINGS, moments_dir=moments_dir),
         device=torch.device("cpu"),
         dtype=torch.float32,
         micro_batch_tokens=budget,

@@ -19,8 +19,8 @@ def test_torch_holds_weights_and_two_moments_and_the_gradient_while_it_learns() 
     assert own.learning == {"gradients": 4400}
     assert own.saving == {"buffers": 8000}
     assert states(1000, 100, sharing(engine="torch", on_cores=True)).saving == {}
-    half = states(1000, 100, sharing(engine="torch", half_moments=True))
-    assert half.device == {"weights": 4000, "optimizer": 4000} and half.saving == {"buffers": 4000}
+    away = states(1000, 100, sharing(engine="torch", moments_in_file=True))
+    assert away.device == {"weights": 4000, "optimizer": 0} and away.saving == {"buffers": 0}
 
 
 @pytest.mark.parametrize(
