@@ -132,3 +132,16 @@ def test_what_goes_on_is_counted_once(capsys: pytest.CaptureFixture[str]) -> Non
     watcher.stands({"finished": 1, "interrupted": 1})
     watcher.started(next(grid_trials(grid("a=1,2"))), resumed=True)
     assert capsys.readouterr().out.splitlines()[-1] == "[1/2]  a-1  goes on"
+
+
+def test_what_another_study_has_run_is_counted_once(capsys: pytest.CaptureFixture[str]) -> None:
+    watcher = Watcher("s", "eval/accuracy", jobs=2)
+    watcher.stands({"waiting": 3})
+    first, reused, last = grid_trials(grid("a=1,2,3"))
+    watcher.started(first, resumed=False)
+    watcher.ended(Outcome(reused, "finished", values=(0.5,)))
+    watcher.started(last, resumed=False)
+    watcher.ended(Outcome(first, "finished", values=(0.25,)))
+    watcher.ended(Outcome(last, "finished", values=(0.75,)))
+    assert capsys.readouterr().out.splitlines()[-1] == "[3/3]  a-3  finished with 0.75"
+    assert watcher.board.counts["finished"] == 3 and sum(watcher.board.counts.values()) == 3

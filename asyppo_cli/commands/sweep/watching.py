@@ -89,10 +89,11 @@ class Watcher:
     def ended(self, outcome: Outcome) -> None:
         """A trial is over."""
         name = outcome.trial.name
-        self.board.rows.pop(name, None)
+        # What another study has run already ends without having begun here.
+        source: TrialState = "running" if self.board.rows.pop(name, None) else "waiting"
         if name in self._began and outcome.state == "finished":
             self._spent.append(self._clock() - self._began[name])
-        self._move("running", outcome.state)
+        self._move(source, outcome.state)
         values = ", ".join(f"{value:.4g}" for value in outcome.values)
         told = f": {outcome.reason}" if outcome.reason else f" with {values}" if values else ""
         self._say(outcome.trial, outcome.state + told, always=outcome.state == "failed")
