@@ -59,7 +59,7 @@ def read_result(run: RunDirectory, setting: str) -> Result:
         seed=int(lookup(config, "seed", 0)),
         steps=tuple(int(row[names.STEP]) for row in scored),
         accuracy=tuple(row[names.ACCURACY] for row in scored),
-        seconds=sum(times) + sum(metrics.series(names.time("evaluate"))),
+        seconds=metrics.seconds(),
         step_seconds=statistics.median(times),
         problems=int(lookup(config, "evaluation.problems", 0)),
     )

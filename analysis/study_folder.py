@@ -120,7 +120,7 @@ def read_trial(run: RunDirectory, overrides: Mapping[str, str], keys: Sequence[s
         state=state,
         values=(last_value(rows, asked.metric),) if state == "finished" else (),
         reason=status.message if status else "it has not begun",
-        seconds=seconds_of(rows),
+        seconds=rows.seconds(),
         label=next(own, None),
     )
 
@@ -134,11 +134,6 @@ def _resolved(config: Mapping[str, Any], key: str) -> str:
 def last_value(metrics: MetricRows, metric: str) -> float:
     """The last value of a metric; NaN where it was never measured."""
     return next((row[metric] for row in reversed(metrics.rows) if metric in row), math.nan)
-
-
-def seconds_of(metrics: MetricRows) -> float:
-    """Seconds of training and evaluation."""
-    return sum(metrics.series(names.STEP_TIME)) + sum(metrics.series(names.time("evaluate")))
 
 
 def alike(wanted: str, settings: Sequence[str]) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DEFINITION = "definition"
 # Attributes of a turn.
-RUN, OWNER, BEAT, REASON, NOTE, RETRIES = "run", "owner", "beat", "reason", "note", "retries"
+RUN, OWNER, BEAT, REASON, NOTE, RETRIES, SPENT = "run", "owner", "beat", "reason", "note", "retries", "spent"
 STATES: Mapping[str, TurnState] = {
     "WAITING": "waiting",
     "RUNNING": "running",
@@ -185,9 +185,9 @@ class Book:
             held.handle.report(value, step)
             return held.handle.should_prune()
 
-    def finish(self, held: Held, values: Sequence[float]) -> None:
-        """The run is complete: one value for each objective."""
-        self._tell(held, "COMPLETE", {}, values)
+    def finish(self, held: Held, values: Sequence[float], seconds: float | None = None) -> None:
+        """The run is complete: one value for each objective, and what it took wherever and whenever it ran."""
+        self._tell(held, "COMPLETE", {} if seconds is None else {SPENT: seconds}, values)
 
     def prune(self, held: Held) -> None:
         """The run was stopped early; Optuna takes the last value that was reported."""
@@ -302,6 +302,7 @@ def to_turn(frozen: FrozenTrial) -> Turn | None:
         reason=attributes.get(REASON),
         note=attributes.get(NOTE),
         seconds=_seconds(frozen),
+        spent=attributes.get(SPENT),
         retries=attributes.get(RETRIES),
     )
 

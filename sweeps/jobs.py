@@ -25,12 +25,13 @@ Launch = Callable[[Trial, Share], Popen[bytes]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a turn ended; ``reason`` says why it failed, ``values`` are those of the objectives."""
+    """How a turn ended; ``reason``: why it failed, ``values``: of the objectives, ``seconds``: what the run took."""
 
     trial: Trial
     state: State
     reason: str | None = None
     values: tuple[float, ...] = ()
+    seconds: float | None = None
 
 
 class Watch(Protocol):

@@ -36,6 +36,6 @@ def _trial(book: Book, name: str, turns: Sequence[Turn]) -> StudyTrial:
         state=state,
         values=turn.values if turn is not None and state == "finished" else (),
         reason=turn.reason if turn is not None else None,
-        seconds=sum(spent) if spent else None,
+        seconds=turn.spent if turn is not None and turn.spent is not None else sum(spent) if spent else None,
         label=trial.label,
     )

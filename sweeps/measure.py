@@ -10,7 +10,7 @@ from pathlib import Path
 
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.directory import RunDirectory
-from asyppo_cli.runs.metric_log import read_metrics
+from asyppo_cli.runs.metric_log import MetricRows, read_metrics
 from asyppo_cli.runs.studies import Direction, Objective
 
 # An objective besides the metrics: seconds of training and evaluation, over all attempts.
@@ -61,15 +61,14 @@ def measure(run: RunDirectory, objectives: Sequence[Objective]) -> tuple[float, 
     Raises:
         ValueError: one of them is not there, or not a number.
     """
-    rows = read_metrics(run.metrics).rows
-    return tuple(_value(rows, objective.metric) for objective in objectives)
+    metrics = read_metrics(run.metrics)
+    return tuple(_value(metrics, objective.metric) for objective in objectives)
 
 
-def _value(rows: Sequence[dict[str, float]], metric: str) -> float:
+def _value(metrics: MetricRows, metric: str) -> float:
     if metric == SECONDS:
-        spent = [row.get(name, 0.0) for row in rows for name in (names.STEP_TIME, names.time("evaluate"))]
-        return math.fsum(value for value in spent if math.isfinite(value))
-    found = [(row[names.STEP], row[metric]) for row in rows if metric in row]
+        return metrics.seconds()
+    found = [(row[names.STEP], row[metric]) for row in metrics.rows if metric in row]
     if not found:
         raise ValueError(f"the run has no {metric}")
     step, value = found[-1]

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Literal
 
 from asyppo_cli.runs.directory import RunDirectory
+from asyppo_cli.runs.metric_log import read_metrics
 from asyppo_cli.runs.status import read_status
 from sweeps.book import Book, Lost
 from sweeps.jobs import End, Job, Outcome, Place, Signals, Watch, catching, told_by
@@ -236,7 +237,7 @@ class Worker:
         with self._unless_lost(job):
             match outcome.state:
                 case "finished":
-                    self.book.finish(job.held, outcome.values)
+                    self.book.finish(job.held, outcome.values, outcome.seconds)
                 case "pruned":
                     self.book.prune(job.held)
                 case "failed":
@@ -253,7 +254,8 @@ class Worker:
         status = read_status(run.status)
         state = None if status is None else status.state
         if state == "finished":
-            return Outcome(job.trial, "finished", values=measure(run, self.book.definition.objectives))
+            values = measure(run, self.book.definition.objectives)
+            return Outcome(job.trial, "finished", values=values, seconds=read_metrics(run.metrics).seconds())
         if job.stopped == "pruned":
             return Outcome(job.trial, "pruned")
         if job.stopped == "lost" or self.caught.count:

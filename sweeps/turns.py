@@ -32,7 +32,8 @@ class Turn:
     """One worker's go at a run; ``number`` is its place in the order.
 
     ``owner`` is the worker that began it, ``beat`` what it last counted to, ``retries`` the number of a failed turn.
-    ``params`` are the values that the storage knows, ``note`` says why it was given back.
+    ``params`` are the values that the storage knows, ``note`` says why it was given back. ``seconds`` is how long its
+    worker had it, ``spent`` what the finished run took in all.
     """
 
     number: int
@@ -45,6 +46,7 @@ class Turn:
     reason: str | None = None
     note: str | None = None
     seconds: float | None = None
+    spent: float | None = None
     retries: int | None = None
 
 

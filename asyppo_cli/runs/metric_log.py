@@ -10,7 +10,7 @@ from numbers import Integral, Real
 from pathlib import Path
 
 from asyppo_cli.runs.atomic import replace_text
-from asyppo_cli.runs.metrics import STEP
+from asyppo_cli.runs.metrics import STEP, STEP_TIME, time
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,10 @@ class MetricRows:
     def series(self, name: str) -> list[float]:
         """All finite values of a metric, in order."""
         return [row[name] for row in self.rows if name in row and math.isfinite(row[name])]
+
+    def seconds(self) -> float:
+        """What training and evaluation have taken, over all attempts at the run."""
+        return math.fsum(self.series(STEP_TIME)) + math.fsum(self.series(time("evaluate")))
 
 
 class MetricLog:

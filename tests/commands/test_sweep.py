@@ -16,6 +16,7 @@ import yaml
 from studies import grid
 
 from asyppo_cli import app
+from asyppo_cli.runs.metric_log import read_metrics
 from sweeps.book import create
 from sweeps.storage import open_storage
 
@@ -136,8 +137,11 @@ def test_what_another_study_has_run_is_taken_over(asyppo: Asyppo, tmp_path: Path
     assert (trial / "metrics.jsonl").read_bytes() == (run / "metrics.jsonl").read_bytes()
     assert "mask_pct=0.2" in yaml.safe_load((trial / "overrides.yaml").read_text())
     assert not (trial / "checkpoints").exists() and (run / "checkpoints").exists()
-    states = [(one["name"], one["state"]) for one in study(asyppo, tmp_path, "again")["trials"]]
+    trials = study(asyppo, tmp_path, "again")["trials"]
+    states = [(one["name"], one["state"]) for one in trials]
     assert states == [("mask_pct-0.2", "finished"), ("mask_pct-0.3", "finished")]
+    # What it took when it ran, not what it took to copy.
+    assert trials[0]["seconds"] == pytest.approx(read_metrics(run / "metrics.jsonl").seconds())
 
 
 def test_studies_are_listed_with_their_questions(
