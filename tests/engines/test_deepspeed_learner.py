@@ -182,7 +182,7 @@ def test_a_checkpoint_goes_on_under_any_engine_and_number_of_ranks(
 def test_moments_in_a_file_go_on_in_memory(
     policy: Callable[..., PolicyModel], batch: Sequences, tmp_path: Path, stage: int
 ) -> None:
-    through = torch_learner(policy(), moments_dir=tmp_path)
+    through = torch_learner(policy(), moments_dir=Path(__file__).parent)
     train(through, batch, 3)
     through.save(tmp_path)
     resumed, expected = deepspeed_learner(policy(1), stage), torch_learner(policy(2))

@@ -69,7 +69,7 @@ def deepspeed_learner(
 
 HERE: dict[str, Callable[..., Learner[Any]]] = {
     "torch": torch_learner,
-    "torch-half-moments": partial(torch_learner, half=True),
+    "torch-moments-in-a-file": partial(torch_learner, moments_dir=Path(__file__).parent),
     "torch-checkpointing": partial(torch_learner, checkpointing=True),
     "deepspeed-0": partial(deepspeed_learner, stage=0),
     "deepspeed-2-offload": partial(deepspeed_learner, stage=2, offload="optimizer"),

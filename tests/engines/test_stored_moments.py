@@ -20,6 +20,7 @@ from asyppo_cli.engines.learner_files import MOMENTS
 from asyppo_cli.engines.stored_moments import check_moments_dir
 from asyppo_cli.engines.torch_learner import AdamW, make_optimizer
 
+MOUNTS = stored_moments.MOUNTS
 SIZES = {"weight": (50, 7), "bias": (7,), "unused": (3, 5), "scale": ()}
 
 
@@ -44,6 +45,12 @@ def descend(module: nn.Module, optimizer: torch.optim.Optimizer, steps: int, fir
 
 def same(a: list[Tensor], b: list[Tensor]) -> bool:
     return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.fixture(autouse=True)
+def anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Temporary folders may lie in memory, where the tests run."""
+    monkeypatch.setattr(stored_moments, "MOUNTS", Path("/nowhere"))
 
 
 @pytest.fixture(params=[2**20, 32], ids=["whole", "slices"])
@@ -109,7 +116,8 @@ def test_a_folder_that_will_not_do_is_told_at_once(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no file system in memory")
-def test_a_folder_in_memory_is_refused() -> None:
+def test_a_folder_in_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored_moments, "MOUNTS", MOUNTS)
     with pytest.raises(ValueError, match=r"/dev/shm lies in memory \(tmpfs\): name one on a disk"):
         check_moments_dir(Path("/dev/shm"))
 
@@ -128,8 +136,9 @@ def test_a_file_that_has_lost_its_end_is_no_zeros(tmp_path: Path) -> None:
 
 def test_a_killed_process_leaves_no_file(tmp_path: Path) -> None:
     code = (
-        "import os, signal; from pathlib import Path; from asyppo_cli.engines.stored_moments import MomentFile;"
-        f"MomentFile(Path({str(tmp_path)!r}), 1000).write(0, __import__('torch').ones(1000));"
+        "import os, signal; from pathlib import Path; from asyppo_cli.engines import stored_moments;"
+        "stored_moments.MOUNTS = Path('/nowhere');"
+        f"stored_moments.MomentFile(Path({str(tmp_path)!r}), 1000).write(0, __import__('torch').ones(1000));"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == -9
