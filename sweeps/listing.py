@@ -29,6 +29,8 @@ def _trial(book: Book, name: str, turns: Sequence[Turn]) -> StudyTrial:
     state = trial_state(turns)
     trial = book.trial_of(name, turn or (turns[-1] if turns else None))
     spent = [each.seconds for each in turns if each.seconds is not None]
+    if turn is not None and turn.spent is not None:
+        spent = [turn.spent]
     return StudyTrial(
         name=name,
         point=trial.point,
@@ -36,6 +38,6 @@ def _trial(book: Book, name: str, turns: Sequence[Turn]) -> StudyTrial:
         state=state,
         values=turn.values if turn is not None and state == "finished" else (),
         reason=turn.reason if turn is not None else None,
-        seconds=turn.spent if turn is not None and turn.spent is not None else sum(spent) if spent else None,
+        seconds=sum(spent) if spent else None,
         label=trial.label,
     )
