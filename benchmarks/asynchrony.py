@@ -17,7 +17,7 @@ from time import perf_counter
 
 from step import Silent
 
-from asyppo_cli.build.run import build_grader, build_loop, gather
+from asyppo_cli.builders.loop import build_grader, build_loop, gather
 from asyppo_cli.config.load import load
 from asyppo_cli.training.clock import Clock
 from asyppo_cli.training.loop import Loop

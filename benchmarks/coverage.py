@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.comparison import LEVEL
-from analysis.study_intervals import quantiles, resampled, student, studentized_bootstrap
+from analysis.stats.intervals import LEVEL
+from analysis.stats.seed_bootstrap import quantiles, resampled, student, studentized_bootstrap
 
 Array = NDArray[Any]
 SEEDS = (3, 4, 5, 8, 12, 16)

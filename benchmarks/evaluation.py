@@ -22,8 +22,8 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import NamedTuple
 
-from asyppo_cli.build.evaluation import Candidate, Options, build_pool, prepare
-from asyppo_cli.build.scored_models import Asking, Places, resolve
+from asyppo_cli.builders.eval import Candidate, Options, build_pool, prepare
+from asyppo_cli.builders.eval_models import Asking, Places, resolve
 from asyppo_cli.evaluation.drawing import Source, missing
 from asyppo_cli.evaluation.session import Evaluation, evaluate
 from asyppo_cli.ports import Grader

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from asyppo_cli.algorithm.critics import assign
 from asyppo_cli.algorithm.losses import token_weights
-from asyppo_cli.engines.models import PolicyModel, ValueModel
-from asyppo_cli.engines.torch_learner import AdamW, TorchLearner
+from asyppo_cli.engines.hf.models import PolicyModel, ValueModel
+from asyppo_cli.engines.torch.learner import AdamW, TorchLearner
 from asyppo_cli.training.objectives import PolicyObjective, ValueObjective
 from asyppo_cli.types import PolicyTargets, Sequences, ValueTargets
 
@@ -109,7 +109,7 @@ def first_steps(device: str) -> list[dict[str, float]]:
     from unittest.mock import MagicMock
 
     # All that only a whole run needs is imported here, so that the other parts do not.
-    from asyppo_cli.build.run import build_grader, build_loop, gather
+    from asyppo_cli.builders.loop import build_grader, build_loop, gather
     from asyppo_cli.config.load import load
     from asyppo_cli.runs import metrics as names
     from asyppo_cli.training.clock import Clock
@@ -261,7 +261,7 @@ def build(
     sharing = ENGINES[engine]
     if sharing is None:
         return TorchLearner(module.to(bench.device), OPTIMIZER, **settings)
-    from asyppo_cli.engines.deepspeed_learner import DeepSpeedLearner
+    from asyppo_cli.engines.deepspeed.learner import DeepSpeedLearner
 
     return DeepSpeedLearner(module.to(bench.device), OPTIMIZER, stage=sharing[0], offload=sharing[1], **settings)
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from answer_forms import missed, rewritten
 
 from asyppo_cli.evaluation.benchmarks import BENCHMARKS, load_benchmark
-from asyppo_cli.tasks.pool import GraderPool
+from asyppo_cli.tasks.grading.pool import GraderPool
 from asyppo_cli.types import Problem
 
 RIGHT, WRONG = 150, 100

@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from asyppo_cli.tasks.pool import GraderPool
+from asyppo_cli.tasks.grading.pool import GraderPool
 from asyppo_cli.types import Problem
 
 INTEGERS = 10_000

@@ -88,12 +88,12 @@ def run_rank(options: argparse.Namespace) -> int:
 
     from torch import distributed as dist
 
-    from asyppo_cli.build.learners import build_learner, build_policy_learner
+    from asyppo_cli.builders.learners import build_learner, build_policy_learner
     from asyppo_cli.config.load import load
-    from asyppo_cli.engines import deepspeed_learner
-    from asyppo_cli.engines.deepspeed_engine import load_deepspeed
-    from asyppo_cli.engines.deepspeed_loading import policy_draft
-    from asyppo_cli.engines.models import PolicyModel, load_policy
+    from asyppo_cli.engines.deepspeed import learner
+    from asyppo_cli.engines.deepspeed.engine import load_deepspeed
+    from asyppo_cli.engines.deepspeed.loading import policy_draft
+    from asyppo_cli.engines.hf.models import PolicyModel, load_policy
 
     folder = options.folder / f"{options.layers}-layers"
     dist.init_process_group(
@@ -111,13 +111,13 @@ def run_rank(options: argparse.Namespace) -> int:
     # Linux: forget the peak so far.
     Path("/proc/self/clear_refs").write_text("5")
     before, at_module = peak(), []
-    real = deepspeed_learner.DeepSpeedLearner.__init__
+    real = learner.DeepSpeedLearner.__init__
 
     def noting(self: Any, *arguments: Any, **named: Any) -> None:
         at_module.append(peak() - before)
         real(self, *arguments, **named)
 
-    deepspeed_learner.DeepSpeedLearner.__init__ = noting  # type: ignore[method-assign]
+    learner.DeepSpeedLearner.__init__ = noting  # type: ignore[method-assign]
     if options.way == WAYS[0]:
         module = PolicyModel(load_policy(str(folder), None), config.sampler.temperature)
         build_learner(module, config.learner, config.learner.policy, 1)

@@ -23,9 +23,9 @@ def passes(model: str, number: int, keeps: bool) -> dict[str, float]:
     """Medians over passes, in this process."""
     import torch
 
-    from asyppo_cli.engines.allocator import keep_freed_memory
-    from asyppo_cli.engines.models import PolicyModel, load_policy
-    from asyppo_cli.engines.sharing import plan_parts
+    from asyppo_cli.engines.hf.models import PolicyModel, load_policy
+    from asyppo_cli.engines.hf.prompt_packing import plan_parts
+    from asyppo_cli.engines.torch.malloc import keep_freed_memory
     from asyppo_cli.types import Sequences
 
     if keeps and not keep_freed_memory():

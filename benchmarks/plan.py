@@ -45,7 +45,12 @@ CASES: dict[str, tuple[list[str], bool]] = {
     "model, bfloat16": ([*ON_MODEL, "sampler=transformers", "learner.dtype=bfloat16"], True),
     "model, vllm": ([*ON_MODEL, "sampler=vllm", "sampler.vllm.kv_cache_gib=0.5", "learner.dtype=bfloat16"], True),
 }
-NAMES = {"asyppo_cli.engines.vllm_process": "vllm", "asyppo_cli.tasks.worker": "grader", "raylet": "ray", "gcs_": "ray"}
+NAMES = {
+    "asyppo_cli.engines.vllm.process": "vllm",
+    "asyppo_cli.tasks.grading.worker": "grader",
+    "raylet": "ray",
+    "gcs_": "ray",
+}
 
 
 def descendants(root: int) -> list[int]:
@@ -118,7 +123,7 @@ def longest_response(folder: Path) -> int:
 
 def longest_prompt(overrides: list[str]) -> int:
     """Tokens of the longest prompt of the held-out set."""
-    from asyppo_cli.build.run import gather
+    from asyppo_cli.builders.loop import gather
     from asyppo_cli.config.load import load
 
     return max(len(prompt.tokens) for prompt in gather(load(overrides).config).heldout)

@@ -151,9 +151,9 @@ def floor(model: str, overrides: list[str]) -> None:
     import torch
 
     from asyppo_cli.algorithm.critics import assign
-    from asyppo_cli.build.run import build_grader, build_loop, gather
+    from asyppo_cli.builders.loop import build_grader, build_loop, gather
     from asyppo_cli.config.load import load
-    from asyppo_cli.engines.sharing import plan_parts, predicting_outputs, predicting_positions
+    from asyppo_cli.engines.hf.prompt_packing import plan_parts, predicting_outputs, predicting_positions
     from asyppo_cli.training.clock import Clock
 
     class Silent:

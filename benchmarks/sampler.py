@@ -21,9 +21,9 @@ from typing import Any
 import torch
 
 from asyppo_cli.config.engines import VllmConfig
-from asyppo_cli.engines.models import PolicyModel, load_policy
-from asyppo_cli.engines.tokenizer import load_tokenizer
-from asyppo_cli.engines.vllm_sampler import VllmSampler
+from asyppo_cli.engines.hf.models import PolicyModel, load_policy
+from asyppo_cli.engines.hf.tokenizer import load_tokenizer
+from asyppo_cli.engines.vllm.sampler import VllmSampler
 from asyppo_cli.types import Response, SamplingParams, Sequences
 
 SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."

@@ -27,10 +27,10 @@ from typing import Any
 
 import numpy as np
 
-from asyppo_cli.build.machine import set_threads
-from asyppo_cli.build.run import build_grader, build_loop, gather
+from asyppo_cli.builders.device import set_threads
+from asyppo_cli.builders.loop import build_grader, build_loop, gather
 from asyppo_cli.config.load import load
-from asyppo_cli.engines.allocator import keep_freed_memory
+from asyppo_cli.engines.torch.malloc import keep_freed_memory
 from asyppo_cli.ports import Sampler, Weights
 from asyppo_cli.training.clock import Clock
 from asyppo_cli.types import Response, SamplingParams

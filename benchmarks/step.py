@@ -22,9 +22,9 @@ import torch
 from transformers.cache_utils import DynamicCache
 
 from asyppo_cli.algorithm.critics import assign
-from asyppo_cli.build.run import build_grader, build_loop, gather
+from asyppo_cli.builders.loop import build_grader, build_loop, gather
 from asyppo_cli.config.load import load
-from asyppo_cli.engines.microbatches import plan_micro_batches
+from asyppo_cli.engines.hf.microbatches import plan_micro_batches
 from asyppo_cli.training.clock import Clock
 from asyppo_cli.training.loop import Loop
 from asyppo_cli.training.step import StepOutcome

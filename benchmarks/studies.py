@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from analysis.study_findings import StudyAnswer, answer, weigh
-from analysis.study_json import answer_json
-from analysis.study_tables import settings_csv, trials_csv
+from analysis.study.findings import StudyAnswer, answer, weigh
+from analysis.study.record import answer_json
+from analysis.study.tables import settings_csv, trials_csv
 from asyppo_cli.runs.studies import Objective, Study, StudyTrial
 
 PROMISED = 3.0

@@ -22,19 +22,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from asyppo_cli.commands.sweep.checking import check
-from asyppo_cli.commands.sweep.telling import tell_states
-from sweeps.asking import Asked, define
-from sweeps.book import Book, create, find
-from sweeps.definition import Definition
-from sweeps.devices import Share
-from sweeps.grid import Trial
-from sweeps.jobs import Outcome, Place
-from sweeps.listing import study_of
-from sweeps.runner import work
-from sweeps.standing import Progress
-from sweeps.storage import open_storage
-from sweeps.turns import current
+from asyppo_cli.commands.sweep.output import tell_states
+from asyppo_cli.commands.sweep.validate import check
+from sweeps.definition.definition import Definition
+from sweeps.definition.grid import Trial
+from sweeps.definition.request import Asked, define
+from sweeps.execution.attempts import current
+from sweeps.execution.devices import Share
+from sweeps.execution.jobs import Outcome, Place
+from sweeps.execution.listing import study_of
+from sweeps.execution.storage import open_storage
+from sweeps.execution.study_store import Book, create, find
+from sweeps.execution.trial_directory import Progress
+from sweeps.execution.worker import work
 
 # Seconds of a trial of the default size on two cores.
 TRIAL = 100.0
@@ -157,8 +157,8 @@ def listing(folder: Path) -> bool:
 
 def multiply(path: Path, definition: Definition) -> None:
     """Write what one trial wrote, for all others."""
-    from sweeps.grid import grid_trials
-    from sweeps.samplers import distribution, stored
+    from sweeps.definition.grid import grid_trials
+    from sweeps.definition.optuna_samplers import distribution, stored
 
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     begin = next(number for number, line in enumerate(lines) if line["op_code"] == 4)

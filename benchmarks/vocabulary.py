@@ -22,7 +22,7 @@ from time import perf_counter
 import torch
 from torch import Tensor, nn
 
-from asyppo_cli.engines import vocabulary
+from asyppo_cli.engines.hf import logprobs
 
 TARGET = 1 / 8
 REPEATS = 5
@@ -31,10 +31,10 @@ Way = Callable[[nn.Linear, Tensor, Tensor, float], tuple[Tensor, ...]]
 
 def plain(head: nn.Linear, hidden: Tensor, chosen: Tensor, temperature: float) -> tuple[Tensor, ...]:
     """The whole table of logits at once."""
-    return vocabulary.statistics_of_logits(head(hidden), chosen, temperature)
+    return logprobs.statistics_of_logits(head(hidden), chosen, temperature)
 
 
-WAYS: dict[str, Way] = {"plain": plain, "in blocks": vocabulary.token_statistics}
+WAYS: dict[str, Way] = {"plain": plain, "in blocks": logprobs.token_statistics}
 
 
 class Work:
@@ -122,8 +122,8 @@ def compare_tiles(options: argparse.Namespace) -> None:
     seconds: dict[int, list[float]] = {power: [] for power in options.tiles}
     for _ in range(REPEATS):
         for power in options.tiles:
-            vocabulary.TILE[options.device] = 2**power
-            seconds[power].append(work.seconds(vocabulary.token_statistics))
+            logprobs.TILE[options.device] = 2**power
+            seconds[power].append(work.seconds(logprobs.token_statistics))
     for power, times in seconds.items():
         print(f"tile of 2^{power} logits: {min(times):.3f} s at best, {statistics.median(times):.3f} s in the median")
 

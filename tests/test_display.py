@@ -12,8 +12,8 @@ from asyppo_cli.display import Board, Row, monitor
 from asyppo_cli.display import drawing as d
 from asyppo_cli.display.live import LiveMonitor
 from asyppo_cli.display.plain import PlainMonitor
+from asyppo_cli.display.run_board import training_board
 from asyppo_cli.display.summary import Summary, show_summary
-from asyppo_cli.runs.board import training_board
 
 BOARD = Board(
     (

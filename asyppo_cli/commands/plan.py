@@ -12,10 +12,10 @@ from asyppo_cli.commands.config import ConfigDir, Overrides
 
 if TYPE_CHECKING:
     from asyppo_cli.planning.estimate import Comparison, Estimate
-    from asyppo_cli.planning.fitting import Remedy
-    from asyppo_cli.planning.needs import RoleNeed
-    from asyppo_cli.planning.placing import Place
-    from asyppo_cli.planning.scene import Scene
+    from asyppo_cli.planning.inputs import Scene
+    from asyppo_cli.planning.memory import RoleNeed
+    from asyppo_cli.planning.placement import Place
+    from asyppo_cli.planning.suggestions import Remedy
     from asyppo_cli.planning.work import Rates, Work
 
 EXAMPLES = """Examples:
@@ -51,10 +51,10 @@ def plan(
     check_positive({"--gpu-memory": gpu_memory, "--gpus": gpus, "--tflops": tflops, "--sampled": sampled})
     config = load(overrides or [], config_dir).config
     console.note("reading the models' configurations")
-    from asyppo_cli.build.planning import Planned, build_scene
+    from asyppo_cli.builders.plan import Planned, build_scene
     from asyppo_cli.planning.estimate import comparisons, estimate
-    from asyppo_cli.planning.fitting import nearest
-    from asyppo_cli.planning.outcome import as_data
+    from asyppo_cli.planning.export import as_data
+    from asyppo_cli.planning.suggestions import nearest
     from asyppo_cli.planning.work import TERA, Rates, step_work
 
     scene = build_scene(config, Planned(gpu_memory, gpus, prompt_tokens, response_tokens))
@@ -122,7 +122,7 @@ def words(scene: Scene) -> str:
 def show_roles(roles: Sequence[RoleNeed]) -> None:
     """One line a role, one column a kind."""
     from asyppo_cli import console
-    from asyppo_cli.planning.needs import KINDS
+    from asyppo_cli.planning.memory import KINDS
 
     columns = [console.Column(name) for name in ("role", "ranks", "worst in")]
     columns += [console.Column(kind, "right") for kind in ("all", *KINDS)]
@@ -197,7 +197,7 @@ def write(file: Path, data: dict[str, Any]) -> None:
     """The whole as JSON. ValueError where it cannot be written."""
     import json
 
-    from asyppo_cli.runs.atomic import replace_text
+    from asyppo_cli.runs.files.atomic import replace_text
 
     try:
         replace_text(file, json.dumps(data, indent=1) + "\n")

@@ -22,8 +22,8 @@ from asyppo_cli.display.drawing import (
     format_value,
     sparkline,
 )
+from asyppo_cli.display.run_board import training_board
 from asyppo_cli.runs import listing
-from asyppo_cli.runs.board import training_board
 from asyppo_cli.runs.checkpoints import best_checkpoint, checkpoints
 from asyppo_cli.runs.directory import RunDirectory, find_run, run_directories
 from asyppo_cli.runs.listing import RunSummary

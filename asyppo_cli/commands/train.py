@@ -69,7 +69,7 @@ def open_new(loaded: Loaded[Config], runs_dir: Path, name: str | None, fresh: bo
     import shutil
 
     from asyppo_cli.runs.directory import create_run
-    from asyppo_cli.runs.disk import telling_full_disk
+    from asyppo_cli.runs.files.disk import telling_full_disk
     from asyppo_cli.runs.listing import algorithm_label
 
     label = f"{algorithm_label(loaded.resolved)}-{loaded.config.task.name}"
@@ -99,8 +99,8 @@ def write_configuration(run: RunDirectory, loaded: Loaded[Config]) -> None:
 
     import yaml
 
-    from asyppo_cli.runs.atomic import replace_text
     from asyppo_cli.runs.environment import describe_environment
+    from asyppo_cli.runs.files.atomic import replace_text
 
     replace_text(run.overrides, yaml.safe_dump(list(loaded.overrides)))
     replace_text(run.environment, json.dumps(describe_environment(sys.argv, Path.cwd()), indent=1) + "\n")
@@ -140,14 +140,14 @@ def rehearse(loaded: Loaded[Config], runs_dir: Path, name: str | None) -> None:
     import yaml
 
     from asyppo_cli import console
-    from asyppo_cli.runs.atomic import replace_text
     from asyppo_cli.runs.directory import check_name, check_runs_dir
+    from asyppo_cli.runs.files.atomic import replace_text
 
     check_runs_dir(runs_dir)
     target = runs_dir / f"{'dry-run' if name is None else check_name(name)}.yaml"
     console.note("checking models, tokenizers, problems and prompts")
-    from asyppo_cli.build.cluster import rehearse_placement
-    from asyppo_cli.build.run import gather
+    from asyppo_cli.builders.loop import gather
+    from asyppo_cli.builders.roles import rehearse_placement
 
     materials = gather(loaded.config)
     rehearse_placement(loaded.config)
@@ -165,10 +165,10 @@ def rehearse(loaded: Loaded[Config], runs_dir: Path, name: str | None) -> None:
 def carry_out(run: RunDirectory, loaded: Loaded[Config], resume: bool) -> None:
     """Train under the run's lock with a display, signals and a log; then say how it went."""
     from asyppo_cli import display
+    from asyppo_cli.display.run_board import training_board
     from asyppo_cli.runs.attempt_log import AttemptLog
-    from asyppo_cli.runs.board import training_board
-    from asyppo_cli.runs.disk import telling_full_disk
-    from asyppo_cli.runs.lock import lock_run
+    from asyppo_cli.runs.files.disk import telling_full_disk
+    from asyppo_cli.runs.files.lock import lock_run
 
     stop = Event()
     full = f"run {run.name} has stopped: make room, then go on with --resume"
@@ -193,7 +193,7 @@ def train_in(run: RunDirectory, config: Config, monitor: Monitor, stop: Event, r
     try:
         with stopping(stop, monitor):
             # torch and transformers take seconds to import: the display is up by now.
-            from asyppo_cli.build.session import train as session
+            from asyppo_cli.builders.train import train as session
 
             return session(config, run, monitor, stop, resume).finished
     except (ValueError, KeyboardInterrupt) as error:
@@ -206,7 +206,7 @@ def train_in(run: RunDirectory, config: Config, monitor: Monitor, stop: Event, r
 
 def how_to_resume(run: RunDirectory) -> str:
     """The command that goes on with a run."""
-    from asyppo_cli.runs.outcome import next_commands
+    from asyppo_cli.display.run_outcome import next_commands
 
     return next_commands(run, finished=False)[0][0]
 
@@ -239,7 +239,7 @@ def stopping(stop: Event, monitor: Monitor) -> Iterator[None]:
 
 def tell(run: RunDirectory) -> None:
     """The end of a run: what changed, and what to do next."""
+    from asyppo_cli.display.run_outcome import run_outcome
     from asyppo_cli.display.summary import show_summary
-    from asyppo_cli.runs.outcome import run_outcome
 
     show_summary(run_outcome(run))

@@ -33,15 +33,15 @@ def warmstart(
     """Train a model on worked traces, so that reinforcement learning has something to improve."""
     from asyppo_cli import console, display
     from asyppo_cli.config.load import load_warmstart
+    from asyppo_cli.display.run_board import warmstart_board
     from asyppo_cli.runs import metrics as names
-    from asyppo_cli.runs.board import warmstart_board
 
     check_output(output, fresh)
     config = load_warmstart(overrides or [], config_dir).config
     monitor = display.monitor(warmstart_board())
     try:
         monitor.phase("start")
-        from asyppo_cli.build.warmstart import warm_start
+        from asyppo_cli.builders.warmstart import warm_start
 
         scores = warm_start(config, output, monitor)
     except KeyboardInterrupt as error:

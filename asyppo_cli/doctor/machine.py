@@ -95,7 +95,7 @@ def disk_finding(folder: Path) -> Finding:
 
 def hub_findings() -> Sequence[Finding]:
     """Whether the Hugging Face hub answers, and where its cache is."""
-    from asyppo_cli.tasks.hub import why_out_of_reach
+    from asyppo_cli.tasks.data.hub import why_out_of_reach
 
     home = os.environ.get("HF_HOME", "~/.cache/huggingface")
     where = f"its cache is {home}"

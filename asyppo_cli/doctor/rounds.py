@@ -10,9 +10,9 @@ from asyppo_cli.config.schema import Config
 from asyppo_cli.doctor import libraries, machine
 from asyppo_cli.doctor.findings import Check, Finding
 from asyppo_cli.doctor.probe import TORCHVISION, Answer, cure_of, probe
-from asyppo_cli.engines.vllm_install import why_not_installed
+from asyppo_cli.engines.vllm.install import why_not_installed
 
-CHECKUP = ["-m", "asyppo_cli.build.checkup"]
+CHECKUP = ["-m", "asyppo_cli.builders.self_check"]
 CPU_EXTRA = "pip install 'asyppo[cpu-engines]', with a GPU 'asyppo[gpu-engines]'"
 QUICK, IMPORTING, HUB_SECONDS, DEEP = 10.0, 60.0, 3.0, 300.0
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asyppo_cli.tasks.hub import split_files
+from asyppo_cli.tasks.data.hub import split_files
 
 if TYPE_CHECKING:
     from asyppo_cli.types import Problem
@@ -100,7 +100,7 @@ def expand(names: Sequence[str], also: Iterable[str] = ()) -> list[str]:
     Raises ValueError for a word that is no benchmark, suite, task of reasoning-gym or file, with the names nearest to
     it; ``also`` are further words the user may have meant.
     """
-    from asyppo_cli.tasks.names import task_names
+    from asyppo_cli.tasks.data.names import task_names
 
     found: dict[str, None] = {}
     for name in names:
@@ -151,7 +151,7 @@ def local_file(name: str, data_dir: Path | None) -> Path | None:
 def _from_files(
     name: str, paths: Sequence[Path], key: str, entry: dict[str, Any], limit: int | None
 ) -> LoadedBenchmark:
-    from asyppo_cli.tasks.problem_files import read_problem_file
+    from asyppo_cli.tasks.data.problem_files import read_problem_file
     from asyppo_cli.types import Problem
 
     problems = [problem for path in paths for problem in read_problem_file(path, key, entry)]
@@ -164,7 +164,7 @@ def _from_files(
 def _generated(task: str, limit: int | None) -> LoadedBenchmark:
     from importlib.metadata import version
 
-    from asyppo_cli.tasks.procedural import HELDOUT_SEED, available_heldout
+    from asyppo_cli.tasks.data.procedural import HELDOUT_SEED, available_heldout
 
     count = GENERATED if limit is None else limit
     problems = available_heldout(task, {}, count)
@@ -183,7 +183,7 @@ def _sha256(problems: Iterable[Problem]) -> str:
 
 def _unknown(word: str, also: Iterable[str]) -> str:
     from asyppo_cli.config.settings import nearest
-    from asyppo_cli.tasks.names import task_names
+    from asyppo_cli.tasks.data.names import task_names
 
     if "/" in word or Path(word).exists():
         return f"{word!r} is no file of problems: its name must end in {' or '.join(SUFFIXES)}"

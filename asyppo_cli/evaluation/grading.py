@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from asyppo_cli import console
-from asyppo_cli.tasks.jsonl import read_lines
-from asyppo_cli.tasks.pool import GraderPool
-from asyppo_cli.tasks.problem_files import answer_text
+from asyppo_cli.tasks.data.jsonl import read_lines
+from asyppo_cli.tasks.data.problem_files import answer_text
+from asyppo_cli.tasks.grading.pool import GraderPool
 from asyppo_cli.types import Problem, Verdict
 
 # Rows graded at once: enough to keep the workers busy, few enough that little is lost on a sudden end.

@@ -9,8 +9,8 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Self, cast
 
+from asyppo_cli.evaluation.answer_classes import classes
 from asyppo_cli.evaluation.scores import Mark
-from asyppo_cli.evaluation.votes import classes
 from asyppo_cli.ports import Grader
 from asyppo_cli.runs.evaluations import (
     EvaluationDirectory,
@@ -20,7 +20,7 @@ from asyppo_cli.runs.evaluations import (
     read_verdicts,
     write_verdicts,
 )
-from asyppo_cli.tasks.verify import GRADER_VERSION
+from asyppo_cli.tasks.grading.verify import GRADER_VERSION
 from asyppo_cli.types import Problem, Verdict, VerdictKind
 
 # What a sample without an answer votes for.

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from asyppo_cli.evaluation.drawing import Source, Wanted, missing
-from asyppo_cli.evaluation.harness import write_harness_form
+from asyppo_cli.evaluation.lm_eval_export import write_harness_form
 from asyppo_cli.evaluation.marking import Marker, Stored, grader_version
 from asyppo_cli.evaluation.scores import Mark, Scores, score
 from asyppo_cli.ports import Grader
@@ -24,7 +24,7 @@ from asyppo_cli.runs.evaluations import (
     write_problems,
     write_verdicts,
 )
-from asyppo_cli.runs.lock import lock_run
+from asyppo_cli.runs.files.lock import lock_run
 from asyppo_cli.types import Problem
 
 # Stored samples are graded in blocks of so many, so that progress can be shown.

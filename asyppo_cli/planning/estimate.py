@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from asyppo_cli.config.schema import Config
-from asyppo_cli.planning.needs import RoleNeed
-from asyppo_cli.planning.placing import Place, places
+from asyppo_cli.planning.inputs import Scene
+from asyppo_cli.planning.memory import RoleNeed
+from asyppo_cli.planning.placement import Place, places
 from asyppo_cli.planning.roles import role_needs
-from asyppo_cli.planning.scene import Scene
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from asyppo_cli.planning.activations import Load, cast_weights, scored, trained, vocabulary
 from asyppo_cli.planning.architecture import Architecture
-from asyppo_cli.planning.needs import SAVE, Bytes, Need, RoleNeed
-from asyppo_cli.planning.passes import Load, cast_weights, scored, trained, vocabulary
+from asyppo_cli.planning.inputs import Scene
+from asyppo_cli.planning.memory import SAVE, Bytes, Need, RoleNeed
+from asyppo_cli.planning.model_state import States, frozen, states
 from asyppo_cli.planning.sampling import Draw, transformers_need, vllm_on_cpu, vllm_on_gpu
-from asyppo_cli.planning.scene import Scene
-from asyppo_cli.planning.states import States, frozen, states
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
 

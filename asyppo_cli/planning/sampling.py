@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from asyppo_cli.planning.activations import FULL, cached, drawn_rows
 from asyppo_cli.planning.architecture import Architecture
-from asyppo_cli.planning.needs import Need
-from asyppo_cli.planning.passes import FULL, cached, drawn_rows
+from asyppo_cli.planning.memory import Need
 
 GIB = 2**30
 # vLLM profiles one pass of so many tokens on a CPU.

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from asyppo_cli.planning.architecture import Architecture
+from asyppo_cli.planning.inputs import Scene
 from asyppo_cli.planning.roles import asks_old_policy
-from asyppo_cli.planning.scene import Scene
 
 TERA = 1e12
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asyppo_cli.runs.atomic import sync_to_disk
 from asyppo_cli.runs.directory import step_name
-from asyppo_cli.runs.disk import telling_full_disk
+from asyppo_cli.runs.files.atomic import sync_to_disk
+from asyppo_cli.runs.files.disk import telling_full_disk
 
 MARKER = "complete.json"
 PARTIAL = ".partial-"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from asyppo_cli.runs.lock import lock_run
+from asyppo_cli.runs.files.lock import lock_run
 from asyppo_cli.runs.status import read_status
 
 LONGEST_NAME = 120

@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from asyppo_cli.runs.atomic import replace_text, sync_to_disk
 from asyppo_cli.runs.directory import run_directories
+from asyppo_cli.runs.files.atomic import replace_text, sync_to_disk
 
 FOLDER = "evaluations"
 MANIFEST = "manifest.json"

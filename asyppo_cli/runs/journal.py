@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from asyppo_cli.runs.atomic import sync_to_disk
 from asyppo_cli.runs.checkpoints import CheckpointStore
 from asyppo_cli.runs.directory import RunDirectory
+from asyppo_cli.runs.files.atomic import sync_to_disk
 from asyppo_cli.runs.metric_log import MetricLog, truncate_metrics
 from asyppo_cli.runs.metrics import STEP
 from asyppo_cli.runs.records import RecordTexts, write_records, write_samples

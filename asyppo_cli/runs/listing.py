@@ -11,7 +11,7 @@ from typing import Any
 
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.directory import RunDirectory, check_runs_dir, last_active, run_directories
-from asyppo_cli.runs.lock import is_locked
+from asyppo_cli.runs.files.lock import is_locked
 from asyppo_cli.runs.metric_log import read_metrics
 from asyppo_cli.runs.status import RunStatus, State, read_status
 

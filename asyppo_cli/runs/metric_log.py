@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 
-from asyppo_cli.runs.atomic import replace_text
+from asyppo_cli.runs.files.atomic import replace_text
 from asyppo_cli.runs.metrics import STEP, STEP_TIME, time
 
 

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asyppo_cli.runs.atomic import replace_file, replace_text
 from asyppo_cli.runs.directory import RunDirectory
+from asyppo_cli.runs.files.atomic import replace_file, replace_text
 
 if TYPE_CHECKING:
     import pyarrow as pa

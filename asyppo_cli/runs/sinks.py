@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from asyppo_cli.runs.atomic import replace_text
 from asyppo_cli.runs.directory import RunDirectory
+from asyppo_cli.runs.files.atomic import replace_text
 from asyppo_cli.runs.metrics import STEP
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
 
-from asyppo_cli.runs.atomic import replace_text
+from asyppo_cli.runs.files.atomic import replace_text
 
 State = Literal["running", "finished", "interrupted", "failed"]
 

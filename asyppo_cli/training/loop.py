@@ -15,8 +15,8 @@ from asyppo_cli.config.schema import CheckpointsConfig, EvaluationConfig, Record
 from asyppo_cli.ports import Learner, Monitor
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.records import RecordTexts
-from asyppo_cli.training.alarms import alarms
 from asyppo_cli.training.clock import Clock, Span
+from asyppo_cli.training.health import alarms
 from asyppo_cli.training.probes import Probes
 from asyppo_cli.training.recording import record_texts, sample_rows, token_columns
 from asyppo_cli.training.step import BrokenBatch, StepOutcome, Stepper

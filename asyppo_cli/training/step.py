@@ -15,8 +15,8 @@ from asyppo_cli.training.background import in_background
 from asyppo_cli.training.clock import Clock
 from asyppo_cli.training.estimate import Estimator
 from asyppo_cli.training.rollout import Rollout, rollout_metrics
+from asyppo_cli.training.rollout_source import Supply
 from asyppo_cli.training.seeds import derive_seed
-from asyppo_cli.training.supply import Supply
 from asyppo_cli.training.update import CriticUpdate, PolicyUpdate
 from asyppo_cli.types import PolicyOutputs, PolicyTargets, Sequences
 

@@ -17,8 +17,8 @@ from studies import grid
 
 from asyppo_cli import app
 from asyppo_cli.runs.metric_log import read_metrics
-from sweeps.book import create
-from sweeps.storage import open_storage
+from sweeps.execution.storage import open_storage
+from sweeps.execution.study_store import create
 
 Asyppo = Callable[..., CompletedProcess[str]]
 Start = Callable[[Sequence[str], Path], Popen[str]]

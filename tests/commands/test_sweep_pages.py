@@ -10,15 +10,15 @@ import pytest
 from rich.console import Console
 from studies import grid
 
-from asyppo_cli.commands.sweep import checking, places
-from asyppo_cli.commands.sweep.telling import tell_standing
-from asyppo_cli.commands.sweep.watching import Watcher
+from asyppo_cli.commands.sweep import resources, validate
+from asyppo_cli.commands.sweep.output import tell_standing
+from asyppo_cli.commands.sweep.progress import Watcher
 from asyppo_cli.config.load import load
 from asyppo_cli.display.trials import LiveTrials, SweepBoard, TrialRow
 from asyppo_cli.runs.studies import Objective, Study, StudyTrial
-from sweeps.grid import grid_trials
-from sweeps.jobs import Outcome
-from sweeps.standing import Progress
+from sweeps.definition.grid import grid_trials
+from sweeps.execution.jobs import Outcome
+from sweeps.execution.trial_directory import Progress
 
 
 @pytest.mark.parametrize(
@@ -32,9 +32,9 @@ from sweeps.standing import Progress
 )
 def test_what_is_put_together_is_what_would_be_composed(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
     composed = []
-    monkeypatch.setattr(checking, "load", lambda *args: composed.append(args) or load(*args))
-    checked = list(checking.check(grid(*words), None))
-    assert len(checked) > checking.FULL and len(composed) < len(checked) / 2
+    monkeypatch.setattr(validate, "load", lambda *args: composed.append(args) or load(*args))
+    checked = list(validate.check(grid(*words), None))
+    assert len(checked) > validate.FULL and len(composed) < len(checked) / 2
     for one in (*checked[:3], *checked[-3:], checked[len(checked) // 2]):
         assert one.resolved == load(one.trial.overrides).resolved, one.trial.name
 
@@ -42,24 +42,24 @@ def test_what_is_put_together_is_what_would_be_composed(words: Sequence[str], mo
 def test_a_wrong_combination_among_thousands_is_found() -> None:
     definition = grid("mask_pct=0.1,0.5", "entropy_filter_pct=0.2,0.6", "seed=range(0,2000)")
     with pytest.raises(ValueError, match=r"trial mask_pct-0.5_entropy_filter_pct-0.6_seed-0: .*at most 1"):
-        list(checking.check(definition, None))
+        list(validate.check(definition, None))
     assert len(list(grid_trials(definition))) == 8000
 
 
 def test_a_ray_cluster_holds_so_many_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     offered = {"CPU": 64.0, "GPU": 32.0}
-    monkeypatch.setattr(places, "ray_resources", lambda address: offered)
+    monkeypatch.setattr(resources, "ray_resources", lambda address: offered)
     paper = load(["experiment=paper/qwen3_4b", "cluster.cpus_per_rank=1"]).config
-    places.check_room(1, paper)
+    resources.check_room(1, paper)
     with pytest.raises(
         ValueError, match=r"--jobs 2: the Ray cluster has 64 cores and 32 GPUs, and a trial needs .* 16"
     ):
-        places.check_room(2, paper)
+        resources.check_room(2, paper)
     with pytest.raises(ValueError, match="cluster.cpus_per_rank=null takes all cores: set it"):
-        places.check_room(2, load(["experiment=paper/qwen3_4b"]).config)
+        resources.check_room(2, load(["experiment=paper/qwen3_4b"]).config)
     offered["CPU"] = 256.0
-    places.check_room(2, paper)
-    assert [share.threads for share in places.shares(2, [paper])] == [None, None]
+    resources.check_room(2, paper)
+    assert [share.threads for share in resources.shares(2, [paper])] == [None, None]
 
 
 def told(study: Study, capsys: pytest.CaptureFixture[str]) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from asyppo_cli.engines.models import new_policy
-from asyppo_cli.engines.tokenizer import load_tokenizer
-from asyppo_cli.engines.vllm_install import installed_version
+from asyppo_cli.engines.hf.models import new_policy
+from asyppo_cli.engines.hf.tokenizer import load_tokenizer
+from asyppo_cli.engines.vllm.install import installed_version
 
 pytestmark = pytest.mark.slow
 

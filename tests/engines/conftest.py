@@ -16,8 +16,8 @@ import torch
 from ray_desk import Desk, machines
 from torch import Tensor
 
-from asyppo_cli.engines.microbatches import merge
-from asyppo_cli.engines.ranks import shard_rows
+from asyppo_cli.engines.distributed import shard_rows
+from asyppo_cli.engines.hf.microbatches import merge
 from asyppo_cli.types import Sequences
 
 PATIENCE = 120.0
@@ -136,7 +136,7 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RankGroup]:
 def ray_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Two machines of a Ray cluster, joined, on which groups of ranks can be started."""
     pytest.importorskip("ray", reason="Ray is not installed (extra: cpu-engines)")
-    from asyppo_cli.engines.ray_cluster import joined
+    from asyppo_cli.engines.ray.cluster import joined
 
     folder = tmp_path_factory.mktemp("ray")
     with pytest.MonkeyPatch.context() as patch, machines(folder / "token", patch) as address, joined(address):

@@ -13,9 +13,9 @@ from unittest.mock import MagicMock
 import pytest
 import torch
 
-from asyppo_cli.build import learners
-from asyppo_cli.build.cluster import Cluster, roles_of
-from asyppo_cli.build.run import build_grader, build_loop, gather
+from asyppo_cli.builders import learners
+from asyppo_cli.builders.loop import build_grader, build_loop, gather
+from asyppo_cli.builders.roles import Cluster, roles_of
 from asyppo_cli.config.load import load
 from asyppo_cli.config.schema import Config
 from asyppo_cli.runs import metrics as names

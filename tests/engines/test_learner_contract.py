@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from asyppo_cli.engines.models import PolicyModel, ValueModel
-from asyppo_cli.engines.torch_learner import AdamW, TorchLearner
+from asyppo_cli.engines.hf.models import PolicyModel, ValueModel
+from asyppo_cli.engines.torch.learner import AdamW, TorchLearner
 from asyppo_cli.ports import Learner, NonFiniteLoss
 from asyppo_cli.types import LossTerms, PolicyOutputs, Sequences, TensorRecord, ValueOutputs
 
@@ -52,7 +52,7 @@ def deepspeed_learner(
     checkpointing: bool = False,
     dtype: torch.dtype = torch.float32,
 ) -> Learner[Any]:
-    from asyppo_cli.engines.deepspeed_learner import DeepSpeedLearner
+    from asyppo_cli.engines.deepspeed.learner import DeepSpeedLearner
 
     return DeepSpeedLearner(
         module,

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from asyppo_cli.config.engines import VllmConfig
-from asyppo_cli.engines.models import PolicyModel
-from asyppo_cli.engines.transformers_sampler import TransformersSampler, restrict
-from asyppo_cli.engines.vllm_install import installed_version
-from asyppo_cli.engines.vllm_sampler import VllmSampler
+from asyppo_cli.engines.hf.models import PolicyModel
+from asyppo_cli.engines.torch.sampler import TransformersSampler, restrict
+from asyppo_cli.engines.vllm.install import installed_version
+from asyppo_cli.engines.vllm.sampler import VllmSampler
 from asyppo_cli.ports import Sampler
 from asyppo_cli.types import Response, SamplingParams, Sequences
 

@@ -9,10 +9,10 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from asyppo_cli.evaluation.answer_classes import classes
 from asyppo_cli.evaluation.benchmarks import BENCHMARKS, SUITES, expand, load_benchmark, local_file
-from asyppo_cli.evaluation.votes import classes
-from asyppo_cli.tasks import hub
-from asyppo_cli.tasks.pool import GraderPool
+from asyppo_cli.tasks.data import hub
+from asyppo_cli.tasks.grading.pool import GraderPool
 from asyppo_cli.types import Problem
 
 

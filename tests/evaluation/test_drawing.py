@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from asyppo_cli.engines.transformers_sampler import TransformersSampler
+from asyppo_cli.engines.torch.sampler import TransformersSampler
 from asyppo_cli.evaluation.drawing import BatchedSource, Wanted, batches, draw_seed, missing
 from asyppo_cli.runs.evaluations import Sample
 from asyppo_cli.types import Problem, SamplingParams

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from asyppo_cli.engines.transformers_sampler import TransformersSampler
+from asyppo_cli.engines.torch.sampler import TransformersSampler
 from asyppo_cli.evaluation.drawing import BatchedSource
 from asyppo_cli.evaluation.heldout import HeldOut
 from asyppo_cli.evaluation.session import Evaluation, evaluate

@@ -15,7 +15,7 @@ from asyppo_cli.evaluation import marking
 from asyppo_cli.evaluation.drawing import Source, Wanted
 from asyppo_cli.evaluation.session import Evaluation, evaluate
 from asyppo_cli.runs.evaluations import EvaluationDirectory, Sample, read_samples, read_verdicts
-from asyppo_cli.tasks.verify import verify
+from asyppo_cli.tasks.grading.verify import verify
 from asyppo_cli.types import Problem, Verdict
 
 PROBLEMS = [Problem(f"p{i}", f"What is {i} + 0?", str(i)) for i in range(6)]
@@ -179,7 +179,7 @@ def test_two_processes_do_not_meet_in_one_evaluation(make: Callable[..., Evaluat
     evaluation = make(Scripted)
     evaluation.directory.path.mkdir(parents=True)
     holding = (
-        "import sys, pathlib\nfrom asyppo_cli.runs.lock import lock_run\n"
+        "import sys, pathlib\nfrom asyppo_cli.runs.files.lock import lock_run\n"
         "with lock_run(pathlib.Path('x'), pathlib.Path(sys.argv[1])):\n"
         "    print('held', flush=True); sys.stdin.read()\n"
     )

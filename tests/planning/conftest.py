@@ -8,7 +8,7 @@ import pytest
 
 from asyppo_cli.config.load import load
 from asyppo_cli.planning.architecture import Architecture, published
-from asyppo_cli.planning.scene import GIB, Machine, Processes, Scene
+from asyppo_cli.planning.inputs import GIB, Machine, Processes, Scene
 
 MakeScene = Callable[..., Scene]
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from asyppo_cli.engines import weight_sync
-from asyppo_cli.planning import placing
+from asyppo_cli.engines.weight_sync import shared_memory
+from asyppo_cli.planning import placement
 from asyppo_cli.planning.estimate import comparisons, estimate, with_settings
-from asyppo_cli.planning.fitting import nearest
-from asyppo_cli.planning.scene import Scene
+from asyppo_cli.planning.inputs import Scene
+from asyppo_cli.planning.suggestions import nearest
 from asyppo_cli.planning.work import step_work
 
 MakeScene = Callable[..., Scene]
@@ -31,7 +31,7 @@ def test_weights_are_on_their_way_to_vllm_a_part_at_a_time(make_scene: MakeScene
     scene = make_scene(["learner.device=cpu", "sampler=vllm", "sampler.vllm.dtype=float32"])
     (place,) = estimate(scene).places
     assert place.shared == 4 * scene.policy.largest < 4 * scene.policy.parameters / 3
-    assert placing.PART == weight_sync.PART
+    assert placement.PART == shared_memory.PART
 
 
 def test_a_critic_more_costs_a_critic(make_scene: MakeScene) -> None:

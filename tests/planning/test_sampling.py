@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from asyppo_cli.engines.kv_cache import GrowingLayer
+from asyppo_cli.engines.hf.kv_cache import GrowingLayer
 from asyppo_cli.planning.sampling import capacity
 
 

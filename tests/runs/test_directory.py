@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from asyppo_cli.runs.directory import RunDirectory, create_run, find_run, run_directories
-from asyppo_cli.runs.lock import is_locked, lock_run
+from asyppo_cli.runs.files.lock import is_locked, lock_run
 
 NOW = datetime(2026, 11, 23, 14, 5).astimezone()
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from asyppo_cli.runs.lock import lock_run
+from asyppo_cli.runs.files.lock import lock_run
 path = Path(sys.argv[1])
 with lock_run(path, path / ".lock"):
     print("held", flush=True)

@@ -28,7 +28,7 @@ CONFIG = {
 HOLD = """
 import sys, time
 from pathlib import Path
-from asyppo_cli.runs.lock import lock_run
+from asyppo_cli.runs.files.lock import lock_run
 with lock_run(Path("."), Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -90,8 +90,8 @@ class Desk:
         """Seats of the roles, each process with next to no cores."""
         import ray
 
-        from asyppo_cli.engines.ray_placement import make_plan
-        from asyppo_cli.engines.ray_seats import Seats, Site
+        from asyppo_cli.engines.ray.actors import Seats, Site
+        from asyppo_cli.engines.ray.placement import make_plan
 
         site = Site(self.folder, self.shared, self.folder / f"log-{next(self.numbers)}", timeout)
         seats = Seats(make_plan(roles, ray.cluster_resources(), cpus), site, print)
@@ -100,8 +100,8 @@ class Desk:
 
     def group(self, ranks: int, make: Callable[[], Any], kind: Any = None, timeout: float = PATIENCE) -> Any:
         """A filled group without GPUs."""
-        from asyppo_cli.engines.ray_placement import Role
-        from asyppo_cli.engines.ray_worker import LearnerRank
+        from asyppo_cli.engines.ray.placement import Role
+        from asyppo_cli.engines.ray.rank_process import LearnerRank
 
         seats = self.seats([Role("policy", "policy", ranks, None)], timeout=timeout)
         group = seats.start("policy", kind or LearnerRank)
@@ -110,8 +110,8 @@ class Desk:
 
     def pair(self, ranks: int, kind: Any = None) -> Iterator[Any]:
         """Two groups in turn, as empty as groups that are used again can be."""
-        from asyppo_cli.engines.ray_placement import Role
-        from asyppo_cli.engines.ray_worker import LearnerRank
+        from asyppo_cli.engines.ray.placement import Role
+        from asyppo_cli.engines.ray.rank_process import LearnerRank
 
         key = (ranks, kind)
         if key not in self.kept:
@@ -128,7 +128,7 @@ class Desk:
         """
         import ray
 
-        from asyppo_cli.engines.ray_learner import RayLearner
+        from asyppo_cli.engines.ray.learner import RayLearner
 
         # The processes cannot import a test.
         ray.cloudpickle.register_pickle_by_value(sys.modules[name])
@@ -144,8 +144,8 @@ class Desk:
         """Makes samplers on two ranks, likewise."""
         import ray
 
-        from asyppo_cli.engines.ray_sampler import RaySampler
-        from asyppo_cli.engines.ray_worker import SamplerRank
+        from asyppo_cli.engines.ray.rank_process import SamplerRank
+        from asyppo_cli.engines.ray.sampler import RaySampler
 
         ray.cloudpickle.register_pickle_by_value(sys.modules[name])
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from asyppo_cli.engines.models import new_policy
-from asyppo_cli.engines.tokenizer import load_tokenizer
+from asyppo_cli.engines.hf.models import new_policy
+from asyppo_cli.engines.hf.tokenizer import load_tokenizer
 
 
 def servable_model(folder: Path) -> Path:

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweeps.asking import Asked, define
-from sweeps.definition import Definition
-from sweeps.devices import Share
-from sweeps.grid import Trial
-from sweeps.jobs import Outcome, Place
-from sweeps.standing import Progress
+from sweeps.definition.definition import Definition
+from sweeps.definition.grid import Trial
+from sweeps.definition.request import Asked, define
+from sweeps.execution.devices import Share
+from sweeps.execution.jobs import Outcome, Place
+from sweeps.execution.trial_directory import Progress
 
 # A run that counts its starts, evaluates itself three times, saves when told to, and fails where a file says so.
 # What it scores is its x where it has one; the first argument is its folder, the second how long it takes.

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from asyppo_cli.algorithm.targets import Targets
-from asyppo_cli.engines.models import ValueModel
-from asyppo_cli.engines.torch_learner import AdamW, TorchLearner
+from asyppo_cli.engines.hf.models import ValueModel
+from asyppo_cli.engines.torch.learner import AdamW, TorchLearner
 from asyppo_cli.training.background import in_background
 from asyppo_cli.training.objectives import ValueObjective
 from asyppo_cli.training.update import CriticUpdate, Passes

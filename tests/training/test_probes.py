@@ -12,7 +12,7 @@ import torch
 from memory import Memory
 from run_files import computed
 
-from asyppo_cli.build.run import build_grader, build_loop, gather
+from asyppo_cli.builders.loop import build_grader, build_loop, gather
 from asyppo_cli.config.load import load
 from asyppo_cli.runs.records import record_columns
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from asyppo_cli.algorithm.targets import Targets
-from asyppo_cli.engines.models import PolicyModel, ValueModel
-from asyppo_cli.engines.torch_learner import AdamW, TorchLearner
+from asyppo_cli.engines.hf.models import PolicyModel, ValueModel
+from asyppo_cli.engines.torch.learner import AdamW, TorchLearner
 from asyppo_cli.training.objectives import PolicyObjective, ValueObjective
 from asyppo_cli.training.update import CriticUpdate, Passes, PolicyUpdate
 from asyppo_cli.types import Sequences

@@ -53,7 +53,7 @@ def curves(
     formats: options.Formats = options.ALL_FORMATS,
 ) -> None:
     """Draw metrics of runs; those that differ by their seed only are joined into a mean with a 95 % interval."""
-    from analysis.metric_series import group_by_setting
+    from analysis.metrics.series import group_by_setting
     from asyppo_cli import console
 
     chosen, kinds = options.chosen_runs(runs, runs_dir), options.chosen_formats(formats)
@@ -61,9 +61,9 @@ def curves(
     for notice in (notice for group in groups for metrics in group.metrics.values() for notice in metrics.notices):
         console.warn(notice)
     stem = options.output_folder(output, chosen) / ("headline" if headline else "curves")
-    from analysis import headline as comparison
-    from analysis import metric_figure
-    from analysis.style import save, save_text
+    from analysis.figures.style import save, save_text
+    from analysis.metrics import curves
+    from analysis.metrics import summary_bars as comparison
 
     if headline:
         table = comparison.headline(groups)
@@ -71,7 +71,7 @@ def curves(
         findings = comparison.headline_findings(table)
     else:
         typed = [word.strip() for part in metric or [] for word in part.split(",")]
-        data = metric_figure.curves(groups, typed, x.value, smooth)
-        figure, csv = metric_figure.draw_metrics(data), metric_figure.curves_csv(data)
-        findings = metric_figure.curves_findings(data)
+        data = curves.curves(groups, typed, x.value, smooth)
+        figure, csv = curves.draw_metrics(data), curves.curves_csv(data)
+        findings = curves.curves_findings(data)
     options.tell(findings, [*save(figure, stem, kinds), save_text(stem.with_suffix(".csv"), csv)])

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from analysis.style import FORMATS
+from analysis.figures.style import FORMATS
 from asyppo_cli.runs.directory import RunDirectory, find_run, run_directories
 
 
@@ -138,7 +138,7 @@ def comparable(runs: Sequence[RunDirectory], steps: str) -> list[RunDirectory]:
     Raises:
         ValueError: none has.
     """
-    from analysis.records_table import choose_steps, require_disagreement
+    from analysis.tokens.table import choose_steps, require_disagreement
     from asyppo_cli import console
 
     fit, errors = [], []
@@ -158,7 +158,7 @@ def comparable(runs: Sequence[RunDirectory], steps: str) -> list[RunDirectory]:
 
 def show_runs(titles: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]]) -> None:
     """Numbers of several runs side by side, with their mean and its 95 % t interval."""
-    from analysis.comparison import mean_interval
+    from analysis.stats.intervals import mean_interval
     from asyppo_cli import console
     from asyppo_cli.console import Column
 

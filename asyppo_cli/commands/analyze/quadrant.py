@@ -33,10 +33,10 @@ def quadrant(
     Every state of the step in the middle of training (or of --steps), split at both medians into four cells; the
     association as a number, with its interval over responses and what independence would give.
     """
-    from analysis.quadrant import cells_csv, density_csv, quadrant_finding
-    from analysis.quadrant import quadrant as analysed
-    from analysis.quadrant_figure import draw_quadrant
-    from analysis.style import save, save_text
+    from analysis.figures.style import save, save_text
+    from analysis.tokens.quadrant import cells_csv, density_csv, quadrant_finding
+    from analysis.tokens.quadrant import quadrant as analysed
+    from analysis.tokens.quadrant_figure import draw_quadrant
     from asyppo_cli import console
 
     kinds = options.chosen_formats(formats)

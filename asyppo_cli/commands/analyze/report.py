@@ -32,10 +32,10 @@ def report(
 
     chosen = options.chosen_runs(runs, runs_dir)
     folder = options.output_folder(output, chosen)
-    from analysis.page import save_page
-    from analysis.report import report as written
-    from analysis.report_diagnostics import diagnose
-    from analysis.report_tables import outcome_sentence, read_files
+    from analysis.pages.html import save_page
+    from analysis.run_report.diagnostics import diagnose
+    from analysis.run_report.report import report as written
+    from analysis.run_report.tables import outcome_sentence, read_files
     from asyppo_cli import console
 
     console.note("reading, drawing")

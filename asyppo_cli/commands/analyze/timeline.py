@@ -30,9 +30,9 @@ def timeline(
     formats: Formats = ALL_FORMATS,
 ) -> None:
     """Who worked when: phases of a few steps as bars in time, and how much of the sampling was hidden by training."""
-    from analysis.style import save, save_text
-    from analysis.timeline import draw_timeline, finding, read_timeline, timeline_csv
-    from analysis.timeline import timeline as choose
+    from analysis.figures.style import save, save_text
+    from analysis.metrics.timeline import draw_timeline, finding, read_timeline, timeline_csv
+    from analysis.metrics.timeline import timeline as choose
     from asyppo_cli.commands.analyze.options import chosen_formats, chosen_runs, output_folder, tell
 
     kinds, runs = chosen_formats(formats), chosen_runs(names, runs_dir)

@@ -11,7 +11,7 @@ from asyppo_cli.commands.analyze import options
 from asyppo_cli.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
-    from analysis.page_tokens import Reading
+    from analysis.pages.token_page import Reading
 
 Order = Literal["first", "best", "worst", "disputed"]
 Only = Literal["all", "right", "wrong"]
@@ -66,8 +66,8 @@ def tokens(
 ) -> None:
     """Write responses as a page that reads like the text, each token coloured by what critics and policy make of it."""
     run = only_run(name, runs_dir)
-    from analysis.page import save_page
-    from analysis.page_tokens import token_data, token_page
+    from analysis.pages.html import save_page
+    from analysis.pages.token_page import token_data, token_page
 
     if (of or usual_source(run, step, order)) == "probes":
         readings, start, what = followed(run, step, prompt, only, limit)
@@ -91,7 +91,7 @@ def followed(
     run: RunDirectory, step: int | None, prompt: str | None, only: Only, limit: int
 ) -> tuple[list[Reading], int, str]:
     """Probes through training, the step to open at, and what that is in words."""
-    from analysis.page_source import probe_readings
+    from analysis.pages.token_source import probe_readings
     from asyppo_cli.runs.records import probed_steps
 
     readings, every = probe_readings(run, prompt, only, limit, step), len(probed_steps(run))
@@ -105,8 +105,8 @@ def chosen(
     run: RunDirectory, step: int | None, prompt: str | None, order: Order, only: Only, limit: int
 ) -> tuple[list[Reading], int, str]:
     """Chosen responses of training, the step to open at, and what that is in words."""
-    from analysis.page_source import training_readings
-    from analysis.page_tokens import critic_count
+    from analysis.pages.token_page import critic_count
+    from analysis.pages.token_source import training_readings
 
     readings = training_readings(run, step, prompt, order, only, limit)
     if order == "disputed" and critic_count(readings[0].table) < 2:

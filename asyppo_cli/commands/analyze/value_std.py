@@ -33,8 +33,8 @@ def value_std(
     Over training, along the response, by token, by outcome; the critics against each other and against the outcomes;
     disagreement against value error and against entropy.
     """
-    from analysis.value_std import findings, write
-    from analysis.value_std import value_std as analysed
+    from analysis.tokens.std_summary import findings, write
+    from analysis.tokens.std_summary import value_std as analysed
     from asyppo_cli import console
 
     kinds = options.chosen_formats(formats)

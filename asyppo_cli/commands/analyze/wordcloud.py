@@ -40,8 +40,8 @@ def wordcloud(
     By count, and by rate against their own frequency. Without --steps: the initial stage, the first fifth of the
     recorded steps.
     """
-    from analysis.records_table import choose_steps
-    from analysis.words_cloud import findings, word_cloud, write
+    from analysis.tokens.table import choose_steps
+    from analysis.wordcloud.write import findings, word_cloud, write
     from asyppo_cli import console
 
     chosen, kinds = options.chosen_runs(runs, runs_dir), options.chosen_formats(formats)

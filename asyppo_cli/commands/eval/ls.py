@@ -39,7 +39,7 @@ def ls(
 def benchmark_rows(data_dir: Path | None) -> list[dict[str, Any]]:
     """Everything that is known of each benchmark, as JSON values; ``here`` is its file on this machine, or None."""
     from asyppo_cli.evaluation.benchmarks import BENCHMARKS, local_file
-    from asyppo_cli.tasks.hub import cached_files
+    from asyppo_cli.tasks.data.hub import cached_files
 
     rows = []
     for name, benchmark in BENCHMARKS.items():
@@ -87,6 +87,6 @@ def _print_others(tasks: list[str]) -> None:
 
 
 def _task_names() -> list[str]:
-    from asyppo_cli.tasks.names import task_names
+    from asyppo_cli.tasks.data.names import task_names
 
     return task_names()

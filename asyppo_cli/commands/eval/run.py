@@ -16,7 +16,7 @@ import typer
 from asyppo_cli.commands.runs import complete_run
 
 if TYPE_CHECKING:
-    from asyppo_cli.build.evaluation import Candidate
+    from asyppo_cli.builders.eval import Candidate
     from asyppo_cli.commands.eval.tables import Result
     from asyppo_cli.display.progress import Progress
     from asyppo_cli.evaluation.session import Evaluation
@@ -88,8 +88,8 @@ def run(
     if name is not None:
         check_name(name)
     console.note("loading")
-    from asyppo_cli.build.evaluation import Options, prepare
-    from asyppo_cli.build.scored_models import Asking, Places, resolve
+    from asyppo_cli.builders.eval import Options, prepare
+    from asyppo_cli.builders.eval_models import Asking, Places, resolve
 
     options = Options(
         samples, limit, data_dir, temperature, top_p, top_k, max_tokens, system_prompt, engine, seed, name
@@ -120,7 +120,7 @@ def check_benchmarks(words: Sequence[str]) -> None:
 
 def score_all(candidates: Sequence[Candidate], *, fresh: bool, regrade: bool, as_json: bool) -> None:
     """Model after model, benchmark after benchmark; what is finished is shown whatever happens to the rest."""
-    from asyppo_cli.build.evaluation import build_pool
+    from asyppo_cli.builders.eval import build_pool
     from asyppo_cli.commands.eval.tables import result_data, show_results
     from asyppo_cli.display.progress import progress as new_progress
 

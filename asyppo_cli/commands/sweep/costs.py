@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asyppo_cli.commands.sweep.checking import Checked
+from asyppo_cli.commands.sweep.validate import Checked
 from asyppo_cli.config.schema import Config
 from asyppo_cli.runs.directory import last_active, run_directories
 from asyppo_cli.runs.listing import flatten, read_config, summarise

@@ -33,11 +33,12 @@ def join(
 
     What is to be run is read from the storage; the runs lie below this machine's --runs-dir.
     """
-    from asyppo_cli.commands.sweep.places import find_book, shares
-    from asyppo_cli.commands.sweep.run import carry_out, examine
-    from sweeps import asking
+    from asyppo_cli.commands.sweep.prepare import examine
+    from asyppo_cli.commands.sweep.resources import find_book, shares
+    from asyppo_cli.commands.sweep.run import carry_out
+    from sweeps.definition import request
 
-    budget = math.inf if time_budget is None else asking.seconds(time_budget)
+    budget = math.inf if time_budget is None else request.seconds(time_budget)
     book = find_book(study, runs_dir, storage)
     configs = examine(book.definition, runs_dir, config_dir).configs
     carry_out(book, runs_dir / study, shares(jobs, configs), config_dir, budget)

@@ -23,7 +23,7 @@ def ls(runs_dir: RunsDir = Path("runs"), storage: Storage = None) -> None:
     """List the studies of the paper with their questions, and the studies that were begun."""
     from asyppo_cli import console
     from asyppo_cli.console import Column
-    from sweeps.specs import read_spec, spec_names
+    from sweeps.definition.study_files import read_spec, spec_names
 
     console.heading("Studies of the paper: asyppo sweep NAME [--scale paper]")
     rows = [(name, read_spec(name).question) for name in spec_names()]
@@ -35,9 +35,9 @@ def ls(runs_dir: RunsDir = Path("runs"), storage: Storage = None) -> None:
 
 def rows_of(runs_dir: Path, storage: str | None) -> list[tuple[str, str, str]]:
     """Name, kind and states of every study that there is."""
-    from asyppo_cli.commands.sweep.places import find_book, studies_in
-    from sweeps.listing import study_of
-    from sweeps.storage import open_storage
+    from asyppo_cli.commands.sweep.resources import find_book, studies_in
+    from sweeps.execution.listing import study_of
+    from sweeps.execution.storage import open_storage
 
     if storage is None:
         names = studies_in(runs_dir)

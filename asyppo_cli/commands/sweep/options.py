@@ -33,7 +33,7 @@ Budget = Annotated[
 
 def complete_study(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of studies for the shell."""
-    from asyppo_cli.commands.sweep.places import studies_in
+    from asyppo_cli.commands.sweep.resources import studies_in
 
     return [name for name in studies_in(Path(ctx.params.get("runs_dir") or "runs")) if name.startswith(incomplete)]
 

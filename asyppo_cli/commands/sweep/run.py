@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -24,17 +22,10 @@ from asyppo_cli.commands.sweep.options import (
 )
 
 if TYPE_CHECKING:
-    from asyppo_cli.commands.sweep.checking import Checked
-    from asyppo_cli.commands.sweep.costs import Cost
-    from asyppo_cli.config.schema import Config
-    from asyppo_cli.runs.directory import RunDirectory
-    from sweeps.book import Book
-    from sweeps.definition import Definition
-    from sweeps.devices import Share
-    from sweeps.grid import Trial
+    from asyppo_cli.commands.sweep.prepare import Examined
+    from sweeps.execution.devices import Share
+    from sweeps.execution.study_store import Book
 
-# Of trials that are taken over, so many are named.
-SHOWN = 4
 EXAMPLES = """Examples:
 
 asyppo sweep mask_pct=0.1,0.2,0.3 --seeds 3
@@ -49,7 +40,7 @@ asyppo sweep 'mask_pct=interval(0,0.5)' --trials 20 --direction maximize --prune
 
 def complete_words(ctx: typer.Context, incomplete: str) -> list[str]:
     """Studies and overrides for the shell."""
-    from sweeps.specs import spec_names
+    from sweeps.definition.study_files import spec_names
 
     return [*(name for name in spec_names() if name.startswith(incomplete)), *complete_overrides(ctx, incomplete)]
 
@@ -93,12 +84,13 @@ def run(
 
     The same command goes on where a sweep stopped: a trial that is finished is not repeated.
     """
-    from asyppo_cli.commands.sweep.places import shares
-    from asyppo_cli.commands.sweep.rehearsal import rehearse
-    from sweeps import asking
+    from asyppo_cli.commands.sweep.dry_run import rehearse
+    from asyppo_cli.commands.sweep.prepare import examine
+    from asyppo_cli.commands.sweep.resources import shares
+    from sweeps.definition import request
 
-    budget = math.inf if time_budget is None else asking.seconds(time_budget)
-    asked = asking.Asked(
+    budget = math.inf if time_budget is None else request.seconds(time_budget)
+    asked = request.Asked(
         words=overrides or [],
         seeds=seeds,
         name=name,
@@ -109,7 +101,7 @@ def run(
         directions=direction or (),
         trials=trials,
     )
-    examined = examine(asking.define(asked), runs_dir, config_dir, reuse or ())
+    examined = examine(request.define(asked), runs_dir, config_dir, reuse or ())
     if dry_run:
         return rehearse(examined, jobs, runs_dir)
     parts = shares(jobs, examined.configs)
@@ -117,95 +109,13 @@ def run(
     carry_out(book, runs_dir / examined.definition.name, parts, config_dir, budget)
 
 
-@dataclass(frozen=True)
-class Examined:
-    """A definition with the steps of a trial, the cost of what is to be run, the configurations that want different
-    devices, and trials that have been run elsewhere, with their runs.
-    """
-
-    definition: Definition
-    cost: Cost
-    configs: list[Config]
-    known: list[tuple[Trial, RunDirectory]]
-
-    @property
-    def known_names(self) -> str:
-        """The first of the trials that have been run elsewhere, and how many more there are."""
-        names = [trial.name for trial, _ in self.known[:SHOWN]]
-        more = len(self.known) - len(names)
-        return ", ".join(names) + (f" and {more:,} more" if more else "")
-
-
-def examine(definition: Definition, runs_dir: Path, config_dir: Path | None, reuse: Sequence[Path] = ()) -> Examined:
-    """Check every trial, before anything starts.
-
-    Raises:
-        ValueError: a trial is wrong, or its folder holds another run.
-    """
-    from asyppo_cli.commands.sweep.checking import check
-    from asyppo_cli.commands.sweep.costs import Cost
-    from asyppo_cli.runs.directory import check_name, check_runs_dir
-    from sweeps.reuse import Finished
-    from sweeps.standing import run_of
-
-    check_runs_dir(runs_dir)
-    if reuse and definition.search is not None:
-        raise ValueError("--reuse is for grids: which trials a search makes is not known before it runs")
-    finished = Finished(reuse)
-    known: list[tuple[Trial, RunDirectory]] = []
-    cost, steps = Cost(), 0
-    different: dict[str, Config] = {}
-    for one in vacant(check(definition, config_dir), runs_dir / definition.name):
-        if definition.search is None:
-            check_name(one.trial.name)
-        twin = finished.like(one.resolved)
-        if twin is not None and not run_of(runs_dir / definition.name, one.trial.name).path.exists():
-            known.append((one.trial, twin))
-        else:
-            cost.add(one)
-        steps = max(steps, one.config.max_steps)
-        different.setdefault(
-            repr((one.config.cluster, one.config.learner.device, one.config.critics.count)), one.config
-        )
-    if definition.search is not None:
-        cost = scaled(cost, definition.search.trials)
-        definition = replace(definition, search=replace(definition.search, max_steps=steps))
-    return Examined(definition, cost, list(different.values()), known)
-
-
-def vacant(checked: Iterable[Checked], folder: Path) -> Iterable[Checked]:
-    """The same, each looked at whether its folder holds another run; ValueError if one does."""
-    from sweeps.standing import check_same, run_of
-
-    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    for one in checked:
-        if one.trial.name in there:
-            check_same(run_of(folder, one.trial.name), one.resolved)
-        yield one
-
-
-def scaled(cost: Cost, trials: int) -> Cost:
-    """The cost of so many trials like those looked at."""
-    from collections import Counter
-
-    share = trials / cost.trials
-    return replace(
-        cost,
-        trials=trials,
-        steps=round(cost.steps * share),
-        responses=round(cost.responses * share),
-        evaluated=round(cost.evaluated * share),
-        shapes=Counter({shape: round(steps * share) for shape, steps in cost.shapes.items()}),
-    )
-
-
 def open_book(examined: Examined, runs_dir: Path, storage: str | None) -> Book:
     """The study in its storage, made or grown; what has failed is tried once more, what is known taken over."""
     from asyppo_cli import console
-    from asyppo_cli.commands.sweep.places import storage_of
-    from sweeps.book import create
-    from sweeps.reuse import take_over
-    from sweeps.storage import open_storage
+    from asyppo_cli.commands.sweep.resources import storage_of
+    from sweeps.execution.finished_runs import take_over
+    from sweeps.execution.storage import open_storage
+    from sweeps.execution.study_store import create
 
     folder = runs_dir / examined.definition.name
     book = create(open_storage(storage_of(storage, folder)), examined.definition)
@@ -224,13 +134,13 @@ def carry_out(book: Book, folder: Path, parts: list[Share], config_dir: Path | N
         typer.Exit: with code 1 if a trial has failed or was interrupted.
     """
     from asyppo_cli import console
-    from asyppo_cli.commands.sweep.places import unfinished
-    from asyppo_cli.commands.sweep.telling import tell_and_write
-    from asyppo_cli.commands.sweep.watching import Watcher
-    from sweeps.jobs import Place
-    from sweeps.listing import study_of
-    from sweeps.process import TrainLauncher
-    from sweeps.runner import work
+    from asyppo_cli.commands.sweep.output import tell_and_write
+    from asyppo_cli.commands.sweep.progress import Watcher
+    from asyppo_cli.commands.sweep.resources import unfinished
+    from sweeps.execution.jobs import Place
+    from sweeps.execution.listing import study_of
+    from sweeps.execution.process import TrainLauncher
+    from sweeps.execution.worker import work
 
     name = book.definition.name
     console.print(f"{folder}/: {len(book.names())} trials, {len(parts)} at once")

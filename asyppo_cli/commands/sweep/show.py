@@ -35,9 +35,9 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Show how a study stands and what came out."""
-    from asyppo_cli.commands.sweep.places import find_book
-    from asyppo_cli.commands.sweep.telling import tell_standing
-    from sweeps.listing import study_of
+    from asyppo_cli.commands.sweep.output import tell_standing
+    from asyppo_cli.commands.sweep.resources import find_book
+    from sweeps.execution.listing import study_of
 
     found = study_of(find_book(study, runs_dir, storage))
     if as_json:

@@ -1,0 +1,1 @@
+"""Style, labels and CSV companions shared by every figure."""

@@ -1,0 +1,221 @@
+"""One look for all figures, and the only place that saves them.
+
+A figure has a ground of its own, so that it can be read on any page. PNG and PDF are light, for print; the SVG follows
+the reader: on a dark page its ground, ink and lines turn dark by a style sheet inside the file.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from asyppo_cli.runs.files.atomic import replace_file, replace_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+
+FORMATS = ("png", "svg", "pdf")
+DOTS_PER_INCH = 200
+# Of the caption's size, to an inch.
+CAPTION_CHARACTERS = 16
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+# What the parts of a figure are for, light; and the same on a dark page.
+GROUND, INK, MUTED, FAINT, GRID = "#FFFFFF", "#1F2328", "#57606A", "#8C959F", "#E4E7EB"
+# Okabe and Ito's palette, told apart by colour-blind eyes; its yellow is too pale for lines on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
+BLUE, ORANGE, GREEN, PINK, AMBER, SKY = COLOURS[:6]
+# With the colours, so that a grey print can be read too.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DARK = {
+    GROUND: "#0D1117",
+    INK: "#E6EDF3",
+    MUTED: "#AEB6C0",
+    FAINT: "#7D8590",
+    GRID: "#272D36",
+    BLUE: "#3B9EDE",
+    ORANGE: "#F07F2E",
+    GREEN: "#22B98D",
+}
+STYLE: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "figure.facecolor": GROUND,
+    "axes.facecolor": GROUND,
+    "savefig.facecolor": GROUND,
+    "text.color": INK,
+    # A dollar in a label is a dollar: tokens are full of them.
+    "text.parse_math": False,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.edgecolor": MUTED,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": f"cycler(color={list(COLOURS)!r})",
+    "axes.unicode_minus": True,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.6,
+    # Text stays text in the SVG, and every file is the same each time.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "asyppo",
+    "pdf.fonttype": 42,
+}
+_METADATA: dict[str, dict[str, None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Whatever is drawn or saved within has the look.
+
+    Raises:
+        ValueError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib as mpl
+    except ModuleNotFoundError as error:
+        raise ValueError("figures need the package matplotlib: pip install 'asyppo[plots]'") from error
+    with mpl.rc_context(STYLE):
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of that many inches, laid out so that nothing overlaps; to be called under :func:`styled`."""
+    from matplotlib.figure import Figure
+
+    # Without pyplot there is no window system to ask and no state to clean up.
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Write ``stem``.png, .svg and .pdf, or those of ``formats``; each appears whole or not at all. Returns the paths.
+
+    Raises:
+        ValueError: the folder cannot be written to.
+    """
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in formats]
+    try:
+        with styled():
+            # Once for all formats: it takes longer than the writing.
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
+            for path, kind in zip(paths, formats, strict=True):
+                replace_file(path, lambda aside, kind=kind: _write(figure, aside, kind))  # type: ignore[misc]
+    except OSError as error:
+        raise unwritable(stem.parent, error) from error
+    return paths
+
+
+def save_text(path: Path, text: str) -> Path:
+    """Write the twin of a figure (CSV, JSON) in one stroke; returns its path.
+
+    Raises:
+        ValueError: the folder cannot be written to.
+    """
+    try:
+        replace_text(path, text)
+    except OSError as error:
+        raise unwritable(path.parent, error) from error
+    return path
+
+
+def unwritable(folder: Path, error: OSError) -> ValueError:
+    """What to say of a folder that takes no files."""
+    return ValueError(f"cannot write to {folder}: {error.strerror or error}: choose another folder with --output")
+
+
+def look(index: int) -> tuple[str, str]:
+    """Colour and marker of the series of that number; a colour comes back with another marker."""
+    return COLOURS[index % len(COLOURS)], MARKERS[(index + index // len(COLOURS)) % len(MARKERS)]
+
+
+def density_colours() -> Colormap:
+    """From sparse to dense, in one hue of rising weight, seen on white and on black; nothing where there is nothing."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colours = ["#C3DCEF", "#86B9E0", "#4A94CC", "#1B70B3", "#0B5896"]
+    return LinearSegmentedColormap.from_list("asyppo density", colours).with_extremes(bad=(0, 0, 0, 0))
+
+
+def grid(ax: Axes, axis: Literal["x", "y", "both"] = "y") -> None:
+    """Quiet lines behind the data."""
+    ax.grid(axis=axis, color=GRID, linewidth=0.6)
+
+
+def caption(figure: Figure, text: str) -> None:
+    """What the figure is of, small, below it: run, steps, numbers behind it."""
+    lines = textwrap.fill(text, round(CAPTION_CHARACTERS * figure.get_figwidth()), break_on_hyphens=False)
+    figure.supxlabel(lines, x=0.01, ha="left", fontsize=7, color=MUTED)
+
+
+def log_ticks(axis: Axis) -> None:
+    """Plain numbers at the powers of ten of a logarithmic axis (or ``colorbar.ax.yaxis``), no others."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def power_of_ten(value: float) -> str:
+    """``0.01``, ``100``, ``10⁻⁴``: as a number where that is short."""
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:,.10g}"
+    return f"10{str(round(math.log10(value))).translate(SUPERSCRIPTS)}"
+
+
+def printable(text: str, most: int = 24) -> str:
+    """A token as people read it: white space and what no font has as visible signs, cut at ``most`` characters."""
+    shown = "".join(map(_sign, text)) or "(empty)"
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def _sign(character: str) -> str:
+    known = {" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍"}
+    if character in known:
+        return known[character]
+    return character if character.isprintable() and _in_font(ord(character)) else f"\\u{ord(character):04x}"
+
+
+def _in_font(code: int) -> bool:
+    """Whether matplotlib's own font has the character: a missing one would be an empty box, and a warning."""
+    from matplotlib.font_manager import findfont, get_font
+
+    return bool(get_font(findfont("DejaVu Sans")).get_char_index(code))
+
+
+def _write(figure: Figure, path: Path, kind: str) -> None:
+    figure.savefig(path, format=kind, dpi=DOTS_PER_INCH, metadata=_METADATA.get(kind))
+    if kind == "svg":
+        path.write_text(adapting(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def adapting(svg: str) -> str:
+    """The SVG with a style sheet that turns the look's colours into their dark ones where the page is dark."""
+    rules = [
+        f'[style*="{part}: {light.lower()}"]{{{part}:{dark.lower()} !important}}'
+        for light, dark in DARK.items()
+        for part in ("fill", "stroke")
+    ]
+    sheet = f'<style type="text/css">@media (prefers-color-scheme:dark){{{"".join(rules)}}}</style>'
+    return re.sub(r"(<svg\b[^>]*>)", lambda found: f"{found[1]}\n {sheet}", svg, count=1)

@@ -1,0 +1,1 @@
+"""Metrics over steps and the time line of a run."""

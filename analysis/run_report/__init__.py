@@ -1,0 +1,1 @@
+"""Everything about one run on one page."""

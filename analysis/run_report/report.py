@@ -1,0 +1,127 @@
+"""A whole report as one page: what was run, what came out, what looks wrong, curves, figures, responses to read.
+
+There is no script in it, so that it opens anywhere, prints, and can be sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from analysis.figures.style import printable
+from analysis.metrics.series import group_by_setting
+from analysis.pages.html import Markup, page, tag, template
+from analysis.run_report.diagnostics import Diagnosis, diagnose
+from analysis.run_report.figures import curves_section, record_figures
+from analysis.run_report.samples import samples_section
+from analysis.run_report.tables import (
+    RunFiles,
+    config_tables,
+    differing_settings,
+    last_numbers,
+    outcome_sentence,
+    outcome_table,
+    read_files,
+)
+from asyppo_cli.runs.directory import RunDirectory
+
+# Of more runs than this, figures and responses would fill a book: the tables and curves hold all of them.
+MOST_DETAILED = 3
+LONGEST_LABEL = 40
+MOST_NAMED = 4
+
+
+def report(runs: Sequence[RunDirectory], now: datetime, version: str) -> str:
+    """The report of at least one run as HTML.
+
+    Raises:
+        ValueError: a file is damaged, or two runs are the same setting and seed.
+    """
+    files = [read_files(run) for run in runs]
+    title = files[0].run.name if len(files) == 1 else f"{len(files)} runs"
+    sections = [
+        ("Outcome", _outcome(files)),
+        ("What to look at", _diagnoses(files)),
+        ("Curves", _curves(files)),
+        *(
+            [("Settings that differ", differing_settings(files)), ("Last numbers", last_numbers(files))]
+            * (len(files) > 1)
+        ),
+        *_details(files),
+    ]
+    contents = tag("nav", *(tag("a", name, href=f"#part-{i}") for i, (name, _) in enumerate(sections)))
+    head = tag(
+        "header",
+        tag("p", "Training report", class_="kicker"),
+        tag("h1", title),
+        tag("p", f"{now:%d %B %Y, %H:%M}. Made by asyppo {version}.", class_="muted small"),
+        contents,
+    )
+    body = [tag("section", tag("h2", name), content, id=f"part-{i}") for i, (name, content) in enumerate(sections)]
+    return page(f"Report: {title}", tag("main", head, *body), template("base.css") + template("report.css"))
+
+
+def _outcome(files: Sequence[RunFiles]) -> Markup:
+    lead = tag("p", outcome_sentence(files[0]), class_="lead") if len(files) == 1 else tag("")
+    return Markup(lead + outcome_table(files))
+
+
+def _diagnoses(files: Sequence[RunFiles]) -> Markup:
+    """What looks wrong, in words, the same of several runs together; that nothing does is said too."""
+    found: dict[tuple[str, str], list[tuple[str, Diagnosis]]] = {}
+    for one in files:
+        for diagnosis in diagnose(one.metrics, one.config):
+            found.setdefault((diagnosis.level, diagnosis.title), []).append((one.run.name, diagnosis))
+    cards = [
+        _card(group, len(files)) for group in sorted(found.values(), key=lambda group: group[0][1].level == "note")
+    ]
+    notices = [(one, notice) for one in files for notice in one.metrics.notices]
+    notices += [(one, f"ended with: {one.summary.message}") for one in files if one.summary.message]
+    lines = [tag("p", f"{one.run.name}: {notice}", class_="muted") for one, notice in notices]
+    fresh = all(one.summary.step == 0 for one in files)
+    nothing = "No step is done yet." if fresh else "Nothing looks wrong in the numbers."
+    return Markup("".join([*(cards or [tag("p", nothing)]), *lines]))
+
+
+def _card(group: Sequence[tuple[str, Diagnosis]], runs: int) -> Markup:
+    """One diagnosis, of every run that has it."""
+    diagnosis = group[0][1]
+    many = f" ({len(group)} of {runs} runs)" if runs > 1 else ""
+    words = [tag("p", f"{name}: {one.words}" if runs > 1 else one.words) for name, one in group[:MOST_NAMED]]
+    if len(group) > MOST_NAMED:
+        words.append(tag("p", "Likewise: ", ", ".join(name for name, _ in group[MOST_NAMED:]), "."))
+    heading = tag("h4", tag("span", diagnosis.level, class_="level"), " ", diagnosis.title, many)
+    remedy = tag("p", diagnosis.remedy, class_="remedy")
+    return tag("div", heading, *words, remedy, class_=f"diagnosis {diagnosis.level}")
+
+
+def _curves(files: Sequence[RunFiles]) -> Markup:
+    trained = [one.run for one in files if any(row["step"] > 0 for row in one.metrics.rows)]
+    if not trained:
+        return tag("p", "No step is done yet.", class_="muted")
+    groups = group_by_setting(trained)
+    # A label is drawn with a font that has not every character a setting may hold.
+    return curves_section(
+        [replace(group, label=printable(group.label, LONGEST_LABEL).replace("␣", " ")) for group in groups]
+    )
+
+
+def _details(files: Sequence[RunFiles]) -> list[tuple[str, Markup]]:
+    """What is said of each run on its own."""
+    if len(files) == 1:
+        one = files[0]
+        return [
+            ("What was run", config_tables(one)),
+            ("Critics and gates", record_figures(one.run)),
+            ("Responses worth reading", samples_section(one.run)),
+        ]
+    parts = []
+    for one in files[:MOST_DETAILED]:
+        content = [config_tables(one), record_figures(one.run), tag("h3", "Responses worth reading")]
+        parts.append((one.run.name, Markup("".join([*content, samples_section(one.run)]))))
+    left = [one.run.name for one in files[MOST_DETAILED:]]
+    if left:
+        note = f"Figures and responses of {len(left)} more runs are left out: asyppo analyze report {left[0]} has them."
+        parts.append(("The other runs", tag("p", note)))
+    return parts

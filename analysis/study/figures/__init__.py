@@ -1,0 +1,1 @@
+"""Figures of a study: data function and draw function each."""

@@ -1,0 +1,1 @@
+"""Token records: disagreement, gates and gradients."""

@@ -1,0 +1,1 @@
+"""Which tokens are masked, by count and by rate."""

@@ -1,0 +1,236 @@
+"""From a word on the command line to a model that can be scored: which one it is, where it lies, how it is sampled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asyppo_cli.config.load import load, restore
+from asyppo_cli.config.schema import Config
+from asyppo_cli.engines.hf import gguf
+from asyppo_cli.engines.hf.resolve import EMBEDDED, locate
+from asyppo_cli.engines.openai_server import Api, Server, find_server
+from asyppo_cli.runs.checkpoints import Checkpoint, best_checkpoint, checkpoints
+from asyppo_cli.runs.directory import RunDirectory, find_run, run_directories
+from asyppo_cli.runs.evaluations import FOLDER, folder_name
+from asyppo_cli.runs.listing import read_config
+
+KEY = "--model"
+SERVER_SCHEMES = ("http://", "https://")
+WEIGHT_FILES = ("*.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+# Sections of a run's configuration that say how and on what it samples, and their keys; empty: all.
+SAMPLED_BY: Mapping[str, tuple[str, ...]] = {
+    "task": (),
+    "policy": (),
+    "sampler": (),
+    "rollout": ("prompt_length", "response_length"),
+    "evaluation": ("temperature", "problems"),
+    "learner": ("device", "threads"),
+}
+
+
+@dataclass(frozen=True)
+class ScoredModel:
+    """A model to score. ``place`` is a folder or hub id; ``results`` the folder that its benchmarks' folders go to.
+
+    ``weights`` tells it from any other; ``config`` is what its samples are drawn by unless options say otherwise, and
+    ``own`` says that this is the configuration it was trained under. ``note`` is what the user should know.
+    """
+
+    label: str
+    place: str
+    results: Path
+    weights: str
+    config: Config
+    own: bool
+    revision: str | None = None
+    server: Server | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where to look for runs, and where results go: ``output`` None for a run's own folder or ./evaluations."""
+
+    runs_dir: Path
+    output: Path | None
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How servers are asked."""
+
+    api: Api
+    concurrency: int
+    timeout: float
+
+
+def resolve(word: str | None, places: Places, asking: Asking) -> ScoredModel:
+    """The model that a word stands for; without one, the newest run's.
+
+    Raises:
+        ValueError: there is no such model, or its files cannot serve.
+    """
+    if word is None:
+        return run_model(find_run(places.runs_dir, None), None, places)
+    if word.startswith(SERVER_SCHEMES):
+        return server_model(word, places, asking)
+    if word == gguf.SMOLLM2:
+        return gguf_model(gguf.packaged_gguf(KEY), places)
+    if word.endswith(gguf.SUFFIX):
+        return gguf_model(Path(word).expanduser(), places)
+    path = Path(word).expanduser()
+    if path.is_dir() and not word.startswith(EMBEDDED):
+        return folder_model(path, places)
+    name, _, which = word.partition("@")
+    if not word.startswith(EMBEDDED) and (_is_run(name, places) or "/" not in word):
+        return run_model(_find_run(name, places), which or None, places)
+    return plain_model(word, places)
+
+
+def run_model(run: RunDirectory, which: str | None, places: Places) -> ScoredModel:
+    """A run's checkpoint: the best by the run's own metric, else the newest; or the one asked for."""
+    checkpoint, why = choose_checkpoint(run, which)
+    return checkpoint_model(run, checkpoint, places, f"{run.name}: the checkpoint of step {checkpoint.step}, {why}")
+
+
+def choose_checkpoint(run: RunDirectory, which: str | None) -> tuple[Checkpoint, str]:
+    """The checkpoint, and why this one. ``which`` is a step, ``best`` or ``latest``; None: best, else latest."""
+    found = checkpoints(run.checkpoints)
+    if not found:
+        raise ValueError(f"run {run.name} has no complete checkpoint yet: train it further (asyppo train --resume)")
+    best = best_checkpoint(found)
+    steps = ", ".join(str(checkpoint.step) for checkpoint in found)
+    if which == "latest" or (which is None and best is None):
+        return found[-1], "its newest"
+    if which in (None, "best"):
+        if best is None:
+            raise ValueError(f"run {run.name} has ranked no checkpoint: take NAME@latest or one of NAME@STEP ({steps})")
+        return best, f"its best ({100 * (best.metric or 0.0):.1f} % held-out); newest: {run.name}@latest"
+    chosen = next((checkpoint for checkpoint in found if str(checkpoint.step) == which), None)
+    if chosen is None:
+        raise ValueError(f"run {run.name} has no checkpoint of step {which!r}; it has {steps}, best and latest")
+    return chosen, "as asked"
+
+
+def checkpoint_model(run: RunDirectory, checkpoint: Checkpoint, places: Places, note: str | None) -> ScoredModel:
+    """The policy of a checkpoint, sampled as its run samples."""
+    damage = checkpoint.damage(thorough=False)
+    if damage is not None:
+        raise ValueError(f"{KEY}: the checkpoint {checkpoint.path} is damaged: {damage}")
+    files = {name: entry["sha256"] for name, entry in checkpoint.files.items() if name.startswith("policy/")}
+    label = f"{run.name}@{checkpoint.step}"
+    results = run.path / FOLDER if places.output is None else places.output / folder_name(label)
+    place = str(checkpoint.path / "policy")
+    return ScoredModel(label, place, results, _digest(files), run_config(run), own=True, note=note)
+
+
+def run_config(run: RunDirectory) -> Config:
+    """What a run samples by, in a configuration of this version; the run may be of another one.
+
+    Raises:
+        ValueError: a value is none that this version takes.
+    """
+    saved, merged = read_config(run), load([]).resolved
+    for section, keys in SAMPLED_BY.items():
+        known = saved.get(section, {})
+        merged[section] |= {key: known[key] for key in keys or merged[section] if key in known}
+    return restore(merged, [], run.config).config
+
+
+def folder_model(path: Path, places: Places) -> ScoredModel:
+    """A folder: a run, a checkpoint (of a run or on its own), a Hugging Face model, or one with a GGUF file in it."""
+    if RunDirectory(path).exists():
+        return run_model(RunDirectory(path), None, places)
+    inside = path.parent if path.name == "policy" else path
+    if (inside / "policy" / "config.json").is_file():
+        return _checkpoint_folder(inside.resolve(), places)
+    files = sorted(path.glob(f"*{gguf.SUFFIX}"))
+    if (path / "config.json").is_file() or not files:
+        return plain_model(str(path), places)
+    if len(files) > 1:
+        raise ValueError(f"{KEY} {path}: the folder holds {len(files)} GGUF files: name one of them")
+    return gguf_model(files[0], places)
+
+
+def _checkpoint_folder(path: Path, places: Places) -> ScoredModel:
+    run = RunDirectory(path.parent.parent)
+    if not run.exists():
+        return plain_model(str(path / "policy"), places, label=path.name)
+    found = next((checkpoint for checkpoint in checkpoints(run.checkpoints) if checkpoint.path.name == path.name), None)
+    if found is None:
+        raise ValueError(f"{KEY} {path}: that checkpoint was never completed")
+    return checkpoint_model(run, found, places, None)
+
+
+def plain_model(word: str, places: Places, label: str | None = None) -> ScoredModel:
+    """A Hugging Face folder or id, or a model of the package, whose samples are drawn as in the default run."""
+    place = locate(word, KEY)
+    is_folder = Path(place).is_dir()
+    embedded = word.startswith(EMBEDDED)
+    name = label or (word if embedded or not is_folder else Path(place).resolve().name)
+    weights = folder_digest(Path(place)) if is_folder else hub_revision(place)
+    config = load([]).config if embedded else paper_config()
+    revision = None if is_folder else weights.removeprefix("hub:")
+    return ScoredModel(name, place, results_folder(places, name), weights, config, own=embedded, revision=revision)
+
+
+def gguf_model(path: Path, places: Places) -> ScoredModel:
+    """A GGUF file, converted at first need."""
+    folder = gguf.convert(path, gguf.cache_folder(), KEY)
+    found = plain_model(str(folder), places, label=path.stem)
+    return ScoredModel(**{**vars(found), "weights": "gguf:" + gguf.file_digest(path)[:16]})
+
+
+def server_model(word: str, places: Places, asking: Asking) -> ScoredModel:
+    """A model behind a server: ``URL`` or ``URL#MODEL``."""
+    url, _, name = word.partition("#")
+    server = find_server(url, name or None, asking.api, asking.concurrency, asking.timeout)
+    weights = f"server:{url}#{server.model}"
+    results = results_folder(places, server.model)
+    return ScoredModel(server.model, "", results, weights, paper_config(), own=False, server=server)
+
+
+def paper_config() -> Config:
+    """The default configuration with the sampling of the paper's appendix, for models that no run has made."""
+    sampling = ["sampler.temperature=0.99", "sampler.top_p=0.99", "sampler.top_k=100", "evaluation.temperature=0.99"]
+    return load([*sampling, "rollout.prompt_length=1024", "rollout.response_length=8000"]).config
+
+
+def results_folder(places: Places, label: str) -> Path:
+    """Where the results of a model lie that belongs to no run."""
+    return (Path(FOLDER) if places.output is None else places.output) / folder_name(label)
+
+
+def folder_digest(folder: Path) -> str:
+    """What tells a model in Hugging Face form from any other: weights, architecture, tokenizer, chat template."""
+    names = sorted(path for pattern in WEIGHT_FILES for path in folder.glob(pattern))
+    return _digest({path.name: gguf.file_digest(path) for path in names})
+
+
+def hub_revision(model: str) -> str:
+    """The commit of a hub model that will be loaded: from the cache, else from the hub."""
+    from asyppo_cli.engines.hf.models import read_model_config
+
+    config = read_model_config(model, None, KEY)
+    return f"hub:{getattr(config, '_commit_hash', None) or 'unknown'}"
+
+
+def _is_run(name: str, places: Places) -> bool:
+    return any(run.name.startswith(name) for run in run_directories(places.runs_dir)) if name else False
+
+
+def _find_run(name: str, places: Places) -> RunDirectory:
+    try:
+        return find_run(places.runs_dir, name)
+    except ValueError as error:
+        kinds = "a run, a folder, a hub id (OWNER/NAME), embedded:NAME, FILE.gguf or http://HOST:PORT/v1"
+        raise ValueError(f"{KEY} {name}: {error}; a model is {kinds}") from error
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

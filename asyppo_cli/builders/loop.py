@@ -1,0 +1,210 @@
+"""From a configuration to a training run's objects."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from asyppo_cli.builders.roles import Cluster, build_roles, check_placement
+from asyppo_cli.builders.samplers import check_context, check_sampler, sampling_params
+from asyppo_cli.config.schema import Config
+from asyppo_cli.engines.hf.tokenizer import HuggingFaceTokenizer, check_same_tokenizer, load_tokenizer
+from asyppo_cli.evaluation.heldout import HeldOut
+from asyppo_cli.ports import Grader, Learner, Monitor, Sampler
+from asyppo_cli.runs import metrics as names
+from asyppo_cli.tasks.data.problems import load_problems
+from asyppo_cli.tasks.data.prompts import check_prompt_lengths, render
+from asyppo_cli.tasks.data.stream import ProblemStream
+from asyppo_cli.tasks.grading.pool import GraderPool
+from asyppo_cli.training.estimate import Estimator
+from asyppo_cli.training.loop import Journal, Loop
+from asyppo_cli.training.objectives import PolicyObjective, ValueObjective
+from asyppo_cli.training.probes import RESPONSES, Probes
+from asyppo_cli.training.rollout import Collector
+from asyppo_cli.training.rollout_source import Gatherer, Supply
+from asyppo_cli.training.seeds import derive_seed
+from asyppo_cli.training.step import Stepper
+from asyppo_cli.training.update import CriticUpdate, Passes, PolicyUpdate
+from asyppo_cli.types import PolicyOutputs, Prompt, ValueOutputs
+
+# Prompts of a file whose length is checked before the start: some seconds' worth.
+MOST_CHECKED = 20_000
+# Every run is scored on the same draw of its held-out set, whatever its seed.
+EVALUATION_SEED = 0
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What a run needs before any weight is loaded, checked: tokenizer, problems, prompts."""
+
+    tokenizer: HuggingFaceTokenizer
+    prompts_at: Callable[[int, int], Sequence[Prompt]]
+    heldout: Sequence[Prompt]
+
+
+def gather(config: Config) -> Materials:
+    """Load and check everything but weights.
+
+    Raises:
+        ValueError: a model or file that is not there, tokenizers that differ, prompts or a context that do not fit.
+    """
+    check_best_metric(config)
+    check_placement(config)
+    check_sampler(config)
+    tokenizer = load_tokenizer(config.policy.model, config.policy.revision, "policy.model")
+    check_context(config.policy.model, config.policy.revision, "policy.model", config.rollout)
+    if config.critics.count and config.critics.model is not None:
+        critic_tokenizer = load_tokenizer(config.critics.model, None, "critics.model")
+        check_same_tokenizer(tokenizer, critic_tokenizer, config.critics.model)
+        check_context(config.critics.model, None, "critics.model", config.rollout)
+    train, heldout = load_problems(config.task, config.seed, config.evaluation.problems)
+    to_prompt = partial(render, tokenizer, config.task.system_prompt)
+    heldout_prompts = [to_prompt(problem) for problem in heldout]
+    check_prompt_lengths(heldout_prompts, config.rollout.prompt_length, "rollout.prompt_length")
+    stream = ProblemStream(len(train), config.seed)
+
+    def prompts_at(position: int, count: int) -> Sequence[Prompt]:
+        prompts = [to_prompt(train[index]) for index in stream.indices(position, count)]
+        check_prompt_lengths(prompts, config.rollout.prompt_length, "rollout.prompt_length")
+        return prompts
+
+    # Problems of a file are there to be checked; others are made when they are needed.
+    checked = MOST_CHECKED if config.task.source != "reasoning_gym" else config.rollout.prompts
+    prompts_at(0, min(len(train), checked))
+    return Materials(tokenizer, prompts_at, heldout_prompts)
+
+
+def check_best_metric(config: Config) -> None:
+    """ValueError if checkpoints are to be ranked by what is never measured."""
+    metric, known = config.checkpoints.best_metric, names.known(config.critics.count)
+    if metric is not None and metric not in known:
+        near = difflib.get_close_matches(metric, known, n=3, cutoff=0.4) or [names.ACCURACY]
+        raise ValueError(f"checkpoints.best_metric={metric}: there is no such metric; nearest: {', '.join(near)}")
+
+
+def build_grader(config: Config) -> GraderPool:
+    """The pool that judges answers. It holds processes: close it."""
+    return GraderPool(config.grading.workers, config.grading.deadline)
+
+
+def build_loop(
+    config: Config,
+    materials: Materials,
+    grader: Grader,
+    journal: Journal,
+    monitor: Monitor,
+    cluster: Cluster | None = None,
+) -> Loop:
+    """All roles of a run, wired; ``cluster`` None: all of them in this process."""
+    tokenizer = materials.tokenizer
+    monitor.phase("load models")
+    roles = build_roles(config, tokenizer, cluster, monitor.note)
+    sampler, policy, critics = roles.sampler, roles.policy, roles.critics
+    note_idle_gates(config, monitor)
+    stepper = Stepper(
+        seed=config.seed,
+        supply=build_supply(config, materials, sampler, grader),
+        estimator=Estimator(
+            config.advantage,
+            config.critics,
+            config.gates,
+            config.policy_loss,
+            config.rewards,
+            config.rollout.response_length,
+        ),
+        policy=build_policy_update(config, policy),
+        critics=build_critic_update(config, critics, roles.overlap.critics),
+        reference=roles.reference,
+        warmup_steps=config.critics.warmup_steps if critics else 0,
+        together=roles.overlap.policy,
+    )
+    return Loop(
+        max_steps=config.max_steps,
+        evaluation=config.evaluation,
+        checkpoints=config.checkpoints,
+        records=config.records,
+        stepper=stepper,
+        learners={"policy": policy, **{f"critic_{m}": critic for m, critic in enumerate(critics)}},
+        evaluate=build_heldout(config, materials, sampler, grader).evaluate,
+        token_text=tokenizer.token_text,
+        save_tokenizer=tokenizer.save,
+        peak_memory=roles.peak_memory,
+        logprob_diff_warning=config.sampler.logprob_diff_warning,
+        journal=journal,
+        monitor=monitor,
+        probes=build_probes(config, materials, stepper),
+    )
+
+
+def build_probes(config: Config, materials: Materials, stepper: Stepper) -> Probes | None:
+    """The first held-out prompts, followed through training; None where nothing is recorded."""
+    prompts = materials.heldout[: config.records.probes]
+    if not prompts or not config.records.every:
+        return None
+    gatherer = stepper.supply.gatherer
+    params = replace(gatherer.params, seed=derive_seed(EVALUATION_SEED, "probes", 0))
+    collector = replace(gatherer.collector, prompts_at=lambda _position, _count: prompts, responses=RESPONSES)
+    policy, critics = stepper.policy.policy, stepper.critics
+    return Probes(len(prompts), collector, params, policy, critics, stepper.estimator)
+
+
+def build_supply(config: Config, materials: Materials, sampler: Sampler, grader: Grader) -> Supply:
+    """Batches of a run: sampled, graded, and how far ahead of the trainer."""
+    rollout = config.rollout
+    gatherer = Gatherer(
+        seed=config.seed,
+        prompts=rollout.prompts,
+        params=sampling_params(config.sampler, rollout.response_length, config.sampler.temperature, 0),
+        collector=Collector(sampler, grader, materials.tokenizer, materials.prompts_at, rollout.responses),
+        max_rounds=config.rewards.max_resamples if config.rewards.drop_uniform_groups else 1,
+    )
+    return Supply(gatherer, sampler, rollout.async_generate_level, config.max_steps)
+
+
+def build_policy_update(config: Config, policy: Learner[PolicyOutputs]) -> PolicyUpdate:
+    """The policy's loss and passes."""
+    loss = config.policy_loss
+    objective = PolicyObjective(
+        clip_low=loss.clip_low,
+        clip_high=loss.clip_high,
+        dual_clip=loss.dual_clip,
+        ratio=loss.ratio,
+        entropy_coef=loss.entropy_coef,
+        kl_coef=loss.kl_coef if loss.kl_in == "loss" else 0.0,
+        kl_form=loss.kl_form,
+        nll_coef=loss.nll_coef,
+        importance_cap=loss.importance_cap,
+    )
+    passes = Passes(config.training.utd, config.training.mini_batches)
+    return PolicyUpdate(policy, objective, passes, loss.aggregation, config.rollout.response_length)
+
+
+def build_critic_update(
+    config: Config, critics: Sequence[Learner[ValueOutputs]], together: bool
+) -> CriticUpdate | None:
+    """The critics' loss and passes; None where there are none."""
+    if not critics:
+        return None
+    passes = Passes(config.critics.epochs, config.critics.mini_batches)
+    return CriticUpdate(critics, ValueObjective(config.critics.value_clip), passes, config.critics.split, together)
+
+
+def build_heldout(config: Config, materials: Materials, sampler: Sampler, grader: Grader) -> HeldOut:
+    """The held-out evaluation of a run."""
+    seed = derive_seed(EVALUATION_SEED, "evaluate", 0)
+    params = sampling_params(config.sampler, config.rollout.response_length, config.evaluation.temperature, seed)
+    rows, samples = config.sampler.batch_size, config.evaluation.samples
+    return HeldOut(materials.heldout, samples, params, rows, sampler, grader, materials.tokenizer)
+
+
+def note_idle_gates(config: Config, monitor: Monitor) -> None:
+    """Say so when gates are asked for that nothing can drive."""
+    gates, count = config.gates, config.critics.count
+    by_disagreement = (gates.mask_pct > 0 and gates.mask_signal == "value_std") or (
+        gates.entropy_filter_pct > 0 and gates.entropy_filter_signal == "value_std"
+    )
+    if by_disagreement and count < 2:
+        who = "one critic" if count == 1 else "no critic"
+        monitor.note(f"{who}: nothing can disagree, so the gates by value-std are off")

@@ -1,0 +1,94 @@
+"""A training run as a session: build, resume if asked to, train, and leave the run directory in a known state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Event
+
+from asyppo_cli.builders.loop import build_grader, build_loop, gather
+from asyppo_cli.builders.roles import open_cluster
+from asyppo_cli.config.schema import Config
+from asyppo_cli.ports import Monitor, WorkerLost
+from asyppo_cli.runs.checkpoints import CheckpointStore, checkpoints
+from asyppo_cli.runs.directory import RunDirectory
+from asyppo_cli.runs.journal import RunJournal
+from asyppo_cli.runs.sinks import open_sinks
+from asyppo_cli.tasks.data.problems import describe_source
+
+
+@dataclass
+class Attempt:
+    """How a session ended: steps done, whether those are all."""
+
+    step: int = 0
+    finished: bool = False
+
+
+def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resume: bool) -> Attempt:
+    """Train in ``run``, whose lock is held, until all steps are done or ``stop`` is set.
+
+    Raises:
+        ValueError: the configuration asks for something that is not there or does not fit.
+        RuntimeError: a loss or gradient was not finite.
+    """
+    monitor.phase("load")
+    materials = gather(config)
+    if source := describe_source(config.task):
+        monitor.note(source)
+    store = CheckpointStore(run.checkpoints, config.checkpoints.keep)
+    checkpoint, notices = store.latest() if resume else (None, [])
+    for notice in notices:
+        monitor.note(notice)
+    logging = config.logging
+    sinks = open_sinks(
+        run, logging.wandb, logging.wandb_project, logging.tensorboard, config.model_dump(), monitor.note
+    )
+    step = None if checkpoint is None else checkpoint.step
+    if step is not None and step > config.max_steps:
+        raise ValueError(f"max_steps={config.max_steps}: run {run.name} has done {step} steps: choose at least as many")
+    journal = RunJournal(run, config.max_steps, step, store, sinks, lambda: datetime.now(UTC))
+    with (
+        written_down(journal) as ending,
+        saying_how_to_go_on(store),
+        closing(build_grader(config)) as grader,
+        open_cluster(config, run.config, run.last_log().with_suffix(""), monitor) as cluster,
+        closing(build_loop(config, materials, grader, journal, monitor, cluster)) as loop,
+    ):
+        if checkpoint is not None:
+            loop.resume(checkpoint.path)
+            monitor.note(f"going on after step {checkpoint.step}")
+        elif resume:
+            monitor.note("no checkpoint yet: the run starts from its beginning")
+        monitor.start(run.name, config.max_steps, loop.progress.step)
+        ending.finished = loop.run(stop)
+        ending.step = loop.progress.step
+    return ending
+
+
+@contextmanager
+def saying_how_to_go_on(store: CheckpointStore) -> Iterator[None]:
+    """To the loss of a process belongs what it leaves: everything up to the last checkpoint."""
+    try:
+        yield
+    except WorkerLost as error:
+        saved = checkpoints(store.directory)
+        left = f"the checkpoint of step {saved[-1].step} is intact" if saved else "there is no checkpoint yet"
+        raise WorkerLost(f"{error}; {left}: go on with --resume") from error
+
+
+@contextmanager
+def written_down(journal: RunJournal) -> Iterator[Attempt]:
+    """Note in the run directory how the block ended, whatever happens."""
+    attempt = Attempt()
+    try:
+        yield attempt
+    except KeyboardInterrupt:
+        journal.close("interrupted", "stopped at once")
+        raise
+    except BaseException as error:
+        journal.close("failed", str(error).splitlines()[0] if str(error) else type(error).__name__)
+        raise
+    journal.close("finished" if attempt.finished else "interrupted")

@@ -1,0 +1,1 @@
+"""Hugging Face models and tokenizers, shared by every engine."""

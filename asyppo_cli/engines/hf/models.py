@@ -1,0 +1,219 @@
+"""Policies and critics as torch modules around any Hugging Face causal language model.
+
+Both map :class:`Sequences` to one row of numbers per response, computed at response positions only: the hidden state
+in front of response token ``t`` gives the distribution of that token, and the value of the prefix before it.
+Shapes: ``B`` responses, ``S`` tokens of a sequence, ``T`` tokens of a response, ``N`` response tokens in all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from asyppo_cli.engines.hf.logprobs import statistics_of_logits, token_statistics
+from asyppo_cli.engines.hf.prompt_packing import find_reach, predicting_outputs, predicting_positions
+from asyppo_cli.engines.hf.quiet import naming_accelerator, silence_transformers
+from asyppo_cli.engines.hf.resolve import locate, read_or_explain
+from asyppo_cli.engines.hf.tokenizer import HuggingFaceTokenizer
+from asyppo_cli.types import PolicyOutputs, Sequences, ValueOutputs
+
+VALUE_HEAD_FILE = "value_head.safetensors"
+
+
+class Facts(NamedTuple):
+    """What :func:`has_plain_head` and :func:`~asyppo_cli.engines.hf.prompt_packing.find_reach` found of a model."""
+
+    plain_head: bool
+    reach: float | None
+
+
+class PolicyModel(nn.Module):
+    """A causal language model that reports on response tokens; logits are divided by ``temperature``.
+
+    ``facts`` need only be given for a model without weights, which cannot be asked.
+    """
+
+    def __init__(self, model: Any, temperature: float, facts: Facts | None = None) -> None:
+        super().__init__()
+        self.model = model
+        self.temperature = temperature
+        self.facts = facts or Facts(has_plain_head(model), find_reach(model.base_model))
+
+    def forward(self, batch: Sequences, sizes: Tensor | None = None) -> PolicyOutputs:
+        """Log-probability, entropy and squared mass elsewhere of each response token, ``[B, T]``.
+
+        ``sizes``: how many responses after one another share their prompt, as in :class:`~.sharing.Part`.
+        """
+        chosen = batch.tokens[:, 1:][predicting_positions(batch)[:, :-1]]
+        if self.facts.plain_head:
+            # Only these positions meet the vocabulary.
+            hidden = predicting_outputs(self.model.base_model, "last_hidden_state", batch, sizes)
+            packed = token_statistics(self.model.get_output_embeddings(), hidden, chosen, self.temperature)
+        else:
+            logits = predicting_outputs(self.model, "logits", batch, sizes)
+            packed = statistics_of_logits(logits, chosen, self.temperature)
+        return PolicyOutputs(*(unpack(numbers, batch.response_mask) for numbers in packed))
+
+    def save(self, directory: Path, weights: Mapping[str, Tensor] | None = None) -> None:
+        """Write the model in Hugging Face form; ``weights`` by the module's names where it does not hold them whole."""
+        save_model(self.model, "model", directory, weights)
+
+
+class ValueModel(nn.Module):
+    """A language model's backbone with a scalar head: the value of every prefix of the response.
+
+    ``facts`` as in :class:`PolicyModel`.
+    """
+
+    def __init__(self, backbone: Any, facts: Facts | None = None) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.facts = facts or Facts(False, find_reach(backbone))
+        # Zero weights: every critic starts at value 0, so no random head can throw the first advantages off.
+        self.head = nn.Linear(backbone.config.hidden_size, 1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, batch: Sequences, sizes: Tensor | None = None) -> ValueOutputs:
+        """Value of the prefix before each response token, ``[B, T]``; ``sizes`` as in :meth:`PolicyModel.forward`."""
+        hidden = predicting_outputs(self.backbone, "last_hidden_state", batch, sizes)
+        values = self.head(hidden).float()[:, 0]
+        return ValueOutputs(unpack(values, batch.response_mask))
+
+    def save(self, directory: Path, weights: Mapping[str, Tensor] | None = None) -> None:
+        """Write the backbone in Hugging Face form, the head beside it; ``weights`` as in :meth:`PolicyModel.save`."""
+        from safetensors.torch import save_file
+
+        save_model(self.backbone, "backbone", directory, weights)
+        given = self.state_dict() if weights is None else weights
+        head = {key: given[f"head.{key}"].detach().contiguous() for key in self.head.state_dict()}
+        save_file(head, directory / VALUE_HEAD_FILE)
+
+
+def save_model(model: Any, name: str, directory: Path, weights: Mapping[str, Tensor] | None) -> None:
+    """Write a model in Hugging Face form; given ``weights`` under ``name.`` are float32, and its config says so."""
+    # Where both are installed, accelerate imports DeepSpeed here, to ask whether the model is one of its engines.
+    with naming_accelerator(model.device):
+        if weights is None:
+            model.save_pretrained(directory)
+            return
+        own = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
+        model.save_pretrained(directory, state_dict=own)
+    model.config.dtype = "float32"
+    model.config.save_pretrained(directory)
+
+
+def unpack(packed: Tensor, mask: Tensor) -> Tensor:
+    """Numbers of response tokens in row order, ``[N]``, back to ``[B, T]`` with zeros as padding."""
+    return packed.new_zeros(mask.shape).masked_scatter(mask, packed)
+
+
+@torch.no_grad()
+def has_plain_head(model: Any) -> bool:
+    """Whether logits are just the output matrix times the last hidden state.
+
+    Some families scale or cap their logits; for them the whole forward pass has to be taken. Tried, not guessed.
+    """
+    head = model.get_output_embeddings()
+    if type(head) is not nn.Linear:
+        return False
+    tokens = torch.arange(min(4, model.config.get_text_config().vocab_size), device=model.device)[None]
+    hidden = model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
+    whole = model(input_ids=tokens, use_cache=False).logits
+    return bool(torch.allclose(head(hidden).float(), whole.float(), rtol=1e-3, atol=1e-4))
+
+
+def load_policy(model: str, revision: str | None, key: str = "policy.model") -> Any:
+    """A causal language model with float32 weights."""
+    from transformers import AutoModelForCausalLM
+
+    return load_weights(AutoModelForCausalLM, model, revision, key)
+
+
+def load_weights(auto: Any, model: str, revision: str | None, key: str, **options: Any) -> Any:
+    """Load a model in float32, every one of its weights: a missing one would be left random without a word.
+
+    From safetensors alone: the older form is a pickle.
+    """
+    folder = Path(locate(model, key))
+    if any(folder.glob("pytorch_model*.bin")) and not any(folder.glob("*.safetensors")):
+        raise ValueError(f"{key}={model}: its weights are pickled (pytorch_model.bin): convert them to safetensors")
+    loaded, report = read_or_explain(
+        auto.from_pretrained,
+        model,
+        revision,
+        key,
+        "weights",
+        dtype=torch.float32,
+        attn_implementation="sdpa",
+        output_loading_info=True,
+        use_safetensors=True,
+        # Reported below, in words.
+        ignore_mismatched_sizes=True,
+        **options,
+    )
+    if report["missing_keys"]:
+        raise ValueError(f"{key}={model}: its files lack the weights {sorted(report['missing_keys'])[:3]}")
+    if report["mismatched_keys"]:
+        name, stored, wanted = sorted(report["mismatched_keys"])[0]
+        raise ValueError(
+            f"{key}={model}: its weights do not fit its config.json: {name} is {list(stored)} instead of {list(wanted)}"
+        )
+    return loaded.eval()
+
+
+def new_policy(architecture: Mapping[str, Any], tokenizer: HuggingFaceTokenizer) -> Any:
+    """A Qwen3 model with fresh weights; ``architecture`` holds arguments of its configuration.
+
+    Weights are drawn with standard deviation hidden_size^-0.5 unless given: the stock 0.02 starves so small a model.
+    """
+    from transformers import AutoModelForCausalLM, Qwen3Config
+
+    silence_transformers()
+    settings = {"initializer_range": architecture["hidden_size"] ** -0.5, "tie_word_embeddings": True} | dict(
+        architecture
+    )
+    config = Qwen3Config(
+        vocab_size=len(tokenizer.inner),
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **settings,
+    )
+    return AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
+
+
+def read_model_config(model: str, revision: str | None, key: str) -> Any:
+    """A model's configuration alone: its size and context, before any weight is loaded."""
+    from transformers import AutoConfig
+
+    return read_or_explain(AutoConfig.from_pretrained, model, revision, key, "configuration")
+
+
+def load_backbone(model: str, revision: str | None, depth: float, key: str = "critics.model") -> Any:
+    """The backbone of a language model, of which the first ``depth`` share of layers is kept (at least one)."""
+    from transformers import AutoModel
+
+    config = read_model_config(model, revision, key)
+    keep_first_layers(config, depth)
+    return load_weights(AutoModel, model, revision, key, config=config)
+
+
+def keep_first_layers(config: Any, depth: float) -> None:
+    """Shorten a model's configuration to its first layers, lists with one entry a layer included."""
+    layers = config.num_hidden_layers
+    kept = max(1, math.floor(depth * layers + 0.5))
+    for name, value in list(vars(config).items()):
+        if isinstance(value, list) and len(value) == layers:
+            setattr(config, name, value[:kept])
+    config.num_hidden_layers = kept
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Number of weights, tied ones once."""
+    return sum(parameter.numel() for parameter in model.parameters())

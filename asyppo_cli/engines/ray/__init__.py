@@ -1,0 +1,1 @@
+"""Samplers and learners as groups of Ray actors."""

@@ -1,0 +1,1 @@
+"""Learner and sampler in this process, on torch and transformers."""

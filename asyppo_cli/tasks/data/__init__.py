@@ -1,0 +1,1 @@
+"""Problems: files, the hub, procedural tasks, prompts."""

@@ -1,0 +1,131 @@
+"""From a task's configuration to its training and held-out problems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from asyppo_cli.config.method import TaskConfig
+from asyppo_cli.config.section import Scalar
+from asyppo_cli.config.settings import nearest
+from asyppo_cli.tasks.data.difficulty import drawn
+from asyppo_cli.tasks.data.hub import cached_files, copied_files, split_files
+from asyppo_cli.tasks.data.jsonl import read_lines
+from asyppo_cli.tasks.data.problem_files import read_problem_file
+from asyppo_cli.tasks.data.procedural import GeneratedProblems, heldout_problems
+from asyppo_cli.types import Problem
+
+SPLIT = "train"
+# What task.params may say of each source that is read, and the values allowed (None: any text or null).
+READ_PARAMS: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
+    "jsonl": {"draw": ("in_order", "by_difficulty")},
+    "hub": {"draw": ("in_order", "by_difficulty"), "revision": None},
+}
+
+
+def load_problems(task: TaskConfig, seed: int, heldout: int) -> tuple[Sequence[Problem], list[Problem]]:
+    """Training problems (in fixed order, at most ``task.size``) and ``heldout`` held-out ones.
+
+    No question is in both. The held-out problems do not depend on ``seed``, so all runs are scored on the same; nor
+    does a draw, so all runs of a data set train on the same problems. Raises ValueError, naming key, file and line, for
+    a task or file that cannot serve.
+    """
+    if task.source == "reasoning_gym":
+        held = heldout_problems(task.name, task.params, heldout)
+        excluded = frozenset(problem.question for problem in held)
+        return GeneratedProblems(task.name, task.params, task.size, seed, excluded), held
+    _check_params(task.source, task.params)
+    problems, key = _read(task)
+    if task.params.get("draw", "in_order") == "by_difficulty":
+        own = 0 if task.heldout_path else heldout
+        return _split(drawn(problems, task.size + own, key), task, heldout, key, held_first=True)
+    return _split(problems, task, heldout, key, held_first=False)
+
+
+def describe_source(task: TaskConfig) -> str | None:
+    """Which state of a hub's data set is read, in words, once it has been; None for all other sources."""
+    if task.source != "hub" or task.path is not None:
+        return None
+    found = cached_files(task.name, SPLIT, _revision(task))
+    return None if found is None else f"problems of {task.name} at revision {found.commit}"
+
+
+def read_problems(path: str, key: str) -> list[Problem]:
+    """Problems of a file of {id, problem, answer} lines; ``key`` is the configuration key that gave the path."""
+    seen: dict[str, str] = {}
+    problems = []
+    for place, fields in read_lines(path, ("id", "problem", "answer"), key):
+        name = fields["id"]
+        if name in seen:
+            raise ValueError(f'{place}: "id" {name!r} was given before, in {seen[name]}: ids must differ')
+        seen[name] = place
+        entry = {"difficulty": fields["difficulty"]} if "difficulty" in fields else {}
+        problems.append(Problem(name, fields["problem"], fields["answer"], entry))
+    return problems
+
+
+def _read(task: TaskConfig) -> tuple[list[Problem], str]:
+    """All problems of a file or data set, and how to name it in a message."""
+    if task.source == "jsonl":
+        if task.path is None:
+            raise ValueError("task.source=jsonl needs task.path=FILE")
+        return read_problems(task.path, "task.path"), f"task.path ({task.path})"
+    if task.path is not None:
+        return _read_any(task.path, "task.path"), f"task.path ({task.path})"
+    wanted = "give a copy: task.path=FILE, a JSONL or Parquet file with problem, answer and difficulty"
+    files = split_files(task.name, SPLIT, _revision(task), "task.name", wanted).files
+    return [p for file in files for p in read_problem_file(file, "task.name", {})], f"task.name ({task.name})"
+
+
+def _read_any(path: str, key: str) -> list[Problem]:
+    """Problems of a JSONL or Parquet file or a folder of them, under whichever of the usual names columns have."""
+    files = copied_files(Path(path).expanduser(), SPLIT, key)
+    return [problem for file in files for problem in read_problem_file(file, key, {})]
+
+
+def _split(
+    problems: list[Problem], task: TaskConfig, heldout: int, key: str, held_first: bool
+) -> tuple[list[Problem], list[Problem]]:
+    """Held-out problems are the first of their own file; or the last of a file, or the first of a draw."""
+    if task.heldout_path is not None:
+        read = read_problems if task.source == "jsonl" else _read_any
+        held = read(task.heldout_path, "task.heldout_path")[:heldout]
+        if len(held) < heldout:
+            raise ValueError(
+                f"evaluation.problems is {heldout}, but task.heldout_path ({task.heldout_path}) has {len(held)}: "
+                f"set evaluation.problems to {len(held)} or less"
+            )
+    else:
+        if len(problems) <= heldout:
+            which = "first" if held_first else "last"
+            raise ValueError(
+                f"evaluation.problems is {heldout}, but {key} has {len(problems)} and the {which} ones are "
+                "held out: lower evaluation.problems, or give task.heldout_path"
+            )
+        cut = heldout if held_first else len(problems) - heldout
+        first, last = problems[:cut], problems[cut:]
+        held, problems = (first, last) if held_first else (last, first)
+    questions = {problem.question for problem in held}
+    train = [problem for problem in problems if problem.question not in questions][: task.size]
+    if not train:
+        raise ValueError(f"{key}: every problem is held out too: nothing is left to train on")
+    return train, held
+
+
+def _revision(task: TaskConfig) -> str | None:
+    revision = task.params.get("revision")
+    return None if revision is None else str(revision)
+
+
+def _check_params(source: str, params: Mapping[str, Scalar]) -> None:
+    """Raise ValueError for a key that the source does not have, or a value it does not take."""
+    known = READ_PARAMS[source]
+    for name, value in params.items():
+        if name not in known:
+            near = ", ".join(nearest(name, known)) or ", ".join(known)
+            raise ValueError(f"task.params.{name}: task.source={source} has no such parameter; nearest: {near}")
+        allowed = known[name]
+        if allowed is not None and value not in allowed:
+            raise ValueError(f"task.params.{name}={value} must be one of {', '.join(allowed)}")
+        if allowed is None and not isinstance(value, str | None):
+            raise ValueError(f"task.params.{name}={value} must be text: put it in quotes")

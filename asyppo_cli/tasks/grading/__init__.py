@@ -1,0 +1,1 @@
+"""Rewards: whether a response answers its problem."""

@@ -1,0 +1,149 @@
+"""Samplers and pruners of Optuna by the names of the command line, and what cannot be combined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from sweeps.definition.definition import Definition, PrunerName, SamplerName, kind_of
+from sweeps.definition.grammar import SEED, Axis, Listed, Span
+from sweeps.definition.objectives import SECONDS
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+
+SAMPLERS: Mapping[SamplerName, str] = {
+    "tpe": "tree-structured Parzen estimator",
+    "random": "independent draws",
+    "grid": "every combination, in a random order",
+    "cmaes": "evolution of a covariance matrix; numbers only",
+    "gp": "Gaussian process",
+    "nsga2": "genetic, for several objectives",
+}
+PRUNERS: Mapping[PrunerName, str] = {
+    "none": "every trial runs to its end",
+    "median": "stop what is worse than the median of the others at the same step",
+    "hyperband": "give many trials few steps, and few trials many",
+}
+# What a sampler needs besides Optuna.
+NEEDED = {"gp": ("scipy", "torch"), "cmaes": ("cmaes",)}
+
+
+def check_search(definition: Definition) -> None:
+    """ValueError if sampler, pruner, axes and objectives do not go together."""
+    search = definition.search
+    assert search is not None, definition.name
+    several = len(definition.objectives) > 1
+    spans = [key for key, axis in definition.axes.items() if isinstance(axis, Span)]
+    texts = [key for key, axis in definition.axes.items() if isinstance(axis, Listed) and not axis.ordered]
+    missing = [name for name in NEEDED.get(search.sampler, ()) if find_spec(name) is None]
+    if search.trials < 1:
+        raise ValueError(f"--trials {search.trials}: at least 1 is needed")
+    if SEED in definition.axes:
+        raise ValueError("a search looks for settings, not for seeds: leave --seeds and seed=... to a grid")
+    if missing:
+        raise ValueError(f"--sampler {search.sampler} needs {missing[0]}: pip install {missing[0]}")
+    if search.sampler == "cmaes" and texts:
+        raise ValueError(f"--sampler cmaes knows only numbers, and {texts[0]} is a list: use interval, range, or tpe")
+    if search.sampler == "cmaes" and len(definition.axes) == 1:
+        raise ValueError("--sampler cmaes needs two axes or more: use --sampler tpe")
+    if search.sampler == "cmaes" and several:
+        raise ValueError("--sampler cmaes knows one objective: give one --metric, or use tpe, gp or nsga2")
+    if search.sampler == "grid" and spans:
+        raise ValueError(f"--sampler grid needs lists, and {spans[0]} is an interval: use range, or another sampler")
+    if search.pruner != "none" and definition.objectives[0].metric == SECONDS:
+        raise ValueError(
+            f"--pruner {search.pruner} looks at a metric during training, and seconds are known at the end"
+        )
+    if search.pruner != "none" and several:
+        raise ValueError(f"--pruner {search.pruner} needs one objective: give one --metric, or --pruner none")
+
+
+def make_sampler(definition: Definition, run: str) -> BaseSampler:
+    """The sampler for one trial. Seeded by the study and the trial, so that no two workers draw the same."""
+    from optuna import samplers
+
+    seed = crc32(f"{definition.name}/{run}".encode())
+    match definition.search and definition.search.sampler:
+        case "tpe":
+            return samplers.TPESampler(seed=seed)
+        case "cmaes":
+            return samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
+        case "gp":
+            return samplers.GPSampler(seed=seed)
+        case "nsga2":
+            return samplers.NSGAIISampler(seed=seed)
+        case _:
+            return samplers.RandomSampler(seed=seed)
+
+
+def make_pruner(definition: Definition) -> BasePruner:
+    """The pruner of a study."""
+    from optuna import pruners
+
+    search = definition.search
+    match search and search.pruner:
+        case "median":
+            return pruners.MedianPruner(n_warmup_steps=1)
+        case "hyperband":
+            assert search is not None, definition.name
+            return pruners.HyperbandPruner(min_resource=1, max_resource=max(search.max_steps, 1))
+        case _:
+            return pruners.NopPruner()
+
+
+def distribution(axis: Axis) -> BaseDistribution:
+    """The axis as Optuna knows it. Lists of numbers are numbers, so that a grid may grow and plots are to scale."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    match axis:
+        case Span(whole=True):
+            return IntDistribution(int(axis.low), int(axis.high), log=axis.log)
+        case Span():
+            return FloatDistribution(axis.low, axis.high, log=axis.log)
+    kind = kind_of(axis.values)
+    if kind == "text":
+        return CategoricalDistribution(axis.values)
+    numbers = [float(value) for value in axis.values]
+    if kind == "whole":
+        return IntDistribution(int(min(numbers)), int(max(numbers)))
+    return FloatDistribution(min(numbers), max(numbers))
+
+
+def chosen_from(axis: Axis) -> BaseDistribution:
+    """As :func:`distribution`, for a sampler to choose from: values of a list that is not in steps are labels."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(axis, Span):
+        return distribution(axis)
+    kind = kind_of(axis.values)
+    if not axis.ordered or kind == "text" or len(axis.values) == 1:
+        return CategoricalDistribution(axis.values)
+    ends = sorted((float(axis.values[0]), float(axis.values[-1])))
+    step = (ends[1] - ends[0]) / (len(axis.values) - 1)
+    if kind == "whole":
+        return IntDistribution(int(ends[0]), int(ends[1]), step=round(step))
+    return FloatDistribution(ends[0], ends[1], step=step)
+
+
+def stored(axis: Axis, typed: str) -> str | int | float:
+    """A value of a list as Optuna keeps it."""
+    assert isinstance(axis, Listed), axis
+    match kind_of(axis.values):
+        case "whole":
+            return int(typed)
+        case "number":
+            return float(typed)
+        case _:
+            return typed
+
+
+def typed(axis: Axis, value: str | float) -> str:
+    """A value of Optuna's as one types it: of a list, the one that is meant."""
+    if isinstance(axis, Listed) and not isinstance(value, str):
+        return min(axis.values, key=lambda known: abs(float(known) - value))
+    return repr(value) if not isinstance(value, str) else value

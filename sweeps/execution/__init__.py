@@ -1,0 +1,1 @@
+"""Trials as they run: claims, heartbeats, processes."""

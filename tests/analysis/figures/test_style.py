@@ -1,0 +1,111 @@
+"""The look: three formats, the same files each time, dark pages, labels that any token can be."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.figures.style import (
+    COLOURS,
+    DARK,
+    GROUND,
+    INK,
+    caption,
+    look,
+    new_figure,
+    power_of_ten,
+    printable,
+    save,
+    save_text,
+    styled,
+)
+
+
+def small_figure(label: str = "x") -> Any:
+    with styled():
+        figure = new_figure(2, 1.5)
+        ax = figure.subplots()
+        ax.plot([0, 1], [0, 1])
+        ax.set_title(label)
+        caption(figure, "run, step 40: " + 12 * "many words ")
+    return figure
+
+
+def test_three_formats_are_written_and_no_more(tmp_path: Path) -> None:
+    paths = save(small_figure(), tmp_path / "deep" / "figure.v1")
+    assert [path.name for path in paths] == ["figure.v1.png", "figure.v1.svg", "figure.v1.pdf"]
+    assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == sorted(path.name for path in paths)
+    assert [path.read_bytes()[:4] for path in paths] == [b"\x89PNG", b"<?xm", b"%PDF"]
+
+
+def test_the_same_figure_is_the_same_file(tmp_path: Path) -> None:
+    for first, second in zip(save(small_figure(), tmp_path / "a"), save(small_figure(), tmp_path / "b"), strict=True):
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_an_svg_turns_dark_with_its_page(tmp_path: Path) -> None:
+    (path,) = save(small_figure("$5 & <b>"), tmp_path / "a", ["svg"])
+    text = path.read_text(encoding="utf-8")
+    assert "@media (prefers-color-scheme:dark)" in text
+    assert f'[style*="fill: {GROUND.lower()}"]{{fill:{DARK[GROUND].lower()} !important}}' in text
+    # Whatever the look draws with, the sheet knows, as matplotlib writes it.
+    used = set(re.findall(r'style="[^"]*?(?:fill|stroke): (#[0-9a-f]{6})', text.split("</style>", 1)[1]))
+    assert used >= {GROUND.lower(), INK.lower()} and used <= {light.lower() for light in (*DARK, *COLOURS)}
+    assert "$5 &amp; &lt;b&gt;" in text, "a dollar is a dollar"
+
+
+def contrast(first: str, second: str) -> float:
+    def light(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((light(first), light(second)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_colours_are_seen_on_light_and_on_dark() -> None:
+    assert contrast(INK, GROUND) > 7 and contrast(DARK[INK], DARK[GROUND]) > 7
+    for colour in COLOURS:
+        # Lines and dots; each has a marker besides its colour.
+        assert contrast(colour, GROUND) > 2.1 and contrast(DARK.get(colour, colour), DARK[GROUND]) > 4.5
+    assert len({look(i) for i in range(49)}) == 49 and look(7)[0] == look(0)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (" so", "␣so"),
+        ("\n", "↵"),
+        ("", "(empty)"),
+        ("$x_1$", "$x_1$"),
+        ("中", "\\u4e2d"),
+        ("\x1b[31m", "\\u001b[31m"),
+        ("\ud800", "\\ud800"),
+        ("a" * 40, "a" * 23 + "…"),
+        ("π\t", "π⇥"),
+    ],
+)
+def test_any_token_can_be_a_label(text: str, shown: str, tmp_path: Path) -> None:
+    assert printable(text) == shown
+    save(small_figure(printable(text)), tmp_path / "a", ["svg", "png"])
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.01, "0.01"), (1000.0, "1,000"), (1e-4, "10⁻⁴"), (1e6, "10⁶"), (0.0, "0"), (1.0, "1")]
+)
+def test_powers_of_ten(value: float, shown: str) -> None:
+    assert power_of_ten(value) == shown
+
+
+def test_a_place_that_takes_no_files_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for write in (
+        lambda: save(small_figure(), tmp_path / "file" / "a"),
+        lambda: save_text(tmp_path / "file" / "a", ""),
+    ):
+        with pytest.raises(ValueError, match=r"cannot write to .*file: .*: choose another folder with --output"):
+            write()
