@@ -22,6 +22,7 @@ BOTH: dict[str, Any] = {
     "advantage.estimator": "gae",
     "advantage.gamma": 1.0,
     "advantage.lambd": 1.0,
+    "advantage.values": "before",
     "rollout.prompts": 64,
     "rollout.responses": 32,
     "rollout.prompt_length": 1024,
@@ -69,8 +70,8 @@ GPUS = {"paper/qwen3_4b": (8, 8), "paper/qwen3_8b": (8, 8), "paper/qwen3_14b": (
 STEP = {
     "paper/qwen3_4b": (1 * 256 * 8, 1 * 128 * 8),
     "paper/qwen3_8b": (1 * 256 * 8, 1 * 128 * 8),
-    # The actor's printed accumulation of 6 divides nothing; 64 is one step, as for 4b and 8b.
-    "paper/qwen3_14b": (2 * 64 * 16, 2 * 16 * 16),
+    # The actor's printed accumulation of 6 divides nothing; 32 is the batch of 1024 of the paper's text.
+    "paper/qwen3_14b": (2 * 32 * 16, 2 * 16 * 16),
 }
 TWINS: dict[str, dict[str, Any]] = {
     "ppo": {"critics.count": 1, "critics.model": None, "critics.depth": 1.0},
