@@ -114,7 +114,7 @@ def verify(batch: Batch, lambd: Lambda) -> None:
     """The two must agree where there are tokens: a fast wrong answer is no result."""
     expected = loop_over_tokens(batch.rewards, batch.values[0], batch.mask, 1.0, lambd) * batch.mask
     torch.testing.assert_close(
-        gae(batch.rewards, batch.values[0], batch.mask, 1.0, lambd), expected, atol=1e-3, rtol=1e-3
+        gae(batch.rewards, batch.values[0], batch.mask, 1.0, lambd).advantages, expected, atol=1e-3, rtol=1e-3
     )
 
 

@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from asyppo_cli.algorithm import returns as returns_
 from asyppo_cli.algorithm.critics import Aggregation, aggregate, disagreement
 from asyppo_cli.algorithm.gating import build_gates, random_signal
+from asyppo_cli.algorithm.returns import gae, whitened
 from asyppo_cli.algorithm.rows import blocks, clean_rows, fresh_like, zero_padding
 
 Signal = Literal["value_std", "entropy", "random", "none"]
@@ -53,14 +53,17 @@ def asymmetric_targets(
 ) -> Targets:
     """Targets of a batch from M critics, whose every value of every response is given.
 
-    ``critic_lambd`` None: the critics' returns use ``lambd``. ``whiten`` standardises the advantages, not the returns.
+    ``critic_lambd`` None: the critics' returns use ``lambd``. ``whiten`` whiteneds the advantages, not the returns.
     Signals rank tokens for the gates (``random`` by ``seed``, ``entropy`` needs the policy's); ``value_std`` of a
     single critic ranks nothing, and its gate is off. ``scope_of_row`` as in :func:`gating.lowest`. ValueError as in
     :mod:`returns` and :mod:`gating`, and for the entropy signal without an entropy.
     """
-    mean, std, advantages, returns = _estimates(values, rewards, mask, gamma, lambd, critic_lambd, aggregation)
+    mean, std = _combine(values, mask, aggregation)
+    advantages, returns = gae(rewards, mean, mask, gamma, lambd)
+    if critic_lambd is not None:
+        returns = gae(rewards, mean, mask, gamma, critic_lambd).returns
     if whiten:
-        advantages = returns_.whiten(advantages, mask)
+        advantages = whitened(advantages, mask)
     signals = _signals((mask_signal, entropy_filter_signal), std if len(values) > 1 else None, entropy, mask, seed)
     gates = build_gates(
         mask, signals[mask_signal], mask_pct, signals[entropy_filter_signal], entropy_filter_pct, scope_of_row
@@ -87,7 +90,7 @@ def critic_free_targets(
     """
     per_token = zero_padding(advantages[:, None].expand(mask.shape), mask)
     if whiten:
-        per_token = returns_.whiten(per_token, mask)
+        per_token = whitened(per_token, mask)
     signals = _signals((mask_signal, entropy_filter_signal), None, entropy, mask, seed)
     gates = build_gates(
         mask, signals[mask_signal], mask_pct, signals[entropy_filter_signal], entropy_filter_pct, scope_of_row
@@ -96,28 +99,13 @@ def critic_free_targets(
     return Targets(nothing, nothing, per_token, nothing, gates.advantage_kept, gates.entropy_kept)
 
 
-def _estimates(
-    values: Tensor,
-    rewards: Tensor,
-    mask: Tensor,
-    gamma: float,
-    lambd: float | Tensor,
-    critic_lambd: float | None,
-    aggregation: Aggregation,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Aggregate values, disagreement, advantages and the critics' returns, a few rows at a time."""
-    policy = returns_.LambdaReturns.of(gamma, lambd, values[0])
-    critic = policy if critic_lambd is None else returns_.LambdaReturns.of(gamma, critic_lambd, values[0])
-    mean, std, advantages, returns = (fresh_like(values[0]) for _ in range(4))
+def _combine(values: Tensor, mask: Tensor, aggregation: Aggregation) -> tuple[Tensor, Tensor]:
+    """The critics' aggregate and their disagreement, a few rows at a time."""
+    mean, std = fresh_like(values[0]), fresh_like(values[0])
     for rows in blocks(mask):
-        clean, reward = clean_rows(rows, mask, values, rewards)
+        (clean,) = clean_rows(rows, mask, values)
         mean[rows], std[rows] = aggregate(clean, aggregation), disagreement(clean)
-        if critic is not policy:
-            advantages[rows] = policy(rows, reward.clone(), mean[rows]).sub_(mean[rows])
-        returns[rows] = critic(rows, reward, mean[rows])
-        if critic is policy:
-            torch.sub(returns[rows], mean[rows], out=advantages[rows])
-    return mean, std, advantages, returns
+    return mean, std
 
 
 def _signals(

@@ -10,11 +10,9 @@ from torch import Tensor
 
 from asyppo_cli.algorithm.returns import (
     gae,
-    lambda_returns,
     length_adaptive_lambda,
     outcome_rewards,
-    td_lambda,
-    whiten,
+    whitened,
 )
 
 
@@ -40,7 +38,7 @@ def test_worked_example() -> None:
     values = torch.tensor([[0.5, 0.25, 0.5], [0.25, 0.0, 0.0]])
     # delta = [0.5 * 0.25 - 0.5, 0.5 * 0.5 - 0.25, 1 - 0.5]; decay 0.25
     expected = torch.tensor([[-0.375 + 0.0 + 0.0625 * 0.5, 0.0 + 0.25 * 0.5, 0.5], [0.75, 0.0, 0.0]])
-    assert torch.allclose(gae(rewards, values, mask, 0.5, 0.5), expected)
+    assert torch.allclose(gae(rewards, values, mask, 0.5, 0.5).advantages, expected)
 
 
 @settings(deadline=None, max_examples=40)
@@ -79,10 +77,9 @@ def check_against_definition(
     mask = prefix_mask(lengths)
     rewards, values = torch.randn(2, *mask.shape, generator=generator) * mask
     expected = gae_by_definition(rewards, values, mask, gamma, lambdas)
-    advantages = gae(rewards, values, mask, gamma, lambd)
+    advantages, returns = gae(rewards, values, mask, gamma, lambd)
     assert torch.allclose(advantages.double(), expected, atol=2e-4, rtol=1e-4)
-    returns = td_lambda(rewards, values, mask, gamma, lambd)
-    assert torch.allclose(returns, lambda_returns(advantages, values, mask), atol=1e-5)
+    assert torch.allclose(returns, advantages + values, atol=1e-5)
 
 
 def test_gamma_lambda_one_is_outcome_minus_value_to_the_bit() -> None:
@@ -90,15 +87,19 @@ def test_gamma_lambda_one_is_outcome_minus_value_to_the_bit() -> None:
     values = torch.randn(mask.shape)
     outcomes = torch.tensor([1.0, 0.3, 0.0])
     rewards = outcome_rewards(outcomes, mask)
-    assert torch.equal(gae(rewards, values, mask, 1.0, 1.0), torch.where(mask, outcomes[:, None] - values, 0.0))
-    assert torch.equal(td_lambda(rewards, values, mask, 1.0, 1.0), outcomes[:, None] * mask)
+    assert torch.equal(
+        gae(rewards, values, mask, 1.0, 1.0).advantages, torch.where(mask, outcomes[:, None] - values, 0.0)
+    )
+    assert torch.equal(gae(rewards, values, mask, 1.0, 1.0).returns, outcomes[:, None] * mask)
 
 
 def test_lambda_zero_is_the_one_step_error() -> None:
     rewards, values = torch.randn(2, 1, 40)
     mask = torch.ones(1, 40, dtype=torch.bool)
     following = torch.nn.functional.pad(values[:, 1:], (0, 1))
-    assert torch.allclose(gae(rewards, values, mask, 0.9, 0.0), rewards + 0.9 * following - values, atol=1e-6)
+    assert torch.allclose(
+        gae(rewards, values, mask, 0.9, 0.0).advantages, rewards + 0.9 * following - values, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("lambd", [1.0, 0.9])
@@ -109,11 +110,10 @@ def test_padding_is_never_read_and_its_amount_changes_nothing(lambd: float) -> N
     poisoned = [torch.full((3, 70), float("nan")) for _ in range(2)]
     for full, part in zip(poisoned, (rewards, values), strict=True):
         full[wide] = part[narrow]
-    expected = gae(rewards, values, narrow, 0.99, lambd)
-    result = gae(*poisoned, wide, 0.99, lambd)
+    expected = gae(rewards, values, narrow, 0.99, lambd).advantages
+    result = gae(*poisoned, wide, 0.99, lambd).advantages
     assert torch.allclose(result[:, :33], expected, atol=1e-6)
     assert torch.equal(result[~wide], torch.zeros(int((~wide).sum())))
-    assert torch.equal(lambda_returns(result, poisoned[1], wide)[~wide], torch.zeros(int((~wide).sum())))
 
 
 def test_order_of_rows_and_their_company_change_nothing() -> None:
@@ -121,8 +121,10 @@ def test_order_of_rows_and_their_company_change_nothing() -> None:
     mask = prefix_mask(torch.randint(1, 700, (1000,)).tolist(), 700)
     rewards, values = torch.randn(2, *mask.shape)
     order = torch.randperm(1000)
-    expected = gae(rewards, values, mask, 1.0, 0.95)
-    assert torch.allclose(gae(rewards[order], values[order], mask[order], 1.0, 0.95), expected[order], atol=1e-5)
+    expected = gae(rewards, values, mask, 1.0, 0.95).advantages
+    assert torch.allclose(
+        gae(rewards[order], values[order], mask[order], 1.0, 0.95).advantages, expected[order], atol=1e-5
+    )
 
 
 def test_inputs_stay_as_they_were() -> None:
@@ -137,7 +139,7 @@ def test_inputs_stay_as_they_were() -> None:
 def test_no_gradient_flows_through_targets() -> None:
     values = torch.randn(1, 4, requires_grad=True)
     mask = torch.ones(1, 4, dtype=torch.bool)
-    assert not gae(torch.zeros(1, 4), values, mask, 1.0, 0.9).requires_grad
+    assert not gae(torch.zeros(1, 4), values, mask, 1.0, 0.9).advantages.requires_grad
 
 
 def test_left_padding_is_refused() -> None:
@@ -164,6 +166,6 @@ def test_whitening() -> None:
     x = torch.tensor([[1.0, 3.0], [5.0, float("nan")]])
     # mean 3, population variance 8/3
     expected = torch.tensor([[-2.0, 0.0], [2.0, 0.0]]) / (8 / 3) ** 0.5
-    assert torch.allclose(whiten(x, mask), expected)
-    assert torch.equal(whiten(torch.tensor([[4.0]]), torch.tensor([[True]])), torch.zeros(1, 1))
-    assert torch.equal(whiten(x, torch.zeros_like(mask)), torch.zeros(2, 2))
+    assert torch.allclose(whitened(x, mask), expected)
+    assert torch.equal(whitened(torch.tensor([[4.0]]), torch.tensor([[True]])), torch.zeros(1, 1))
+    assert torch.equal(whitened(x, torch.zeros_like(mask)), torch.zeros(2, 2))

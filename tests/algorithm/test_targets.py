@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from asyppo_cli.algorithm.gating import highest, lowest, random_signal
-from asyppo_cli.algorithm.returns import gae, lambda_returns, outcome_rewards, whiten
+from asyppo_cli.algorithm.returns import gae, outcome_rewards, whitened
 from asyppo_cli.algorithm.targets import Targets, asymmetric_targets, critic_free_targets
 
 LENGTHS = torch.tensor([30, 1, 17, 30])
@@ -55,10 +55,10 @@ def test_two_critics_by_hand() -> None:
 def test_one_critic_is_plain_ppo_to_the_bit(lambd: float, scope: Tensor | None) -> None:
     values = draw_values(1)
     result = targets(values, lambd=lambd, gamma=0.99, scope_of_row=scope)
-    advantages = gae(REWARDS, values[0], MASK, 0.99, lambd)
+    advantages, returns = gae(REWARDS, values[0], MASK, 0.99, lambd)
     assert torch.equal(result.values, values[0] * MASK)
     assert torch.equal(result.advantages, advantages)
-    assert torch.allclose(result.returns, lambda_returns(advantages, values[0], MASK), atol=1e-6)
+    assert torch.equal(result.returns, returns)
     assert torch.equal(result.advantage_kept, MASK)
     assert torch.equal(result.entropy_kept, MASK)
     assert not result.disagreement.any()
@@ -75,7 +75,7 @@ def test_aggregation_comes_before_the_one_gae(aggregation: str) -> None:
     }
     result = targets(values, aggregation=aggregation, lambd=0.8)
     assert torch.allclose(result.values, reference[aggregation] * MASK)
-    assert torch.allclose(result.advantages, gae(REWARDS, reference[aggregation], MASK, 1.0, 0.8), atol=1e-6)
+    assert torch.allclose(result.advantages, gae(REWARDS, reference[aggregation], MASK, 1.0, 0.8).advantages, atol=1e-6)
 
 
 def test_gamma_lambda_one_is_outcome_minus_mean_value() -> None:
@@ -90,14 +90,14 @@ def test_critics_may_have_a_lambda_of_their_own_and_the_policy_one_per_response(
     values, lambdas = draw_values(2), torch.tensor([0.5, 0.0, 0.9, 1.0])
     result = targets(values, lambd=lambdas, critic_lambd=1.0)
     assert torch.equal(result.returns, REWARDS.sum(1, keepdim=True) * MASK)
-    assert torch.allclose(result.advantages, gae(REWARDS, result.values, MASK, 1.0, lambdas), atol=1e-6)
+    assert torch.allclose(result.advantages, gae(REWARDS, result.values, MASK, 1.0, lambdas).advantages, atol=1e-6)
     shared = targets(values, lambd=lambdas)
-    assert torch.allclose(shared.returns, lambda_returns(shared.advantages, shared.values, MASK), atol=1e-6)
+    assert torch.allclose(shared.returns, shared.advantages + shared.values, atol=1e-6)
 
 
 def test_whitening_precedes_masking_and_leaves_returns_alone() -> None:
     plain, white = targets(draw_values(2)), targets(draw_values(2), whiten=True)
-    assert torch.equal(white.advantages, whiten(plain.advantages, MASK))
+    assert torch.equal(white.advantages, whitened(plain.advantages, MASK))
     assert torch.equal(white.returns, plain.returns)
     assert torch.equal(white.advantage_kept, plain.advantage_kept)
 
@@ -174,4 +174,4 @@ def test_without_critics_every_token_gets_its_responses_advantage() -> None:
     assert not result.values.any()
     assert not result.returns.any() and not result.disagreement.any()
     white = critic_free_targets(advantages, MASK, **{**GATES, "whiten": True})
-    assert torch.allclose(white.advantages, whiten(advantages[:, None] * MASK, MASK))
+    assert torch.allclose(white.advantages, whitened(advantages[:, None] * MASK, MASK))
