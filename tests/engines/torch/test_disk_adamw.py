@@ -136,9 +136,9 @@ def test_a_file_that_has_lost_its_end_is_no_zeros(tmp_path: Path) -> None:
 
 def test_a_killed_process_leaves_no_file(tmp_path: Path) -> None:
     code = (
-        "import os, signal; from pathlib import Path; from asyppo_cli.engines import stored_moments;"
-        "stored_moments.MOUNTS = Path('/nowhere');"
-        f"stored_moments.MomentFile(Path({str(tmp_path)!r}), 1000).write(0, __import__('torch').ones(1000));"
+        "import os, signal; from pathlib import Path; from asyppo_cli.engines.torch import disk_adamw;"
+        "disk_adamw.MOUNTS = Path('/nowhere');"
+        f"disk_adamw.MomentFile(Path({str(tmp_path)!r}), 1000).write(0, __import__('torch').ones(1000));"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == -9
