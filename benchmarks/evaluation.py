@@ -22,9 +22,9 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import NamedTuple
 
-from asyppo_cli.builders.eval import Candidate, Options, build_pool, prepare
-from asyppo_cli.builders.eval_models import Asking, Places, resolve
-from asyppo_cli.evaluation.drawing import Source, missing
+from asyppo_cli.builders.eval import EvaluationOptions, ModelEvaluation, build_pool, prepare
+from asyppo_cli.builders.eval_models import EvaluationPaths, ServerOptions, resolve
+from asyppo_cli.evaluation.sampling import SampleSource, missing
 from asyppo_cli.evaluation.session import Evaluation, evaluate
 from asyppo_cli.ports import Grader
 from asyppo_cli.runs.evaluations import EvaluationDirectory
@@ -46,7 +46,7 @@ class Rate(NamedTuple):
     processor: float
 
 
-def alone(evaluation: Evaluation, source: Source) -> Rate:
+def alone(evaluation: Evaluation, source: SampleSource) -> Rate:
     """The engine's rates, responses thrown away."""
     began = perf_counter(), process_time()
     tokens = sum(
@@ -55,7 +55,7 @@ def alone(evaluation: Evaluation, source: Source) -> Rate:
     return Rate(tokens / (perf_counter() - began[0]), tokens / (process_time() - began[1]))
 
 
-def through(evaluation: Evaluation, source: Source, grader: Grader, folder: Path) -> Rate:
+def through(evaluation: Evaluation, source: SampleSource, grader: Grader, folder: Path) -> Rate:
     """Rates from the call to the scores: drawn, stored, graded, counted."""
     began = perf_counter(), process_time()
     there = replace(evaluation, directory=EvaluationDirectory(folder), open_source=lambda: source)
@@ -63,9 +63,9 @@ def through(evaluation: Evaluation, source: Source, grader: Grader, folder: Path
     return Rate(outcome.tokens / (perf_counter() - began[0]), outcome.tokens / (process_time() - began[1]))
 
 
-def measure(candidate: Candidate, repeats: int) -> list[tuple[Rate, Rate]]:
+def measure(model_evaluation: ModelEvaluation, repeats: int) -> list[tuple[Rate, Rate]]:
     """Pairs of rates, alternating, after one of each to warm up."""
-    [evaluation] = candidate.evaluations
+    [evaluation] = model_evaluation.evaluations
     source = evaluation.open_source()
     pairs = []
     with build_pool() as grader, tempfile.TemporaryDirectory() as folder:
@@ -86,11 +86,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--max-tokens", type=int)
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args(arguments)
-    model = resolve(given.model, Places(Path("runs"), Path("unused")), Asking("chat", 16, 600.0))
-    options = Options(given.samples, given.problems, max_tokens=given.max_tokens, engine=given.engine)
-    [candidate] = prepare([given.benchmark], [model], options)
-    with closing(candidate):
-        pairs = measure(candidate, given.repeats)
+    model = resolve(given.model, EvaluationPaths(Path("runs"), Path("unused")), ServerOptions("chat", 16, 600.0))
+    options = EvaluationOptions(given.samples, given.problems, max_tokens=given.max_tokens, engine=given.engine)
+    [model_evaluation] = prepare([given.benchmark], [model], options)
+    with closing(model_evaluation):
+        pairs = measure(model_evaluation, given.repeats)
     for bare, whole in pairs:
         share = whole.wall / bare.wall
         print(f"engine alone {bare.wall:9,.0f} tokens/s   asyppo eval {whole.wall:9,.0f} tokens/s   {share:.3f}")

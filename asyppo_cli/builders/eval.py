@@ -9,14 +9,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from asyppo_cli.builders.eval_engines import Engine, open_engine, scoring_engine
+from asyppo_cli.builders.eval_engines import EvaluationEngine, open_engine, scoring_engine
 from asyppo_cli.builders.eval_models import KEY, ScoredModel
 from asyppo_cli.config.load import load
 from asyppo_cli.engines.hf.models import read_model_config
 from asyppo_cli.engines.hf.tokenizer import HuggingFaceTokenizer, load_tokenizer
-from asyppo_cli.engines.openai_server import Question, Request, Server, ServerSampler
+from asyppo_cli.engines.openai_server import RequestSettings, SampleRequest, Server, ServerSampler
 from asyppo_cli.evaluation.benchmarks import LoadedBenchmark, expand, is_file, load_benchmark
-from asyppo_cli.evaluation.drawing import Source, Wanted
+from asyppo_cli.evaluation.sampling import SampleRange, SampleSource
 from asyppo_cli.evaluation.session import Evaluation
 from asyppo_cli.runs.evaluations import EvaluationDirectory, Sample, digest, folder_name
 from asyppo_cli.tasks.data.procedural import HELDOUT_SEED, available_heldout, task_names
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Options:
+class EvaluationOptions:
     """What the user asked for; None: the run's own, or the paper's for a model that no run has made."""
 
     samples: int = 4
@@ -47,7 +47,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Sampling:
+class SamplingSettings:
     """How responses are drawn, everything settled."""
 
     system_prompt: str
@@ -64,7 +64,7 @@ class Sampling:
 
 
 @dataclass
-class Candidate:
+class ModelEvaluation:
     """A model with the evaluations it is to pass. What it opens is shared by them, and is closed with it."""
 
     model: ScoredModel
@@ -78,17 +78,19 @@ class Candidate:
             self.closers.pop()()
 
 
-def prepare(words: Sequence[str], models: Sequence[ScoredModel], options: Options) -> list[Candidate]:
+def prepare(words: Sequence[str], models: Sequence[ScoredModel], options: EvaluationOptions) -> list[ModelEvaluation]:
     """Every model with every benchmark, all checked; no weights are loaded yet.
 
     Raises:
         ValueError: an unknown benchmark, a file or model that cannot serve, prompts that do not fit.
     """
     benchmarks = load_benchmarks(words, models, options)
-    return [candidate(model, benchmarks, options) for model in models]
+    return [model_evaluation(model, benchmarks, options) for model in models]
 
 
-def load_benchmarks(words: Sequence[str], models: Sequence[ScoredModel], options: Options) -> list[LoadedBenchmark]:
+def load_benchmarks(
+    words: Sequence[str], models: Sequence[ScoredModel], options: EvaluationOptions
+) -> list[LoadedBenchmark]:
     """Problems of all benchmarks; a task that a model was trained on comes with the parameters of that training."""
     found = []
     for name in expand(words):
@@ -112,22 +114,24 @@ def own_benchmark(task: str, params: Mapping[str, Any], count: int) -> LoadedBen
     return LoadedBenchmark(task, problems, source, version("reasoning-gym"), "")
 
 
-def candidate(model: ScoredModel, benchmarks: Sequence[LoadedBenchmark], options: Options) -> Candidate:
+def model_evaluation(
+    model: ScoredModel, benchmarks: Sequence[LoadedBenchmark], options: EvaluationOptions
+) -> ModelEvaluation:
     """A model with all its evaluations, checked."""
     if model.server is not None:
-        return server_candidate(model, model.server, benchmarks, options)
+        return server_evaluation(model, model.server, benchmarks, options)
     tokenizer = load_tokenizer(model.place, model.revision, KEY)
     context = getattr(
         read_model_config(model.place, model.revision, KEY).get_text_config(), "max_position_embeddings", None
     )
     engine = scoring_engine(model, options.engine)
-    found = Candidate(model, [], [model.note] if model.note else [])
+    found = ModelEvaluation(model, [], [model.note] if model.note else [])
     opened = _Once(lambda longest: open_engine(engine, model, tokenizer, longest), found)
     for benchmark in benchmarks:
         system_prompt = _system_prompt(model, options)
         prompts = {p.id: render(tokenizer, system_prompt, p).tokens for p in benchmark.problems}
         longest = max(prompts.values(), key=len)
-        sampling = settle(model, options, context, len(longest), found.notes)
+        sampling = sampling_settings(model, options, context, len(longest), found.notes)
         opened.longest = max(opened.longest, len(longest) + sampling.max_tokens)
         settings = {**engine.settings(), "chat_template": template_digest(tokenizer)}
         found.evaluations.append(
@@ -136,11 +140,11 @@ def candidate(model: ScoredModel, benchmarks: Sequence[LoadedBenchmark], options
     return found
 
 
-def server_candidate(
-    model: ScoredModel, server: Server, benchmarks: Sequence[LoadedBenchmark], options: Options
-) -> Candidate:
+def server_evaluation(
+    model: ScoredModel, server: Server, benchmarks: Sequence[LoadedBenchmark], options: EvaluationOptions
+) -> ModelEvaluation:
     """The same for a model behind a server, which keeps tokenizer and chat template to itself."""
-    found = Candidate(model, [], [])
+    found = ModelEvaluation(model, [], [])
     if server.context is not None and (options.max_tokens or 0) >= server.context:
         raise ValueError(
             f"{KEY} {model.label}: the server's context is {server.context} tokens, so --max-tokens "
@@ -149,14 +153,16 @@ def server_candidate(
     # How long prompts are, only the server knows: room is left for them where nobody says how long responses may be.
     room = 1 if options.max_tokens else min(model.config.rollout.prompt_length, (server.context or 0) // 2)
     for benchmark in benchmarks:
-        sampling = settle(model, options, server.context, room, found.notes)
+        sampling = sampling_settings(model, options, server.context, room, found.notes)
         settings = {"engine": f"server {server.api}", "chat_template": "the server's"}
         source = _server_source(server, sampling, found)
         found.evaluations.append(_evaluation(model, benchmark, options, sampling, settings, source))
     return found
 
 
-def settle(model: ScoredModel, options: Options, context: int | None, longest: int, notes: list[str]) -> Sampling:
+def sampling_settings(
+    model: ScoredModel, options: EvaluationOptions, context: int | None, longest: int, notes: list[str]
+) -> SamplingSettings:
     """Options, else the configuration's values; the response as long as the context allows where nobody says.
 
     Raises:
@@ -173,7 +179,7 @@ def settle(model: ScoredModel, options: Options, context: int | None, longest: i
             )
         notes.append(f"{model.label}: its context leaves {room} tokens for a response instead of {wanted}")
         wanted = room
-    return Sampling(
+    return SamplingSettings(
         system_prompt=_system_prompt(model, options),
         temperature=_first(options.temperature, config.evaluation.temperature),
         top_p=_first(options.top_p, config.sampler.top_p),
@@ -191,13 +197,13 @@ def template_digest(tokenizer: HuggingFaceTokenizer) -> str:
 
 @dataclass(frozen=True)
 class ServerSource:
-    """A :class:`~asyppo_cli.evaluation.drawing.Source` around a server: a part for every answer."""
+    """A :class:`~asyppo_cli.evaluation.sampling.SampleSource` around a server: a part for every answer."""
 
     sampler: ServerSampler
 
-    def draw(self, wanted: Sequence[Wanted]) -> Iterator[list[Sample]]:
+    def draw(self, wanted: Sequence[SampleRange]) -> Iterator[list[Sample]]:
         """Sample by sample, as they come."""
-        questions = [Question(want.problem, number) for want in wanted for number in range(want.start, want.stop)]
+        questions = [SampleRequest(want.problem, number) for want in wanted for number in range(want.start, want.stop)]
         for answer in self.sampler.ask(questions):
             question = answer.question
             yield [Sample(question.problem.id, question.sample, answer.text, answer.length, answer.truncated)]
@@ -209,12 +215,12 @@ class _Once:
     ``longest`` is the most tokens of a prompt with its response in any of them.
     """
 
-    def __init__(self, opening: Callable[[int], Engine], owner: Candidate) -> None:
+    def __init__(self, opening: Callable[[int], EvaluationEngine], owner: ModelEvaluation) -> None:
         self._opening, self._owner = opening, owner
-        self._engine: Engine | None = None
+        self._engine: EvaluationEngine | None = None
         self.longest = 0
 
-    def __call__(self) -> Engine:
+    def __call__(self) -> EvaluationEngine:
         if self._engine is None:
             self._engine = self._opening(self.longest)
             self._owner.closers.append(self._engine.close)
@@ -222,14 +228,14 @@ class _Once:
 
 
 def _drawing(
-    opened: Callable[[], Engine], prompts: Mapping[str, Sequence[int]], sampling: Sampling
-) -> Callable[[], Source]:
+    opened: Callable[[], EvaluationEngine], prompts: Mapping[str, Sequence[int]], sampling: SamplingSettings
+) -> Callable[[], SampleSource]:
     return lambda: opened().source(lambda problem: prompts[problem.id], sampling.params())
 
 
-def _server_source(server: Server, sampling: Sampling, owner: Candidate) -> Callable[[], Source]:
-    def opening() -> Source:
-        request = Request(**vars(sampling))
+def _server_source(server: Server, sampling: SamplingSettings, owner: ModelEvaluation) -> Callable[[], SampleSource]:
+    def opening() -> SampleSource:
+        request = RequestSettings(**vars(sampling))
         sampler = ServerSampler(server, request)
         owner.closers.append(sampler.close)
         return ServerSource(sampler)
@@ -240,10 +246,10 @@ def _server_source(server: Server, sampling: Sampling, owner: Candidate) -> Call
 def _evaluation(
     model: ScoredModel,
     benchmark: LoadedBenchmark,
-    options: Options,
-    sampling: Sampling,
+    options: EvaluationOptions,
+    sampling: SamplingSettings,
     engine: Mapping[str, Any],
-    open_source: Callable[[], Source],
+    open_source: Callable[[], SampleSource],
 ) -> Evaluation:
     settings = {**_benchmark_settings(benchmark), "model": model.label, "weights": model.weights}
     settings |= {**engine, **vars(sampling), "revision": model.revision}
@@ -277,7 +283,7 @@ def _is_task(name: str) -> bool:
     return name in task_names()
 
 
-def _system_prompt(model: ScoredModel, options: Options) -> str:
+def _system_prompt(model: ScoredModel, options: EvaluationOptions) -> str:
     return _first(options.system_prompt, model.config.task.system_prompt)
 
 

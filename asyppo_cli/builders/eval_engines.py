@@ -16,7 +16,7 @@ from asyppo_cli.engines.hf.tokenizer import HuggingFaceTokenizer
 from asyppo_cli.engines.vllm.install import explain
 from asyppo_cli.engines.vllm.sampler import check_vllm, make_plan, pick_dtype
 from asyppo_cli.engines.vllm.stream import StreamRequest, VllmStream
-from asyppo_cli.evaluation.drawing import BatchedSource, Source, Wanted
+from asyppo_cli.evaluation.sampling import BatchedSource, SampleRange, SampleSource
 from asyppo_cli.ports import Sampler
 from asyppo_cli.runs.environment import package_versions
 from asyppo_cli.runs.evaluations import Sample
@@ -28,10 +28,10 @@ CAUTIOUS_ROWS = 64
 Tokens = Callable[[Problem], Sequence[int]]
 
 
-class Engine(Protocol):
+class EvaluationEngine(Protocol):
     """A loaded model, for as many evaluations as there are."""
 
-    def source(self, tokens: Tokens, params: SamplingParams) -> Source:
+    def source(self, tokens: Tokens, params: SamplingParams) -> SampleSource:
         """What draws samples of prompts, given as token ids."""
         ...
 
@@ -75,7 +75,9 @@ def scoring_engine(model: ScoredModel, asked: Literal["auto", "transformers", "v
     return EngineChoice(name, pick_dtype(model.config.sampler.vllm.dtype, cuda, str(getattr(config, "dtype", None))))
 
 
-def open_engine(choice: EngineChoice, model: ScoredModel, tokenizer: HuggingFaceTokenizer, longest: int) -> Engine:
+def open_engine(
+    choice: EngineChoice, model: ScoredModel, tokenizer: HuggingFaceTokenizer, longest: int
+) -> EvaluationEngine:
     """Load the model; ``longest`` is the most tokens of a prompt and its response."""
     match choice.name:
         case "transformers":
@@ -96,13 +98,13 @@ def open_transformers(model: ScoredModel, tokenizer: HuggingFaceTokenizer) -> Ba
 
 @dataclass(frozen=True)
 class BatchedEngine:
-    """An :class:`Engine` around any sampler."""
+    """An :class:`EvaluationEngine` around any sampler."""
 
     sampler: Sampler
     tokenizer: HuggingFaceTokenizer
     rows: int
 
-    def source(self, tokens: Tokens, params: SamplingParams) -> Source:
+    def source(self, tokens: Tokens, params: SamplingParams) -> SampleSource:
         """Batch by batch."""
         return BatchedSource(self.sampler, self.tokenizer, tokens, params, self.rows)
 
@@ -125,12 +127,12 @@ def open_vllm(model: ScoredModel, tokenizer: HuggingFaceTokenizer, dtype: str, l
 
 @dataclass(frozen=True)
 class StreamingEngine:
-    """An :class:`Engine` around vLLM."""
+    """An :class:`EvaluationEngine` around vLLM."""
 
     stream: VllmStream
     tokenizer: HuggingFaceTokenizer
 
-    def source(self, tokens: Tokens, params: SamplingParams) -> Source:
+    def source(self, tokens: Tokens, params: SamplingParams) -> SampleSource:
         """Response by response."""
         return StreamingSource(self.stream, self.tokenizer, tokens, params)
 
@@ -141,14 +143,14 @@ class StreamingEngine:
 
 @dataclass(frozen=True)
 class StreamingSource:
-    """A :class:`~asyppo_cli.evaluation.drawing.Source` around vLLM: a part for every response."""
+    """A :class:`~asyppo_cli.evaluation.sampling.SampleSource` around vLLM: a part for every response."""
 
     stream: VllmStream
     tokenizer: HuggingFaceTokenizer
     tokens: Tokens
     params: SamplingParams
 
-    def draw(self, wanted: Sequence[Wanted]) -> Iterator[list[Sample]]:
+    def draw(self, wanted: Sequence[SampleRange]) -> Iterator[list[Sample]]:
         """Response by response, as they finish."""
         problems = {want.position: want.problem for want in wanted}
         requests = [

@@ -53,7 +53,7 @@ class ScoredModel:
 
 
 @dataclass(frozen=True)
-class Places:
+class EvaluationPaths:
     """Where to look for runs, and where results go: ``output`` None for a run's own folder or ./evaluations."""
 
     runs_dir: Path
@@ -61,7 +61,7 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Asking:
+class ServerOptions:
     """How servers are asked."""
 
     api: Api
@@ -69,7 +69,7 @@ class Asking:
     timeout: float
 
 
-def resolve(word: str | None, places: Places, asking: Asking) -> ScoredModel:
+def resolve(word: str | None, places: EvaluationPaths, server_options: ServerOptions) -> ScoredModel:
     """The model that a word stands for; without one, the newest run's.
 
     Raises:
@@ -78,7 +78,7 @@ def resolve(word: str | None, places: Places, asking: Asking) -> ScoredModel:
     if word is None:
         return run_model(find_run(places.runs_dir, None), None, places)
     if word.startswith(SERVER_SCHEMES):
-        return server_model(word, places, asking)
+        return server_model(word, places, server_options)
     if word == gguf.SMOLLM2:
         return gguf_model(gguf.packaged_gguf(KEY), places)
     if word.endswith(gguf.SUFFIX):
@@ -92,7 +92,7 @@ def resolve(word: str | None, places: Places, asking: Asking) -> ScoredModel:
     return plain_model(word, places)
 
 
-def run_model(run: RunDirectory, which: str | None, places: Places) -> ScoredModel:
+def run_model(run: RunDirectory, which: str | None, places: EvaluationPaths) -> ScoredModel:
     """A run's checkpoint: the best by the run's own metric, else the newest; or the one asked for."""
     checkpoint, why = choose_checkpoint(run, which)
     return checkpoint_model(run, checkpoint, places, f"{run.name}: the checkpoint of step {checkpoint.step}, {why}")
@@ -117,7 +117,9 @@ def choose_checkpoint(run: RunDirectory, which: str | None) -> tuple[Checkpoint,
     return chosen, "as asked"
 
 
-def checkpoint_model(run: RunDirectory, checkpoint: Checkpoint, places: Places, note: str | None) -> ScoredModel:
+def checkpoint_model(
+    run: RunDirectory, checkpoint: Checkpoint, places: EvaluationPaths, note: str | None
+) -> ScoredModel:
     """The policy of a checkpoint, sampled as its run samples."""
     damage = checkpoint.damage(thorough=False)
     if damage is not None:
@@ -142,7 +144,7 @@ def run_config(run: RunDirectory) -> Config:
     return restore(merged, [], run.config).config
 
 
-def folder_model(path: Path, places: Places) -> ScoredModel:
+def folder_model(path: Path, places: EvaluationPaths) -> ScoredModel:
     """A folder: a run, a checkpoint (of a run or on its own), a Hugging Face model, or one with a GGUF file in it."""
     if RunDirectory(path).exists():
         return run_model(RunDirectory(path), None, places)
@@ -157,7 +159,7 @@ def folder_model(path: Path, places: Places) -> ScoredModel:
     return gguf_model(files[0], places)
 
 
-def _checkpoint_folder(path: Path, places: Places) -> ScoredModel:
+def _checkpoint_folder(path: Path, places: EvaluationPaths) -> ScoredModel:
     run = RunDirectory(path.parent.parent)
     if not run.exists():
         return plain_model(str(path / "policy"), places, label=path.name)
@@ -167,7 +169,7 @@ def _checkpoint_folder(path: Path, places: Places) -> ScoredModel:
     return checkpoint_model(run, found, places, None)
 
 
-def plain_model(word: str, places: Places, label: str | None = None) -> ScoredModel:
+def plain_model(word: str, places: EvaluationPaths, label: str | None = None) -> ScoredModel:
     """A Hugging Face folder or id, or a model of the package, whose samples are drawn as in the default run."""
     place = locate(word, KEY)
     is_folder = Path(place).is_dir()
@@ -179,17 +181,17 @@ def plain_model(word: str, places: Places, label: str | None = None) -> ScoredMo
     return ScoredModel(name, place, results_folder(places, name), weights, config, own=embedded, revision=revision)
 
 
-def gguf_model(path: Path, places: Places) -> ScoredModel:
+def gguf_model(path: Path, places: EvaluationPaths) -> ScoredModel:
     """A GGUF file, converted at first need."""
     folder = gguf.convert(path, gguf.cache_folder(), KEY)
     found = plain_model(str(folder), places, label=path.stem)
     return ScoredModel(**{**vars(found), "weights": "gguf:" + gguf.file_digest(path)[:16]})
 
 
-def server_model(word: str, places: Places, asking: Asking) -> ScoredModel:
+def server_model(word: str, places: EvaluationPaths, server_options: ServerOptions) -> ScoredModel:
     """A model behind a server: ``URL`` or ``URL#MODEL``."""
     url, _, name = word.partition("#")
-    server = find_server(url, name or None, asking.api, asking.concurrency, asking.timeout)
+    server = find_server(url, name or None, server_options.api, server_options.concurrency, server_options.timeout)
     weights = f"server:{url}#{server.model}"
     results = results_folder(places, server.model)
     return ScoredModel(server.model, "", results, weights, paper_config(), own=False, server=server)
@@ -201,7 +203,7 @@ def paper_config() -> Config:
     return load([*sampling, "rollout.prompt_length=1024", "rollout.response_length=8000"]).config
 
 
-def results_folder(places: Places, label: str) -> Path:
+def results_folder(places: EvaluationPaths, label: str) -> Path:
     """Where the results of a model lie that belongs to no run."""
     return (Path(FOLDER) if places.output is None else places.output) / folder_name(label)
 
@@ -220,11 +222,11 @@ def hub_revision(model: str) -> str:
     return f"hub:{getattr(config, '_commit_hash', None) or 'unknown'}"
 
 
-def _is_run(name: str, places: Places) -> bool:
+def _is_run(name: str, places: EvaluationPaths) -> bool:
     return any(run.name.startswith(name) for run in run_directories(places.runs_dir)) if name else False
 
 
-def _find_run(name: str, places: Places) -> RunDirectory:
+def _find_run(name: str, places: EvaluationPaths) -> RunDirectory:
     try:
         return find_run(places.runs_dir, name)
     except ValueError as error:

@@ -23,7 +23,7 @@ from asyppo_cli.ports import Monitor
 from asyppo_cli.runs.files.disk import telling_full_disk
 from asyppo_cli.tasks.data.problems import load_problems
 from asyppo_cli.tasks.data.prompts import render
-from asyppo_cli.tasks.data.traces import Flaws, load_traces, worked_trace
+from asyppo_cli.tasks.data.traces import TraceErrors, load_traces, worked_trace
 from asyppo_cli.tasks.grading.pool import GraderPool
 from asyppo_cli.training.seeds import derive_seed
 from asyppo_cli.training.sft import Pair, supervise
@@ -78,7 +78,7 @@ def trace_source(config: WarmstartConfig) -> Source:
 
         return from_file
 
-    flaws = Flaws(config.no_steps_share, config.skipped_steps_share, config.wrong_line_share)
+    flaws = TraceErrors(config.no_steps_share, config.skipped_steps_share, config.wrong_line_share)
     stages = config.curriculum or [dict(config.task.params)]
     size = config.steps * config.batch_size
     tasks = [config.task.model_copy(update={"params": {**config.task.params, **s}, "size": size}) for s in stages]

@@ -50,7 +50,7 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Question:
+class SampleRequest:
     """Sample number ``sample`` of a problem."""
 
     problem: Problem
@@ -58,17 +58,17 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ServerResponse:
     """A response; ``length`` is in tokens as the server counts them, 0 where it does not."""
 
-    question: Question
+    question: SampleRequest
     text: str
     length: int
     truncated: bool
 
 
 @dataclass(frozen=True)
-class Request:
+class RequestSettings:
     """How every question is asked."""
 
     system_prompt: str
@@ -78,7 +78,7 @@ class Request:
     top_k: int
     seed: int
 
-    def body(self, server: Server, question: Question) -> dict[str, Any]:
+    def body(self, server: Server, question: SampleRequest) -> dict[str, Any]:
         """The JSON that is sent. ``top_k`` is no word of OpenAI's, so it is left out where it restricts nothing."""
         seed = question_seed(self.seed, question)
         found: dict[str, Any] = {
@@ -96,11 +96,11 @@ class Request:
         return found | {"messages": [*system, {"role": "user", "content": problem}]}
 
 
-class Refused(Exception):
-    """The server's answer to a request that will not get better by asking again."""
+class RequestRefused(Exception):
+    """The server's answer to a request that will not succeed when repeated."""
 
 
-class Passing(Exception):
+class TransientFailure(Exception):
     """Something that may be better the next time; ``pause`` is the server's own wish in seconds."""
 
     def __init__(self, reason: str, pause: float = 0.0) -> None:
@@ -123,7 +123,15 @@ def find_server(
     try:
         with _client(url, CONNECT_SECONDS) as client:
             models = {str(entry["id"]): entry for entry in _json(client.get("models"))["data"]}
-    except (httpx.HTTPError, httpx.InvalidURL, Refused, Passing, KeyError, TypeError, ValueError) as error:
+    except (
+        httpx.HTTPError,
+        httpx.InvalidURL,
+        RequestRefused,
+        TransientFailure,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ValueError(
             f"--model {url}: no server answers there as OpenAI's would ({_reason(error)}): "
             "start it, or check the address (it usually ends in /v1)"
@@ -139,19 +147,19 @@ def find_server(
 class ServerSampler:
     """Asks a server for many samples at once."""
 
-    def __init__(self, server: Server, request: Request, pauses: Sequence[float] = PAUSES) -> None:
+    def __init__(self, server: Server, request: RequestSettings, pauses: Sequence[float] = PAUSES) -> None:
         self._server, self._request, self._pauses = server, request, pauses
         self._client = _client(server.url, server.timeout)
         self._stop = threading.Event()
 
-    def ask(self, questions: Sequence[Question]) -> Iterator[Answer]:
+    def ask(self, questions: Sequence[SampleRequest]) -> Iterator[ServerResponse]:
         """Answers as they come.
 
         Raises:
             RuntimeError: a question stays without an answer; all others that were under way have been yielded.
         """
-        waiting: Queue[Question] = Queue()
-        answers: Queue[Answer | Exception] = Queue()
+        waiting: Queue[SampleRequest] = Queue()
+        answers: Queue[ServerResponse | Exception] = Queue()
         for question in questions:
             waiting.put(question)
         # Daemons: a server that hangs must not keep the program from ending.
@@ -172,8 +180,8 @@ class ServerSampler:
         self._client.close()
 
     def _gather(
-        self, answers: Queue[Answer | Exception], count: int, threads: Sequence[threading.Thread]
-    ) -> Iterator[Answer]:
+        self, answers: Queue[ServerResponse | Exception], count: int, threads: Sequence[threading.Thread]
+    ) -> Iterator[ServerResponse]:
         for _ in range(count):
             answer = answers.get()
             if isinstance(answer, Exception):
@@ -184,12 +192,12 @@ class ServerSampler:
                     thread.join(max(0.0, end - time.monotonic()))
                 while not answers.empty():
                     late = answers.get()
-                    if isinstance(late, Answer):
+                    if isinstance(late, ServerResponse):
                         yield late
                 raise RuntimeError(str(answer)) from answer
             yield answer
 
-    def _work(self, waiting: Queue[Question], answers: Queue[Answer | Exception]) -> None:
+    def _work(self, waiting: Queue[SampleRequest], answers: Queue[ServerResponse | Exception]) -> None:
         while not self._stop.is_set() and not waiting.empty():
             try:
                 answers.put(self._patiently(waiting.get_nowait()))
@@ -200,27 +208,27 @@ class ServerSampler:
                 answers.put(error)
                 return
 
-    def _patiently(self, question: Question) -> Answer:
+    def _patiently(self, question: SampleRequest) -> ServerResponse:
         place = f"{self._server.url} ({self._server.model})"
         kept = "what was sampled is kept: the same command goes on"
         for pause in (*self._pauses, None):
             try:
                 return self._once(question)
-            except Refused as error:
+            except RequestRefused as error:
                 raise RuntimeError(
                     f"{place} refuses problem {question.problem.id}: {_reason(error)}; {kept}"
                 ) from error
-            except (httpx.HTTPError, Passing) as error:
+            except (httpx.HTTPError, TransientFailure) as error:
                 if pause is None or self._stop.is_set():
                     tries = len(self._pauses) + 1
                     raise RuntimeError(
                         f"{place} failed {tries} times on problem {question.problem.id}: {_reason(error)}; {kept}"
                     ) from error
-                wish = error.pause if isinstance(error, Passing) else 0.0
+                wish = error.pause if isinstance(error, TransientFailure) else 0.0
                 self._stop.wait(max(pause * random.uniform(1.0, 1.5), wish))
         raise AssertionError
 
-    def _once(self, question: Question) -> Answer:
+    def _once(self, question: SampleRequest) -> ServerResponse:
         path = "chat/completions" if self._server.api == "chat" else "completions"
         data = _json(self._client.post(path, json=self._request.body(self._server, question)))
         try:
@@ -229,11 +237,11 @@ class ServerSampler:
             truncated = choice["finish_reason"] == "length"
             length = int((data.get("usage") or {}).get("completion_tokens") or 0)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-            raise Passing(f"its answer lacks what it should have ({type(error).__name__}: {error})") from error
-        return Answer(question, text, length, truncated)
+            raise TransientFailure(f"its answer lacks what it should have ({type(error).__name__}: {error})") from error
+        return ServerResponse(question, text, length, truncated)
 
 
-def question_seed(seed: int, question: Question) -> int:
+def question_seed(seed: int, question: SampleRequest) -> int:
     """A 31-bit seed (more than some servers take) for one sample of one problem, whatever else is asked."""
     digest = hashlib.sha256(f"{seed}/{question.problem.id}/{question.sample}".encode()).digest()
     return int.from_bytes(digest[:4], "little") >> 1
@@ -255,18 +263,18 @@ def _client(url: str, timeout: float) -> httpx.Client:
 
 
 def _json(response: httpx.Response) -> Mapping[str, Any]:
-    """The object in an answer; Refused or Passing for everything else."""
+    """The object in an answer; RequestRefused or TransientFailure for everything else."""
     if response.status_code >= SERVER_FAULT or response.status_code in PASSING:
         wish = response.headers.get("retry-after", "")
-        raise Passing(_told(response), float(wish) if wish.replace(".", "", 1).isdigit() else 0.0)
+        raise TransientFailure(_told(response), float(wish) if wish.replace(".", "", 1).isdigit() else 0.0)
     if not response.is_success:
-        raise Refused(_told(response))
+        raise RequestRefused(_told(response))
     try:
         data = response.json()
     except ValueError as error:
-        raise Passing(f"its answer is not JSON ({error})") from error
+        raise TransientFailure(f"its answer is not JSON ({error})") from error
     if not isinstance(data, dict):
-        raise Passing(f"its answer is a {type(data).__name__}")
+        raise TransientFailure(f"its answer is a {type(data).__name__}")
     return data
 
 

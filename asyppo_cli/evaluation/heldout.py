@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from asyppo_cli.evaluation.drawing import BatchedSource, missing
-from asyppo_cli.evaluation.scores import Mark, average, bootstrap
+from asyppo_cli.evaluation.sampling import BatchedSource, missing
+from asyppo_cli.evaluation.scores import GradedSample, average, bootstrap
 from asyppo_cli.ports import Grader, Sampler, Tokenizer
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.types import Prompt, SamplingParams
@@ -33,7 +33,7 @@ class HeldOut:
         source = BatchedSource(self.sampler, self.tokenizer, lambda p: tokens[p.id], self.params, self.rows)
         drawn = [sample for part in source.draw(missing([*problems.values()], {}, self.samples)) for sample in part]
         verdicts = self.grader.grade([problems[s.id] for s in drawn], [sample.response for sample in drawn])
-        flat = [Mark(v.kind, None, s.length, s.truncated) for s, v in zip(drawn, verdicts, strict=True)]
+        flat = [GradedSample(v.kind, None, s.length, s.truncated) for s, v in zip(drawn, verdicts, strict=True)]
         marks = [flat[i : i + self.samples] for i in range(0, len(flat), self.samples)]
         accuracy = bootstrap(average(marks))
         return {

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from asyppo_cli.evaluation.scores import Mark
+from asyppo_cli.evaluation.scores import GradedSample
 from asyppo_cli.runs.evaluations import EvaluationDirectory, Sample, folder_name, write_json
 from asyppo_cli.runs.files.atomic import replace_text
 from asyppo_cli.types import Problem
@@ -22,26 +22,28 @@ FILTER = "none"
 NORMAL_QUANTILE = 1.959963984540054
 
 
-def write_harness_form(
+def write_lm_eval_files(
     directory: EvaluationDirectory,
     row: Mapping[str, Any],
     problems: Sequence[Problem],
     responses: Sequence[Sequence[Sample]],
-    marks: Sequence[Sequence[Mark]],
+    marks: Sequence[Sequence[GradedSample]],
     now: datetime,
 ) -> None:
     """Write both files; ``row`` is scores.json. Older ones make way, so that a reader of the folder finds one state."""
     task = folder_name(str(row["settings"]["benchmark"]))
     date = now.replace(tzinfo=None).isoformat().replace(":", "-")
-    for old in (*directory.harness.glob("results_*.json"), *directory.harness.glob("samples_*.jsonl")):
+    for old in (*directory.lm_eval_folder.glob("results_*.json"), *directory.lm_eval_folder.glob("samples_*.jsonl")):
         old.unlink()
     lines = [
         sample_row(number, problem, group, marked, row["settings"])
         for number, (problem, group, marked) in enumerate(zip(problems, responses, marks, strict=True))
     ]
-    replace_text(directory.harness / f"samples_{task}_{date}.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    replace_text(
+        directory.lm_eval_folder / f"samples_{task}_{date}.jsonl", "".join(json.dumps(line) + "\n" for line in lines)
+    )
     hashes = "".join(line["doc_hash"] + line["prompt_hash"] + line["target_hash"] for line in lines)
-    write_json(directory.harness / f"results_{date}.json", results(task, row, hash_string(hashes), now))
+    write_json(directory.lm_eval_folder / f"results_{date}.json", results(task, row, hash_string(hashes), now))
 
 
 def results(task: str, row: Mapping[str, Any], task_hash: str, now: datetime) -> dict[str, Any]:
@@ -93,7 +95,7 @@ def results(task: str, row: Mapping[str, Any], task_hash: str, now: datetime) ->
 
 
 def sample_row(
-    number: int, problem: Problem, group: Sequence[Sample], marks: Sequence[Mark], settings: Mapping[str, Any]
+    number: int, problem: Problem, group: Sequence[Sample], marks: Sequence[GradedSample], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """One problem with all its responses, as the harness logs a document."""
     doc = {"id": problem.id, "problem": problem.question, "answer": problem.answer}

@@ -29,7 +29,7 @@ _BLOCK = 4_000_000
 
 
 @dataclass(frozen=True)
-class Mark:
+class GradedSample:
     """What is known of one sample: the verdict's kind, the class of equal answers it votes for, its length in tokens.
 
     ``vote`` is None where there is no answer to vote for. Equal votes are compared within a problem only.
@@ -46,11 +46,11 @@ class Mark:
         return self.kind == "right"
 
 
-Marks = Sequence[Sequence[Mark]]
+GradedSamples = Sequence[Sequence[GradedSample]]
 
 
 @dataclass(frozen=True)
-class Interval:
+class ScoreInterval:
     """A value, and the ends of its interval; the ends are NaN where one problem says nothing about the spread."""
 
     value: float
@@ -68,9 +68,9 @@ class Scores:
 
     problems: int
     samples: int
-    avg: Interval
-    pass_at: Mapping[int, Interval]
-    maj_at: Mapping[int, Interval]
+    avg: ScoreInterval
+    pass_at: Mapping[int, ScoreInterval]
+    maj_at: Mapping[int, ScoreInterval]
     ties: int
     length: float
     truncated: float
@@ -81,7 +81,7 @@ class Scores:
         return dict(_without_nan(asdict(self)))
 
 
-def score(marks: Marks, ks: Sequence[int] = (), seed: int = 0) -> Scores:
+def score(marks: GradedSamples, ks: Sequence[int] = (), seed: int = 0) -> Scores:
     """Score the marks ``[P][n]``; pass@k and maj@k for every k that no problem has fewer samples than.
 
     Without ``ks``: 1, 2, 4, ... and all samples. Raises ValueError for no problem, a problem without a sample, or a k
@@ -90,9 +90,9 @@ def score(marks: Marks, ks: Sequence[int] = (), seed: int = 0) -> Scores:
     check_marks(marks)
     fewest = min(map(len, marks))
     wanted = sorted(set(ks)) if ks else powers_up_to(fewest)
-    known: dict[bytes, Interval] = {}
+    known: dict[bytes, ScoreInterval] = {}
 
-    def interval(values: Floats) -> Interval:
+    def interval(values: Floats) -> ScoreInterval:
         # Of one sample, all scores are the same numbers: resampled once.
         key = values.tobytes()
         if key not in known:
@@ -115,7 +115,7 @@ def score(marks: Marks, ks: Sequence[int] = (), seed: int = 0) -> Scores:
     )
 
 
-def check_marks(marks: Marks) -> None:
+def check_marks(marks: GradedSamples) -> None:
     """Raise ValueError unless there is a problem and every problem has a sample."""
     if not marks:
         raise ValueError("there is nothing to score: no problem")
@@ -128,12 +128,12 @@ def powers_up_to(most: int) -> list[int]:
     return sorted({2**power for power in range(most.bit_length())} | {most})
 
 
-def average(marks: Marks) -> Floats:
+def average(marks: GradedSamples) -> Floats:
     """Share of right samples of each problem, ``[P]``: its mean is avg@n."""
     return np.array([sum(mark.right for mark in problem) / len(problem) for problem in marks])
 
 
-def pass_at_k(marks: Marks, k: int) -> Floats:
+def pass_at_k(marks: GradedSamples, k: int) -> Floats:
     """Probability that one of k samples is right, ``[P]``, unbiased: 1 - C(n - c, k) / C(n, k) with c right of n.
 
     Chen et al. 2021 (arXiv:2107.03374), equation 1. Raises ValueError unless 1 <= k <= n for every problem.
@@ -146,7 +146,7 @@ def pass_at_k(marks: Marks, k: int) -> Floats:
     return np.array(values)
 
 
-def majority(marks: Marks, k: int) -> tuple[Floats, int]:
+def majority(marks: GradedSamples, k: int) -> tuple[Floats, int]:
     """Whether the answer most voted for among the first k samples is right, ``[P]``, and how many votes were drawn.
 
     Samples without an answer do not vote. Of a draw each leading answer counts alike: a right one among two is 0.5,
@@ -164,7 +164,9 @@ def majority(marks: Marks, k: int) -> tuple[Floats, int]:
     return np.array(values), ties
 
 
-def bootstrap(values: Floats, seed: int = 0, level: float = LEVEL, draws: int = DRAWS, lowest: float = 0.0) -> Interval:
+def bootstrap(
+    values: Floats, seed: int = 0, level: float = LEVEL, draws: int = DRAWS, lowest: float = 0.0
+) -> ScoreInterval:
     """The mean of ``values`` ``[P]`` with its BCa interval over problems, fixed by the seed.
 
     Bias-corrected and accelerated, Efron 1987: percentiles of the resampled means, moved by the bias z0 of the median
@@ -175,10 +177,10 @@ def bootstrap(values: Floats, seed: int = 0, level: float = LEVEL, draws: int = 
     mean = float(values.mean())
     count = len(values)
     if count == 1:
-        return Interval(mean, math.nan, math.nan)
+        return ScoreInterval(mean, math.nan, math.nan)
     if np.ptp(values) == 0:
         unseen = 1 - (1 - level) ** (1 / count)
-        return Interval(mean, max(lowest, mean - unseen), min(1.0, mean + unseen))
+        return ScoreInterval(mean, max(lowest, mean - unseen), min(1.0, mean + unseen))
     means = _resampled_means(values, seed, draws)
     normal = NormalDist()
     # Sums in another order round otherwise: what equals the mean but for that counts as a tie.
@@ -191,10 +193,10 @@ def bootstrap(values: Floats, seed: int = 0, level: float = LEVEL, draws: int = 
     for probability in ((1 - level) / 2, (1 + level) / 2):
         z = z0 + normal.inv_cdf(probability)
         ends.append(float(np.quantile(means, normal.cdf(z0 + z / (1 - a * z)))))
-    return Interval(mean, *ends)
+    return ScoreInterval(mean, *ends)
 
 
-def paired_difference(first: Marks, second: Marks, seed: int = 0) -> Interval:
+def paired_difference(first: GradedSamples, second: GradedSamples, seed: int = 0) -> ScoreInterval:
     """avg@n of ``second`` minus that of ``first`` over the same problems in the same order, with its interval.
 
     Resampling whole problems keeps what is alike in both, so the interval is narrower than two apart. Raises
@@ -220,7 +222,7 @@ def _resampled_means(values: Floats, seed: int, draws: int) -> Floats:
     return np.concatenate([generator.choice(values, (block, len(values))).mean(axis=1) for block in blocks])
 
 
-def _check_k(marks: Marks, k: int, name: str) -> None:
+def _check_k(marks: GradedSamples, k: int, name: str) -> None:
     check_marks(marks)
     fewest = min(map(len, marks))
     if not 1 <= k <= fewest:

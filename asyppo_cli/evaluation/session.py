@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from asyppo_cli.evaluation.drawing import Source, Wanted, missing
-from asyppo_cli.evaluation.lm_eval_export import write_harness_form
-from asyppo_cli.evaluation.marking import Marker, Stored, grader_version
-from asyppo_cli.evaluation.scores import Mark, Scores, score
+from asyppo_cli.evaluation.grading_queue import GradingQueue, Stored, grader_version
+from asyppo_cli.evaluation.lm_eval_export import write_lm_eval_files
+from asyppo_cli.evaluation.sampling import SampleRange, SampleSource, missing
+from asyppo_cli.evaluation.scores import GradedSample, Scores, score
 from asyppo_cli.ports import Grader
 from asyppo_cli.runs.evaluations import (
     EvaluationDirectory,
@@ -65,7 +65,7 @@ class Evaluation:
     samples: int
     settings: Mapping[str, Any]
     about: Mapping[str, Any]
-    open_source: Callable[[], Source]
+    open_source: Callable[[], SampleSource]
 
     @property
     def total(self) -> int:
@@ -74,13 +74,13 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EvaluationResult:
     """Scores, the marks they come from, and what was new: samples, their tokens, and the seconds it took to draw them
     (those of loading the model among them).
     """
 
     scores: Scores
-    marks: list[list[Mark]]
+    marks: list[list[GradedSample]]
     drawn: int
     seconds: float
     tokens: int
@@ -88,7 +88,7 @@ class Outcome:
 
 def evaluate(
     evaluation: Evaluation, grader: Grader, progress: Progress, *, fresh: bool = False, regrade: bool = False
-) -> Outcome:
+) -> EvaluationResult:
     """Draw, grade and score what is missing. Whatever ends this early, what was drawn is on the disk.
 
     ``fresh`` starts over; ``regrade`` forgets all verdicts.
@@ -119,32 +119,32 @@ def problem_row(problem: Problem) -> dict[str, Any]:
     }
 
 
-def _evaluate(evaluation: Evaluation, grader: Grader, progress: Progress) -> Outcome:
+def _evaluate(evaluation: Evaluation, grader: Grader, progress: Progress) -> EvaluationResult:
     stored = read_samples(evaluation.directory)
     wanted = missing(evaluation.problems, stored, evaluation.samples)
     lacking = sum(want.count for want in wanted)
     progress.start(evaluation.title, evaluation.total, evaluation.total - lacking)
-    with Marker(evaluation.directory, evaluation.problems, grader, grader_version()) as marker:
-        if marker.outdated:
-            progress.note(f"{marker.outdated} verdicts are of another grader: those samples are graded again")
-        _grade_stored(marker, stored, lambda: progress.advance(evaluation.total - lacking, _running(marker)))
+    with GradingQueue(evaluation.directory, evaluation.problems, grader, grader_version()) as queue:
+        if queue.outdated:
+            progress.note(f"{queue.outdated} verdicts are of another grader: those samples are graded again")
+        _grade_stored(queue, stored, lambda: progress.advance(evaluation.total - lacking, _running(queue)))
         began = time.perf_counter()
-        tokens = _draw(evaluation, wanted, stored, marker, progress) if wanted else 0
+        tokens = _draw(evaluation, wanted, stored, queue, progress) if wanted else 0
         seconds = time.perf_counter() - began
-        marker.collect(wait=True)
-        marker.votes()
-        marks = marker.marks(evaluation.problems, evaluation.samples, stored)
+        queue.collect(wait=True)
+        queue.votes()
+        marks = queue.marks(evaluation.problems, evaluation.samples, stored)
     scores = score(marks)
     progress.finish(f"avg@{evaluation.samples} {100 * scores.avg.value:.1f} %")
     _write(evaluation, scores, marks, stored)
-    return Outcome(scores, marks, lacking, seconds, tokens)
+    return EvaluationResult(scores, marks, lacking, seconds, tokens)
 
 
 def _draw(
     evaluation: Evaluation,
-    wanted: Sequence[Wanted],
+    wanted: Sequence[SampleRange],
     stored: dict[str, dict[int, Sample]],
-    marker: Marker,
+    queue: GradingQueue,
     progress: Progress,
 ) -> int:
     """Draw what is wanted into ``stored`` and onto the disk, and have it graded meanwhile; returns tokens."""
@@ -156,30 +156,30 @@ def _draw(
             log.append(part)
             for sample in part:
                 stored.setdefault(sample.id, {})[sample.sample] = sample
-            marker.submit(part)
-            marker.collect(wait=False)
+            queue.submit(part)
+            queue.collect(wait=False)
             done += len(part)
             tokens += sum(sample.length for sample in part)
             rate = tokens / max(time.perf_counter() - began, 1e-9)
-            progress.advance(done, f"{_running(marker)}  {rate:,.0f} tokens/s")
+            progress.advance(done, f"{_running(queue)}  {rate:,.0f} tokens/s")
     return tokens
 
 
-def _grade_stored(marker: Marker, stored: Stored, graded: Callable[[], None]) -> None:
+def _grade_stored(queue: GradingQueue, stored: Stored, graded: Callable[[], None]) -> None:
     """Samples that a process left without a verdict, or whose verdicts no longer count; ``graded`` after each block."""
     samples = [sample for rows in stored.values() for sample in rows.values()]
     for start in range(0, len(samples), BLOCK):
-        marker.submit(samples[start : start + BLOCK])
-        marker.collect(wait=True)
+        queue.submit(samples[start : start + BLOCK])
+        queue.collect(wait=True)
         graded()
 
 
-def _running(marker: Marker) -> str:
-    share = marker.right_share()
+def _running(queue: GradingQueue) -> str:
+    share = queue.right_share()
     return "nothing graded yet" if share is None else f"{100 * share:.1f} % right"
 
 
-def _write(evaluation: Evaluation, scores: Scores, marks: Sequence[Sequence[Mark]], stored: Stored) -> None:
+def _write(evaluation: Evaluation, scores: Scores, marks: Sequence[Sequence[GradedSample]], stored: Stored) -> None:
     """scores.json and the harness's form, unless the very same is there already."""
     row = {
         "settings": dict(evaluation.settings),
@@ -195,4 +195,4 @@ def _write(evaluation: Evaluation, scores: Scores, marks: Sequence[Sequence[Mark
     responses = [
         [stored[problem.id][number] for number in range(evaluation.samples)] for problem in evaluation.problems
     ]
-    write_harness_form(evaluation.directory, row, evaluation.problems, responses, marks, now)
+    write_lm_eval_files(evaluation.directory, row, evaluation.problems, responses, marks, now)

@@ -39,7 +39,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Graded:
+class StoredVerdict:
     """What the ``grader`` (of that version) said of one sample.
 
     ``vote`` stands for all answers equal to it; it is empty where there is none and None while nobody has counted.
@@ -85,7 +85,7 @@ class EvaluationDirectory:
         return self.path / "scores.json"
 
     @property
-    def harness(self) -> Path:
+    def lm_eval_folder(self) -> Path:
         """Folder of the same in the form that lm-evaluation-harness writes."""
         return self.path / "lm_eval"
 
@@ -102,7 +102,7 @@ class EvaluationDirectory:
         """Remove everything but the lock, which whoever clears is holding."""
         for path in (self.manifest, self.problems, self.samples, self.verdicts, self.scores):
             path.unlink(missing_ok=True)
-        shutil.rmtree(self.harness, ignore_errors=True)
+        shutil.rmtree(self.lm_eval_folder, ignore_errors=True)
 
 
 class JsonLines:
@@ -113,7 +113,7 @@ class JsonLines:
         _cut_torn_line(path)
         self._file = path.open("ab")
 
-    def append(self, rows: Sequence[Sample] | Sequence[Graded]) -> None:
+    def append(self, rows: Sequence[Sample] | Sequence[StoredVerdict]) -> None:
         """Write rows in one stroke."""
         self._file.write("".join(json.dumps(asdict(row)) + "\n" for row in rows).encode("ascii"))
         self._file.flush()
@@ -220,16 +220,16 @@ def read_samples(directory: EvaluationDirectory) -> dict[str, dict[int, Sample]]
     return found
 
 
-def read_verdicts(directory: EvaluationDirectory) -> dict[str, dict[int, Graded]]:
+def read_verdicts(directory: EvaluationDirectory) -> dict[str, dict[int, StoredVerdict]]:
     """Verdicts by problem and number, likewise."""
-    found: dict[str, dict[int, Graded]] = {}
+    found: dict[str, dict[int, StoredVerdict]] = {}
     for place, row in _numbered(directory.verdicts):
-        graded = _record(Graded, row, place)
+        graded = _record(StoredVerdict, row, place)
         found.setdefault(graded.id, {}).setdefault(graded.sample, graded)
     return found
 
 
-def write_verdicts(directory: EvaluationDirectory, rows: Sequence[Graded]) -> None:
+def write_verdicts(directory: EvaluationDirectory, rows: Sequence[StoredVerdict]) -> None:
     """All verdicts anew, in one stroke."""
     replace_text(directory.verdicts, "".join(json.dumps(asdict(row)) + "\n" for row in rows))
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from asyppo_cli.engines.openai_server import (
-    Answer,
-    Question,
-    Request,
+    RequestSettings,
+    SampleRequest,
     Server,
+    ServerResponse,
     ServerSampler,
     api_key,
     find_server,
@@ -24,9 +24,9 @@ from asyppo_cli.engines.openai_server import (
 )
 from asyppo_cli.types import Problem
 
-REQUEST = Request("Be brief.", max_tokens=9, temperature=0.5, top_p=0.9, top_k=7, seed=3)
+REQUEST = RequestSettings("Be brief.", max_tokens=9, temperature=0.5, top_p=0.9, top_k=7, seed=3)
 PROBLEMS = [Problem(f"p{i}", f"question {i}", str(i)) for i in range(6)]
-QUESTIONS = [Question(problem, number) for problem in PROBLEMS for number in range(2)]
+QUESTIONS = [SampleRequest(problem, number) for problem in PROBLEMS for number in range(2)]
 NAMES = {(question.problem.id, question.sample) for question in QUESTIONS}
 QUICK = (0.001, 0.001, 0.001)
 
@@ -89,7 +89,7 @@ def at(http: Any, **changes: Any) -> Server:
     return replace(Server(url, "one", "chat", concurrency=4, timeout=5.0, context=64), **changes)
 
 
-def ask(server: Server, kept: list[Answer] | None = None) -> list[Answer]:
+def ask(server: Server, kept: list[ServerResponse] | None = None) -> list[ServerResponse]:
     sampler = ServerSampler(server, REQUEST, QUICK)
     answers = [] if kept is None else kept
     try:
@@ -100,7 +100,7 @@ def ask(server: Server, kept: list[Answer] | None = None) -> list[Answer]:
     return answers
 
 
-def names(answers: list[Answer]) -> set[tuple[str, int]]:
+def names(answers: list[ServerResponse]) -> set[tuple[str, int]]:
     """What was answered, each once."""
     found = {(answer.question.problem.id, answer.question.sample) for answer in answers}
     assert len(found) == len(answers)
@@ -200,7 +200,7 @@ def test_what_does_not_pass_ends_it_and_all_other_answers_are_kept(http: Any, na
         return True
 
     http.misdeed = misdeed
-    kept: list[Answer] = []
+    kept: list[ServerResponse] = []
     with pytest.raises(RuntimeError) as caught:
         ask(at(http, concurrency=2), kept)
     assert told in str(caught.value)

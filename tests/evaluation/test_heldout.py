@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from asyppo_cli.engines.torch.sampler import TransformersSampler
-from asyppo_cli.evaluation.drawing import BatchedSource
 from asyppo_cli.evaluation.heldout import HeldOut
+from asyppo_cli.evaluation.sampling import BatchedSource
 from asyppo_cli.evaluation.session import Evaluation, evaluate
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.evaluations import EvaluationDirectory

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from asyppo_cli.evaluation.scores import (
-    Mark,
+    GradedSample,
     average,
     bootstrap,
     majority,
@@ -19,11 +19,14 @@ from asyppo_cli.evaluation.scores import (
 )
 
 
-def marks(*votes: str) -> list[list[Mark]]:
+def marks(*votes: str) -> list[list[GradedSample]]:
     """A problem a word: a capital letter is a right sample, a small one a wrong answer, a dot no answer."""
     kinds = {True: "right", False: "wrong"}
     return [
-        [Mark("unparseable", None, 9, True) if v == "." else Mark(kinds[v.isupper()], v, 4, False) for v in word]  # type: ignore[arg-type]
+        [
+            GradedSample("unparseable", None, 9, True) if v == "." else GradedSample(kinds[v.isupper()], v, 4, False)
+            for v in word
+        ]  # type: ignore[arg-type]
         for word in votes
     ]
 

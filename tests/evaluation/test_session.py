@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from asyppo_cli.evaluation import marking
-from asyppo_cli.evaluation.drawing import Source, Wanted
+from asyppo_cli.evaluation import grading_queue
+from asyppo_cli.evaluation.sampling import SampleRange, SampleSource
 from asyppo_cli.evaluation.session import Evaluation, evaluate
 from asyppo_cli.runs.evaluations import EvaluationDirectory, Sample, read_samples, read_verdicts
 from asyppo_cli.tasks.grading.verify import verify
@@ -58,7 +58,7 @@ class Scripted:
     def __init__(self, alive: int = 10**9, error: type[BaseException] = KeyboardInterrupt) -> None:
         self.alive, self.error, self.drawn = alive, error, 0
 
-    def draw(self, wanted: Sequence[Wanted]) -> Iterator[list[Sample]]:
+    def draw(self, wanted: Sequence[SampleRange]) -> Iterator[list[Sample]]:
         for want in wanted:
             for number in range(want.start, want.stop):
                 if self.drawn == self.alive:
@@ -68,13 +68,13 @@ class Scripted:
                 yield [Sample(want.problem.id, number, f"\\boxed{{{answer}}}", 5 + number, number == 1)]
 
 
-def never() -> Source:
+def never() -> SampleSource:
     raise AssertionError("the model was opened")
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., Evaluation]:
-    def making(source: Callable[[], Source], samples: int = 2, count: int = 6) -> Evaluation:
+    def making(source: Callable[[], SampleSource], samples: int = 2, count: int = 6) -> Evaluation:
         settings = {"benchmark": "b", "benchmark_revision": "1", "model": "m", "engine": "e", "temperature": 1.0}
         directory = EvaluationDirectory(tmp_path / "m" / "b" / "x")
         return Evaluation(directory, "b  m", PROBLEMS[:count], samples, settings, {"source": "s"}, source)
@@ -91,7 +91,7 @@ def test_scores_and_files(make: Callable[..., Evaluation]) -> None:
     scores = json.loads(directory.scores.read_text())
     assert scores["scores"] == outcome.scores.as_json()
     assert scores["settings"] == make(never).settings
-    assert scores["grader"] == marking.grader_version()
+    assert scores["grader"] == grading_queue.grader_version()
     votes = {(row.id, row.sample): row.vote for rows in read_verdicts(directory).values() for row in rows.values()}
     assert votes["p3", 0] == "99"
     assert votes["p3", 1] == "3"
@@ -194,7 +194,7 @@ def test_two_processes_do_not_meet_in_one_evaluation(make: Callable[..., Evaluat
 
 def test_the_harness_form(make: Callable[..., Evaluation]) -> None:
     outcome = evaluate(make(Scripted), Grading(), Silent())
-    folder = make(never).directory.harness
+    folder = make(never).directory.lm_eval_folder
     results = json.loads(next(folder.glob("results_*.json")).read_text())
     assert results["results"]["b"]["avg@2,none"] == outcome.scores.avg.value
     assert results["results"]["b"]["avg@2_stderr,none"] > 0

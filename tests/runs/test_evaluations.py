@@ -9,9 +9,9 @@ import pytest
 
 from asyppo_cli.runs.evaluations import (
     EvaluationDirectory,
-    Graded,
     JsonLines,
     Sample,
+    StoredVerdict,
     digest,
     evaluation_directories,
     find_evaluation,
@@ -66,7 +66,7 @@ def test_a_damaged_line_is_named(directory: EvaluationDirectory) -> None:
 
 
 def test_of_two_alike_the_first_counts(directory: EvaluationDirectory) -> None:
-    rows = [Graded("p", 0, kind, "7", None, "1") for kind in ("right", "wrong")]
+    rows = [StoredVerdict("p", 0, kind, "7", None, "1") for kind in ("right", "wrong")]
     with JsonLines(directory.verdicts) as log:
         log.append(rows)
     assert read_verdicts(directory) == {"p": {0: rows[0]}}
@@ -90,7 +90,7 @@ def test_problems_are_written_again_only_when_there_are_more(directory: Evaluati
 def test_clearing_leaves_nothing_but_the_lock(directory: EvaluationDirectory) -> None:
     with JsonLines(directory.samples) as log:
         log.append([sample(0)])
-    directory.harness.mkdir()
+    directory.lm_eval_folder.mkdir()
     directory.lock.touch()
     directory.clear()
     assert [path.name for path in directory.path.iterdir()] == [".lock"]

@@ -10,12 +10,12 @@ import typer
 
 from asyppo_cli import console
 from asyppo_cli.commands.eval.show import marks_of, votes_of
-from asyppo_cli.commands.eval.stored import Answered, StoredEvaluation, open_stored
+from asyppo_cli.commands.eval.stored import ProblemSamples, StoredEvaluation, open_stored
 from asyppo_cli.console import Column, Content
 from asyppo_cli.runs.evaluations import FOLDER, differences
 
 if TYPE_CHECKING:
-    from asyppo_cli.evaluation.scores import Mark
+    from asyppo_cli.evaluation.scores import GradedSample
 
 EXAMPLES = """Examples:
 
@@ -55,7 +55,7 @@ def compare(
     )
 
 
-def shared(a: StoredEvaluation, b: StoredEvaluation) -> list[tuple[Answered, Answered]]:
+def shared(a: StoredEvaluation, b: StoredEvaluation) -> list[tuple[ProblemSamples, ProblemSamples]]:
     """Problems that both have, by id and question, in A's order.
 
     Raises:
@@ -82,7 +82,7 @@ def warn_of_settings(a: StoredEvaluation, b: StoredEvaluation, common: int) -> N
         console.warn(f"only {common} problems are in both (A has {len(a.problems)}, B has {len(b.problems)})")
 
 
-def print_difference(pairs: Sequence[tuple[Answered, Answered]]) -> None:
+def print_difference(pairs: Sequence[tuple[ProblemSamples, ProblemSamples]]) -> None:
     """Both scores over the shared problems, and the paired difference."""
     from asyppo_cli.commands.eval.tables import difference_cells, interval, percent
     from asyppo_cli.evaluation.scores import average, bootstrap, paired_difference
@@ -107,7 +107,7 @@ def print_difference(pairs: Sequence[tuple[Answered, Answered]]) -> None:
     console.print(told.format(*counts))
 
 
-def print_solved(title: str, pairs: Sequence[tuple[Answered, Answered]], limit: int) -> None:
+def print_solved(title: str, pairs: Sequence[tuple[ProblemSamples, ProblemSamples]], limit: int) -> None:
     """Problems with both models' marks and votes."""
     if not pairs:
         return
@@ -126,7 +126,7 @@ def print_solved(title: str, pairs: Sequence[tuple[Answered, Answered]], limit: 
         console.note(f"{len(pairs) - limit} more: --limit 0 shows all")
 
 
-def _marks(answered: Answered) -> list[Mark]:
-    from asyppo_cli.evaluation.marking import mark
+def _marks(answered: ProblemSamples) -> list[GradedSample]:
+    from asyppo_cli.evaluation.grading_queue import mark
 
     return [mark(graded, sample) for sample, graded in answered.rows if graded is not None]

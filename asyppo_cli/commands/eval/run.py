@@ -16,8 +16,8 @@ import typer
 from asyppo_cli.commands.runs import complete_run
 
 if TYPE_CHECKING:
-    from asyppo_cli.builders.eval import Candidate
-    from asyppo_cli.commands.eval.tables import Result
+    from asyppo_cli.builders.eval import ModelEvaluation
+    from asyppo_cli.commands.eval.tables import ScoredEvaluation
     from asyppo_cli.display.progress import Progress
     from asyppo_cli.evaluation.session import Evaluation
     from asyppo_cli.ports import Grader
@@ -88,18 +88,18 @@ def run(
     if name is not None:
         check_name(name)
     console.note("loading")
-    from asyppo_cli.builders.eval import Options, prepare
-    from asyppo_cli.builders.eval_models import Asking, Places, resolve
+    from asyppo_cli.builders.eval import EvaluationOptions, prepare
+    from asyppo_cli.builders.eval_models import EvaluationPaths, ServerOptions, resolve
 
-    options = Options(
+    options = EvaluationOptions(
         samples, limit, data_dir, temperature, top_p, top_k, max_tokens, system_prompt, engine, seed, name
     )
     check_benchmarks(benchmarks)
-    asking = Asking(api, concurrency, timeout)
+    server_options = ServerOptions(api, concurrency, timeout)
     words: list[str | None] = [*model] if model else [None]
-    models = [resolve(word, Places(runs_dir, output), asking) for word in words]
-    candidates = prepare(benchmarks, models, options)
-    score_all(candidates, fresh=fresh, regrade=regrade, as_json=as_json)
+    models = [resolve(word, EvaluationPaths(runs_dir, output), server_options) for word in words]
+    model_evaluations = prepare(benchmarks, models, options)
+    score_all(model_evaluations, fresh=fresh, regrade=regrade, as_json=as_json)
 
 
 def check_sampling(temperature: float | None, top_p: float | None) -> None:
@@ -118,22 +118,22 @@ def check_benchmarks(words: Sequence[str]) -> None:
     expand(words, COMMANDS)
 
 
-def score_all(candidates: Sequence[Candidate], *, fresh: bool, regrade: bool, as_json: bool) -> None:
+def score_all(model_evaluations: Sequence[ModelEvaluation], *, fresh: bool, regrade: bool, as_json: bool) -> None:
     """Model after model, benchmark after benchmark; what is finished is shown whatever happens to the rest."""
     from asyppo_cli.builders.eval import build_pool
     from asyppo_cli.commands.eval.tables import result_data, show_results
     from asyppo_cli.display.progress import progress as new_progress
 
-    results: list[Result] = []
+    results: list[ScoredEvaluation] = []
     progress = new_progress()
     try:
         with interruptible(), build_pool() as grader:
-            for candidate in candidates:
-                for note in candidate.notes:
+            for model_evaluation in model_evaluations:
+                for note in model_evaluation.notes:
                     progress.note(note)
-                with closing(candidate):
+                with closing(model_evaluation):
                     # One by one: those before the one that fails count.
-                    for evaluation in candidate.evaluations:
+                    for evaluation in model_evaluation.evaluations:
                         result = _one(evaluation, grader, progress, fresh=fresh, regrade=regrade)
                         results.append(result)
     finally:
@@ -144,15 +144,15 @@ def score_all(candidates: Sequence[Candidate], *, fresh: bool, regrade: bool, as
             show_results(results)
 
 
-def _one(evaluation: Evaluation, grader: Grader, progress: Progress, *, fresh: bool, regrade: bool) -> Result:
-    from asyppo_cli.commands.eval.tables import Result
+def _one(evaluation: Evaluation, grader: Grader, progress: Progress, *, fresh: bool, regrade: bool) -> ScoredEvaluation:
+    from asyppo_cli.commands.eval.tables import ScoredEvaluation
     from asyppo_cli.evaluation.session import evaluate
 
     try:
         outcome = evaluate(evaluation, grader, progress, fresh=fresh, regrade=regrade)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(how_to_go_on(evaluation)) from None
-    return Result(evaluation, outcome)
+    return ScoredEvaluation(evaluation, outcome)
 
 
 def how_to_go_on(evaluation: Evaluation) -> str:

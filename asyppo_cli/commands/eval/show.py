@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from asyppo_cli import console
-from asyppo_cli.commands.eval.stored import Answered, StoredEvaluation, open_stored
+from asyppo_cli.commands.eval.stored import ProblemSamples, StoredEvaluation, open_stored
 from asyppo_cli.console import Cell, Column, Content
 from asyppo_cli.runs.evaluations import FOLDER
 
@@ -85,7 +85,7 @@ def _print_head(stored: StoredEvaluation, chosen: int) -> None:
     console.note(f"marks: {marks}; a small letter c follows a sample that was cut off")
 
 
-def _print_table(chosen: Sequence[Answered]) -> None:
+def _print_table(chosen: Sequence[ProblemSamples]) -> None:
     columns = [Column("problem", style="bold"), Column("gold"), Column("marks"), Column("votes"), Column("question")]
     rows: list[list[Content]] = []
     for answered in chosen:
@@ -102,7 +102,7 @@ def _print_table(chosen: Sequence[Answered]) -> None:
     console.table(columns, rows)
 
 
-def marks_of(answered: Answered) -> str:
+def marks_of(answered: ProblemSamples) -> str:
     """A character a sample, in order."""
     return "".join(
         ("." if graded is None else MARKS.get(graded.verdict, "?")) + ("c" if sample.truncated else "")
@@ -110,16 +110,16 @@ def marks_of(answered: Answered) -> str:
     )
 
 
-def votes_of(answered: Answered) -> str:
+def votes_of(answered: ProblemSamples) -> str:
     """Answers voted for, the most popular first, with the number of votes."""
     return ", ".join(f"{vote} x{count}" if count > 1 else vote for vote, count in answered.votes.most_common(4))
 
 
-def _style(answered: Answered) -> str:
+def _style(answered: ProblemSamples) -> str:
     return "green" if answered.right == len(answered.rows) else "yellow" if answered.right else "red"
 
 
-def _print_responses(answered: Answered) -> None:
+def _print_responses(answered: ProblemSamples) -> None:
     console.heading(answered.id)
     console.print(answered.question)
     console.pairs([("gold", answered.answer), ("votes", votes_of(answered) or "-")])

@@ -10,8 +10,8 @@ from typing import Any
 
 from asyppo_cli.runs.evaluations import (
     EvaluationDirectory,
-    Graded,
     Sample,
+    StoredVerdict,
     find_evaluation,
     read_manifest,
     read_problems,
@@ -21,13 +21,13 @@ from asyppo_cli.runs.evaluations import (
 
 
 @dataclass(frozen=True)
-class Answered:
+class ProblemSamples:
     """A problem with its samples, in order, each with its verdict (None: not graded yet)."""
 
     id: str
     question: str
     answer: str
-    rows: Sequence[tuple[Sample, Graded | None]]
+    rows: Sequence[tuple[Sample, StoredVerdict | None]]
 
     @property
     def right(self) -> int:
@@ -56,7 +56,7 @@ class StoredEvaluation:
 
     directory: EvaluationDirectory
     settings: Mapping[str, Any]
-    problems: Sequence[Answered]
+    problems: Sequence[ProblemSamples]
 
     @property
     def samples(self) -> int:
@@ -78,7 +78,7 @@ def open_stored(name: str | None, runs_dir: Path, elsewhere: Path) -> StoredEval
     directory = find_evaluation(name, runs_dir, elsewhere)
     samples, verdicts = read_samples(directory), read_verdicts(directory)
     problems = [
-        Answered(
+        ProblemSamples(
             row["id"],
             row["problem"],
             row["answer"],

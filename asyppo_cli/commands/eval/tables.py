@@ -12,8 +12,8 @@ from asyppo_cli.console import Cell, Column, Content
 from asyppo_cli.display.drawing import format_value
 
 if TYPE_CHECKING:
-    from asyppo_cli.evaluation.scores import Interval
-    from asyppo_cli.evaluation.session import Evaluation, Outcome
+    from asyppo_cli.evaluation.scores import ScoreInterval
+    from asyppo_cli.evaluation.session import Evaluation, EvaluationResult
 
 # Settings in the order in which they are read; what a table says already is left out.
 SHOWN = (
@@ -39,11 +39,11 @@ ONE_TABLE_FROM = 110
 
 
 @dataclass(frozen=True)
-class Result:
+class ScoredEvaluation:
     """An evaluation and what came out of it."""
 
     evaluation: Evaluation
-    outcome: Outcome
+    outcome: EvaluationResult
 
     @property
     def benchmark(self) -> str:
@@ -56,7 +56,7 @@ class Result:
         return str(self.evaluation.settings["model"])
 
 
-def show_results(results: Sequence[Result]) -> None:
+def show_results(results: Sequence[ScoredEvaluation]) -> None:
     """Everything that an evaluation says at its end."""
     show_scores(results)
     show_differences(results)
@@ -65,7 +65,7 @@ def show_results(results: Sequence[Result]) -> None:
     console.note(f"in {places.popitem()[0]}" if len(places) == 1 else "in " + ", ".join(places))
 
 
-def show_scores(results: Sequence[Result]) -> None:
+def show_scores(results: Sequence[ScoredEvaluation]) -> None:
     """One row a model and benchmark; the mean over benchmarks where a model has several."""
     samples = sorted({result.outcome.scores.samples for result in results})
     k = str(samples[0]) if len(samples) == 1 else "k"
@@ -89,7 +89,7 @@ def show_scores(results: Sequence[Result]) -> None:
         console.table(columns, block)
 
 
-def _score_cells(result: Result, several: bool) -> list[Content]:
+def _score_cells(result: ScoredEvaluation, several: bool) -> list[Content]:
     scores = result.outcome.scores
     votes = (scores.pass_at[scores.samples].value, scores.maj_at[scores.samples].value) if several else ()
     return [
@@ -102,7 +102,7 @@ def _score_cells(result: Result, several: bool) -> list[Content]:
     ]
 
 
-def _mean_cells(results: Sequence[Result], several: bool) -> list[Content]:
+def _mean_cells(results: Sequence[ScoredEvaluation], several: bool) -> list[Content]:
     """Every benchmark counts alike; ends of intervals add up as independent errors do."""
     all_scores = [result.outcome.scores for result in results]
     count = len(all_scores)
@@ -123,7 +123,7 @@ def _mean_cells(results: Sequence[Result], several: bool) -> list[Content]:
     ]
 
 
-def show_differences(results: Sequence[Result]) -> None:
+def show_differences(results: Sequence[ScoredEvaluation]) -> None:
     """Every model against the first, problem by problem, where both had the same problems."""
     from asyppo_cli.evaluation.scores import paired_difference
 
@@ -139,7 +139,7 @@ def show_differences(results: Sequence[Result]) -> None:
         console.table([*columns, Column("")], rows)
 
 
-def difference_cells(difference: Interval) -> list[Content]:
+def difference_cells(difference: ScoreInterval) -> list[Content]:
     """The difference, its interval, and what may be said."""
     resolved = difference.low > 0 or difference.high < 0
     word = Cell("resolved", "green") if resolved else Cell("not resolved", "yellow")
@@ -147,7 +147,7 @@ def difference_cells(difference: Interval) -> list[Content]:
     return [Cell(f"{100 * difference.value:+.1f}", "bold"), ends, word]
 
 
-def show_settings(results: Sequence[Result]) -> None:
+def show_settings(results: Sequence[ScoredEvaluation]) -> None:
     """What makes scores differ: once what all have in common, and for each evaluation what is its own."""
     console.heading("Settings")
     settings = [_settings(result) for result in results]
@@ -161,8 +161,8 @@ def show_settings(results: Sequence[Result]) -> None:
     console.pairs(rows)
 
 
-def _settings(result: Result) -> dict[str, Any]:
-    from asyppo_cli.evaluation.marking import grader_version
+def _settings(result: ScoredEvaluation) -> dict[str, Any]:
+    from asyppo_cli.evaluation.grading_queue import grader_version
 
     scores = result.outcome.scores
     known = {**result.evaluation.settings, "grader": grader_version(), "samples": scores.samples}
@@ -175,7 +175,7 @@ def _pairs(settings: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         yield name.replace("_", " "), text[:DIGEST_SHOWN] if name.endswith("sha256") else text
 
 
-def result_data(result: Result) -> dict[str, Any]:
+def result_data(result: ScoredEvaluation) -> dict[str, Any]:
     """A result as JSON values."""
     outcome = result.outcome
     return {
@@ -195,7 +195,7 @@ def percent(value: float) -> str:
     return format_value(value, "percent")
 
 
-def interval(value: Interval) -> str:
+def interval(value: ScoreInterval) -> str:
     """The ends of a share's interval, in percent."""
     return _ends(value.low, value.high)
 

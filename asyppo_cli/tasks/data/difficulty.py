@@ -18,7 +18,7 @@ from asyppo_cli.types import Problem
 SALT = "asyppo draw 1\n"
 
 
-def drawn(problems: Sequence[Problem], most: int, key: str) -> list[Problem]:
+def order_by_difficulty(problems: Sequence[Problem], most: int, key: str) -> list[Problem]:
     """All problems of positive difficulty in the order of the draw; those without a chance (0 or less) are left out.
 
     Problems that say nothing of difficulty, in a file of at most ``most``, count as a draw that was made before: they

@@ -11,7 +11,7 @@ REACH_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class DatasetFiles:
     """The files of one split of a data set, sorted by name, as they are at a ``commit``."""
 
     commit: str
@@ -24,7 +24,7 @@ class Snapshot:
         return bool(self.files) and all(count == len(self.files) for count in counts)
 
 
-def split_files(hub_id: str, split: str, revision: str | None, key: str, wanted: str) -> Snapshot:
+def split_files(hub_id: str, split: str, revision: str | None, key: str, wanted: str) -> DatasetFiles:
     """A split of a data set at a revision (None: the newest; what is cached counts as the newest).
 
     ``key`` is the setting to name in an error, ``wanted`` what would do instead.
@@ -42,14 +42,14 @@ def split_files(hub_id: str, split: str, revision: str | None, key: str, wanted:
     return found
 
 
-def cached_files(hub_id: str, split: str, revision: str | None) -> Snapshot | None:
+def cached_files(hub_id: str, split: str, revision: str | None) -> DatasetFiles | None:
     """What the hub's cache has of a split, perhaps not all of it; the network is not asked."""
     folder = cache_folder(hub_id)
     name = revision or "main"
     reference = folder / "refs" / name
     commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else name
     files = _files(folder / "snapshots" / commit, split)
-    return Snapshot(commit, files) if files else None
+    return DatasetFiles(commit, files) if files else None
 
 
 def copied_files(path: Path, split: str, key: str) -> tuple[Path, ...]:
@@ -59,7 +59,7 @@ def copied_files(path: Path, split: str, key: str) -> tuple[Path, ...]:
     """
     if not path.is_dir():
         return (path,)
-    found = Snapshot("", _files(path, split))
+    found = DatasetFiles("", _files(path, split))
     if not found.complete:
         some = f"only {len(found.files)} of the" if found.files else "no"
         raise ValueError(f"{key}: the folder {path} has {some} files *{split}*.parquet or .jsonl")

@@ -8,7 +8,7 @@ from pathlib import Path
 from asyppo_cli.config.method import TaskConfig
 from asyppo_cli.config.section import Scalar
 from asyppo_cli.config.settings import nearest
-from asyppo_cli.tasks.data.difficulty import drawn
+from asyppo_cli.tasks.data.difficulty import order_by_difficulty
 from asyppo_cli.tasks.data.hub import cached_files, copied_files, split_files
 from asyppo_cli.tasks.data.jsonl import read_lines
 from asyppo_cli.tasks.data.problem_files import read_problem_file
@@ -38,7 +38,7 @@ def load_problems(task: TaskConfig, seed: int, heldout: int) -> tuple[Sequence[P
     problems, key = _read(task)
     if task.params.get("draw", "in_order") == "by_difficulty":
         own = 0 if task.heldout_path else heldout
-        return _split(drawn(problems, task.size + own, key), task, heldout, key, held_first=True)
+        return _split(order_by_difficulty(problems, task.size + own, key), task, heldout, key, held_first=True)
     return _split(problems, task, heldout, key, held_first=False)
 
 

@@ -13,7 +13,7 @@ _LARGEST_SLIP = 3
 
 
 @dataclass(frozen=True)
-class Flaws:
+class TraceErrors:
     """Shares of traces with the answer alone, with some lines left out, and with a wrong line; the rest are clean."""
 
     no_steps: float = 0.0
@@ -29,7 +29,7 @@ class Flaws:
             )
 
 
-def worked_trace(problem: Problem, rng: random.Random, flaws: Flaws) -> str:
+def worked_trace(problem: Problem, rng: random.Random, flaws: TraceErrors) -> str:
     r"""A solution of a chain_sum problem: left to right, one operation a line, then ``\boxed{}``.
 
     ``4 - 1 + 7`` becomes ``4 - 1 = 3``, ``3 + 7 = 10``, ``\boxed{10}``. Skipping leaves out lines, and the next one

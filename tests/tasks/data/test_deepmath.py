@@ -15,7 +15,7 @@ import pytest
 from asyppo_cli.config.load import load
 from asyppo_cli.config.method import TaskConfig
 from asyppo_cli.tasks.data import hub
-from asyppo_cli.tasks.data.difficulty import drawn
+from asyppo_cli.tasks.data.difficulty import order_by_difficulty
 from asyppo_cli.tasks.data.problems import describe_source, load_problems
 from asyppo_cli.types import Problem
 
@@ -183,7 +183,9 @@ def problem(name: str, difficulty: Any) -> Problem:
 
 def test_the_first_drawn_is_in_proportion_to_difficulty() -> None:
     firsts = Counter(
-        drawn([problem(f"{kind}{trial}", weight) for kind, weight in (("a", 1), ("b", 2), ("c", 5))], 3, "x")[0].id[0]
+        order_by_difficulty(
+            [problem(f"{kind}{trial}", weight) for kind, weight in (("a", 1), ("b", 2), ("c", 5))], 3, "x"
+        )[0].id[0]
         for trial in range(4000)
     )
     # Five standard deviations of a share of 4000.
@@ -193,7 +195,10 @@ def test_the_first_drawn_is_in_proportion_to_difficulty() -> None:
 
 def test_the_second_drawn_is_in_proportion_among_those_left() -> None:
     orders = [
-        "".join(p.id[0] for p in drawn([problem(f"{k}{i}", w) for k, w in (("a", 1), ("b", 2), ("c", 5))], 3, "x"))
+        "".join(
+            p.id[0]
+            for p in order_by_difficulty([problem(f"{k}{i}", w) for k, w in (("a", 1), ("b", 2), ("c", 5))], 3, "x")
+        )
         for i in range(4000)
     ]
     after_c = [order[1] for order in orders if order[0] == "c"]
@@ -201,10 +206,10 @@ def test_the_second_drawn_is_in_proportion_among_those_left() -> None:
 
 
 def test_a_difficulty_of_zero_or_less_is_never_drawn() -> None:
-    kept = drawn([problem("a", 0), problem("b", -1.0), problem("c", 0.5)], 3, "x")
+    kept = order_by_difficulty([problem("a", 0), problem("b", -1.0), problem("c", 0.5)], 3, "x")
     assert [p.id for p in kept] == ["c"]
     with pytest.raises(ValueError, match="no problem has a difficulty above 0"):
-        drawn([problem("a", 0)], 3, "x")
+        order_by_difficulty([problem("a", 0)], 3, "x")
 
 
 @pytest.mark.parametrize(
@@ -213,7 +218,7 @@ def test_a_difficulty_of_zero_or_less_is_never_drawn() -> None:
 )
 def test_a_difficulty_must_be_a_number(difficulty: Any, said: str) -> None:
     with pytest.raises(ValueError, match=f"task.path: problem b has .*{said}"):
-        drawn([problem("a", 1), problem("b", difficulty)], 3, "task.path")
+        order_by_difficulty([problem("a", 1), problem("b", difficulty)], 3, "task.path")
 
 
 @pytest.mark.parametrize(

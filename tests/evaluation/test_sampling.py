@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from asyppo_cli.engines.torch.sampler import TransformersSampler
-from asyppo_cli.evaluation.drawing import BatchedSource, Wanted, batches, draw_seed, missing
+from asyppo_cli.evaluation.sampling import BatchedSource, SampleRange, batches, draw_seed, missing
 from asyppo_cli.runs.evaluations import Sample
 from asyppo_cli.types import Problem, SamplingParams
 
@@ -50,7 +50,7 @@ def test_what_is_wanted_is_what_is_missing_and_nothing_else() -> None:
 
 def test_batches_hold_neighbours_that_lack_the_same_and_are_never_empty() -> None:
     spans = [(0, 4), (0, 4), (0, 4), (2, 4), (2, 4), (0, 4)]
-    wanted = [Wanted(i, PROBLEMS[i], start, stop) for i, (start, stop) in enumerate(spans)]
+    wanted = [SampleRange(i, PROBLEMS[i], start, stop) for i, (start, stop) in enumerate(spans)]
     assert [[want.position for want in batch] for batch in batches(wanted, 8)] == [[0, 1], [2], [3, 4], [5]]
     assert [[want.position for want in batch] for batch in batches(wanted, 1)] == [[i] for i in range(6)]
 

@@ -10,13 +10,13 @@ from importlib.metadata import version
 from typing import Self, cast
 
 from asyppo_cli.evaluation.answer_classes import classes
-from asyppo_cli.evaluation.scores import Mark
+from asyppo_cli.evaluation.scores import GradedSample
 from asyppo_cli.ports import Grader
 from asyppo_cli.runs.evaluations import (
     EvaluationDirectory,
-    Graded,
     JsonLines,
     Sample,
+    StoredVerdict,
     read_verdicts,
     write_verdicts,
 )
@@ -35,7 +35,7 @@ def grader_version() -> str:
     return ", ".join([f"asyppo {GRADER_VERSION}", *(f"{name} {version(name)}" for name in judges)])
 
 
-class Marker:
+class GradingQueue:
     """Grades in a thread of its own, so that an answer that hangs does not hold up the sampling. A context manager.
 
     Verdicts of another ``version`` of the grader do not count: such samples are graded again.
@@ -57,7 +57,7 @@ class Marker:
         asked = [row for problem_id in self._problems for row in self._graded.get(problem_id, {}).values()]
         self._kinds = Counter(row.verdict for row in asked)
         self._pool = ThreadPoolExecutor(1)
-        self._waiting: list[Future[list[Graded]]] = []
+        self._waiting: list[Future[list[StoredVerdict]]] = []
 
     def __enter__(self) -> Self:
         self._log = JsonLines(self._directory.verdicts)
@@ -103,29 +103,29 @@ class Marker:
             write_verdicts(self._directory, self._rows())
             self._log = JsonLines(self._directory.verdicts)
 
-    def marks(self, problems: Sequence[Problem], samples: int, stored: Stored) -> list[list[Mark]]:
+    def marks(self, problems: Sequence[Problem], samples: int, stored: Stored) -> list[list[GradedSample]]:
         """The first ``samples`` marks of every problem."""
         return [
             [mark(self._graded[problem.id][number], stored[problem.id][number]) for number in range(samples)]
             for problem in problems
         ]
 
-    def _grade(self, samples: Sequence[Sample]) -> list[Graded]:
+    def _grade(self, samples: Sequence[Sample]) -> list[StoredVerdict]:
         problems = [self._problems[sample.id] for sample in samples]
         verdicts = self._grader.grade(problems, [sample.response for sample in samples])
         return [
-            Graded(sample.id, sample.sample, verdict.kind, verdict.extracted, None, self._version)
+            StoredVerdict(sample.id, sample.sample, verdict.kind, verdict.extracted, None, self._version)
             for sample, verdict in zip(samples, verdicts, strict=True)
         ]
 
-    def _rows(self) -> list[Graded]:
+    def _rows(self) -> list[StoredVerdict]:
         return [row for rows in self._graded.values() for _, row in sorted(rows.items())]
 
 
-def mark(graded: Graded, sample: Sample) -> Mark:
+def mark(graded: StoredVerdict, sample: Sample) -> GradedSample:
     """A verdict and its sample as the scores want them."""
-    return Mark(cast("VerdictKind", graded.verdict), graded.vote or None, sample.length, sample.truncated)
+    return GradedSample(cast("VerdictKind", graded.verdict), graded.vote or None, sample.length, sample.truncated)
 
 
-def _verdict(row: Graded) -> Verdict:
+def _verdict(row: StoredVerdict) -> Verdict:
     return Verdict(cast("VerdictKind", row.verdict), float(row.verdict == "right"), row.extracted)

@@ -18,7 +18,7 @@ from asyppo_cli.types import Problem, SamplingParams
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SampleRange:
     """Samples number ``start`` to ``stop`` (not included) of a problem, which is at ``position`` in its benchmark."""
 
     position: int
@@ -32,10 +32,10 @@ class Wanted:
         return self.stop - self.start
 
 
-class Source(Protocol):
+class SampleSource(Protocol):
     """What generates responses: an engine in this process, or a server."""
 
-    def draw(self, wanted: Sequence[Wanted]) -> Iterator[list[Sample]]:
+    def draw(self, wanted: Sequence[SampleRange]) -> Iterator[list[Sample]]:
         """All samples wanted, in parts, each as soon as it is there; in no particular order.
 
         Raises RuntimeError, saying why in one line, if what generates has failed.
@@ -45,7 +45,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class BatchedSource:
-    """A :class:`Source` around a sampler: at most ``rows`` responses at once (and lost at most when interrupted)."""
+    """A :class:`SampleSource` around a sampler that draws at most ``rows`` responses in one batch."""
 
     sampler: Sampler
     tokenizer: Tokenizer
@@ -53,7 +53,7 @@ class BatchedSource:
     params: SamplingParams
     rows: int
 
-    def draw(self, wanted: Sequence[Wanted]) -> Iterator[list[Sample]]:
+    def draw(self, wanted: Sequence[SampleRange]) -> Iterator[list[Sample]]:
         """Batch by batch."""
         for batch in batches(wanted, self.rows):
             first = batch[0]
@@ -72,7 +72,7 @@ class BatchedSource:
             ]
 
 
-def missing(problems: Sequence[Problem], stored: Mapping[str, Mapping[int, Sample]], samples: int) -> list[Wanted]:
+def missing(problems: Sequence[Problem], stored: Mapping[str, Mapping[int, Sample]], samples: int) -> list[SampleRange]:
     """What is wanted so that every problem has its first ``samples`` samples, and nothing that is there.
 
     Responses that finish out of order may leave gaps, so a problem can be wanted more than once.
@@ -84,13 +84,13 @@ def missing(problems: Sequence[Problem], stored: Mapping[str, Mapping[int, Sampl
         # Neighbours differ from their place in the list by the same number.
         for _, run in groupby(enumerate(lacking), lambda pair: pair[1] - pair[0]):
             numbers = [number for _, number in run]
-            found.append(Wanted(position, problem, numbers[0], numbers[-1] + 1))
+            found.append(SampleRange(position, problem, numbers[0], numbers[-1] + 1))
     return found
 
 
-def batches(wanted: Sequence[Wanted], rows: int) -> Iterator[list[Wanted]]:
+def batches(wanted: Sequence[SampleRange], rows: int) -> Iterator[list[SampleRange]]:
     """Neighbours that lack the same samples, in batches of at most ``rows`` responses (but one problem at least)."""
-    batch: list[Wanted] = []
+    batch: list[SampleRange] = []
     for want in wanted:
         fits = not batch or (
             (want.start, want.stop) == (batch[0].start, batch[0].stop) and (len(batch) + 1) * want.count <= rows
