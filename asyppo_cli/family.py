@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import typer
 from typer.core import TyperGroup
 
+from asyppo_cli.keys import did_you_mean
+
 # Columns between a name and what is said of it.
 GAP = 3
 
@@ -61,10 +63,7 @@ def full_name(typed: str, known: Collection[str], member: str) -> str:
     begun = [name for name in known if typed and name.startswith(typed)]
     if typed in known or len(begun) == 1:
         return typed if typed in known else begun[0]
-    import difflib
-
-    near = begun or difflib.get_close_matches(typed, known, n=2, cutoff=0.4) or list(known)
-    raise ValueError(f"there is no {member} {typed!r}; nearest: {', '.join(near)}")
+    raise ValueError(f"there is no {member} {typed!r}; {did_you_mean(typed, known)}")
 
 
 def in_columns(rows: Iterable[tuple[str, str]]) -> list[str]:

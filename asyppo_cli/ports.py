@@ -113,30 +113,6 @@ class Tokenizer(Protocol):
         ...
 
 
-class Monitor(Protocol):
-    """Whoever watches a run: a live display, plain lines, or nobody."""
-
-    def start(self, title: str, max_steps: int, step: int) -> None:
-        """A run begins, or goes on after ``step`` finished steps."""
-        ...
-
-    def phase(self, name: str) -> None:
-        """The step enters a phase: sample, grade, values, critics, policy, evaluate, save."""
-        ...
-
-    def step(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Step number ``step`` (from 1) is done; step 0 carries the evaluation before training."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Something the user should know, said once, in one line."""
-        ...
-
-    def close(self) -> None:
-        """The run is over; leave the terminal clean."""
-        ...
-
-
 class NonFiniteLoss(RuntimeError):
     """A loss or gradient that is NaN or infinite."""
 

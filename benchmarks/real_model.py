@@ -29,6 +29,8 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
+from asyppo_cli.system import usable_cores
+
 TIME_TARGET, MEMORY_TARGET = 0.4, 0.5
 EXPERIMENT = [
     "experiment=smollm2",
@@ -247,7 +249,7 @@ def main() -> int:
     if options.floor:
         floor(options.model, options.overrides)
         return 0
-    print(f"load before: {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores", flush=True)
+    print(f"load before: {os.getloadavg()[0]:.1f} on {usable_cores()} cores", flush=True)
     mine, theirs, phases = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(options.rounds):

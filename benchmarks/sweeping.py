@@ -33,7 +33,7 @@ from sweeps.execution.jobs import Outcome, Place
 from sweeps.execution.listing import study_of
 from sweeps.execution.storage import open_storage
 from sweeps.execution.study_store import Book, create, find
-from sweeps.execution.trial_directory import Progress
+from sweeps.execution.trial_directory import TrialProgress
 from sweeps.execution.worker import work
 
 # Seconds of a trial of the default size on two cores.
@@ -64,7 +64,7 @@ class Silent:
     def started(self, trial: Trial, resumed: bool) -> None:
         """Not shown."""
 
-    def progress(self, trial: Trial, progress: Progress) -> None:
+    def progress(self, trial: Trial, progress: TrialProgress) -> None:
         """Not shown."""
 
     def ended(self, outcome: Outcome) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from analysis.figures.style import printable
 
 # Rows of a figure that can be read.
@@ -17,14 +15,3 @@ def shown(text: object, most: int) -> str:
         return full
     front = (most - 1) // 2
     return f"{full[:front]}…{full[len(full) - (most - 1 - front) :]}"
-
-
-def short_keys(keys: Sequence[str]) -> dict[str, str]:
-    """Each dotted key by as few of its last parts as tell it from the others."""
-    short = {}
-    for key in keys:
-        parts = key.split(".")
-        others = [other.split(".") for other in keys if other != key]
-        apart = (n for n in range(1, len(parts)) if all(other[-n:] != parts[-n:] for other in others))
-        short[key] = ".".join(parts[-next(apart, len(parts)) :])
-    return short

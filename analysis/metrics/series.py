@@ -5,7 +5,6 @@ Legend: ``S`` steps that all seeds of a group have.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -17,9 +16,10 @@ from numpy.typing import NDArray
 
 from analysis.stats.intervals import Interval, mean_interval
 from analysis.stats.results import read_overrides, varying
+from asyppo_cli.keys import did_you_mean, flatten
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.directory import RunDirectory
-from asyppo_cli.runs.listing import algorithm_label, diff_configs, flatten, lookup, read_config, whole_number
+from asyppo_cli.runs.listing import algorithm_label, diff_configs, lookup, read_config, whole_number
 from asyppo_cli.runs.metric_log import MetricRows, read_metrics
 
 Array = NDArray[Any]
@@ -160,8 +160,7 @@ def _find(word: str, known: Sequence[str]) -> str:
             return found[0]
     if fitting:
         raise ValueError(f"metric {word!r} may be {', '.join(fitting[:6])}: write more of it")
-    near = difflib.get_close_matches(word, known, n=3, cutoff=0.3) or list(known[:3])
-    raise ValueError(f"there is no metric {word!r} in these runs; nearest: {', '.join(near)}")
+    raise ValueError(f"there is no metric {word!r} in these runs; {did_you_mean(word, known)}")
 
 
 def series(group: Group, metric: str, axis: Axis, smooth: str) -> Series | None:

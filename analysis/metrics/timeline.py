@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from analysis.figures.csv_export import csv_text
 from analysis.figures.style import COLOURS, FAINT, GROUND, INK, MUTED, caption, grid, new_figure, styled
 from asyppo_cli.runs.directory import RunDirectory
+from asyppo_cli.runs.files.jsonl import damaged, read_objects
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,13 +74,11 @@ def read_timeline(run: RunDirectory) -> list[Bar]:
         raise ValueError(f"run {run.name} has no timeline ({run.timeline.name}): it was made before there was one")
     steps: dict[int, list[Bar]] = {}
     latest = 0
-    # A last line without its end is one that was being written when the process died.
-    for number, line in enumerate(run.timeline.read_text(encoding="utf-8").split("\n")[:-1], 1):
+    for number, row in read_objects(run.timeline):
         try:
-            row = json.loads(line)
             bar = Bar(str(row["lane"]), int(row["step"]), str(row["phase"]), float(row["start"]), float(row["end"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{run.timeline}, line {number}, is damaged: delete that line") from error
+            raise damaged(run.timeline, number) from error
         if bar.step < latest:
             steps = {step: bars for step, bars in steps.items() if step < bar.step}
         latest = bar.step

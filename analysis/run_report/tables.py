@@ -10,6 +10,7 @@ from typing import Any
 from analysis.pages.html import Markup, tag
 from asyppo_cli.display.drawing import format_duration, format_value
 from asyppo_cli.display.run_board import training_board
+from asyppo_cli.keys import flatten
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.listing import (
@@ -17,7 +18,6 @@ from asyppo_cli.runs.listing import (
     RunSummary,
     algorithm_label,
     diff_configs,
-    flatten,
     lookup,
     read_config,
     summarise,

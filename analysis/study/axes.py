@@ -10,10 +10,10 @@ import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 
-from analysis.figures.labels import short_keys
 from analysis.stats.power import holm
 from analysis.stats.seed_bootstrap import seed_means
 from analysis.study.settings import Effect, Seed, Setting, minus, told
+from asyppo_cli.keys import short_names
 from asyppo_cli.runs.studies import Direction
 
 # Beyond it the pairs of values are too many to say anything of.
@@ -49,7 +49,7 @@ def axis_effects(settings: Sequence[Setting], baseline: str | None, n: int, dire
     home = next((setting.point for setting in settings if setting.name == baseline), None)
     if len(axes) < 2 or home is None:
         return []
-    short = short_keys(list(axes))
+    short = short_names(list(axes))
     samples: dict[tuple[str, str], list[float]] = {}
     for key, values in axes.items():
         own = averaged(settings, n, {key: home[key]})
@@ -66,7 +66,7 @@ def _together(
     settings: Sequence[Setting], n: int, axes: Mapping[str, Sequence[str]], home: Mapping[str, str]
 ) -> dict[tuple[str, str], list[float]]:
     """Differences of differences for each pair of values of two axes."""
-    short = short_keys(list(axes))
+    short = short_names(list(axes))
     found: dict[tuple[str, str], list[float]] = {}
     for a, b in itertools.combinations(axes, 2):
         for x, y in itertools.product(axes[a], axes[b]):

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.figures.labels import short_keys
 from analysis.stats.power import holm
 from analysis.study.settings import Setting
 from analysis.study.wording import ALPHA, listed
+from asyppo_cli.keys import short_names
 from asyppo_cli.runs.studies import Objective
 
 Array = NDArray[Any]
@@ -194,7 +194,7 @@ def importance_sentence(said: Importances) -> str:
     """Which keys matter, in words."""
     if said.why is not None:
         return f"Importance for {said.metric}: {said.why}."
-    short = short_keys([one.key for one in said.keys])
+    short = short_names([one.key for one in said.keys])
     told = [f"{short[one.key]} ({100 * one.explained:.0f} % of the variance)" for one in said.keys if one.told]
     other = [short[one.key] for one in said.keys if not one.told]
     few = f"only {said.settings}" if said.settings < 10 * len(said.keys) else f"{said.settings}"

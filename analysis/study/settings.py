@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Literal
 
 from analysis.stats.power import detectable, holm
 from analysis.stats.seed_bootstrap import ROUNDING, SeedMean, seed_means
+from asyppo_cli.keys import did_you_mean
 from asyppo_cli.runs.studies import DEFAULT_SETTING, Direction, Study, StudyTrial, TrialState
 
 Seed = int | None
@@ -128,9 +128,8 @@ def baseline_of(study: Study, settings: Sequence[Setting]) -> str | None:
     """
     names = [setting.name for setting in settings]
     if study.baseline is not None and study.baseline not in names:
-        near = difflib.get_close_matches(study.baseline, names, n=1, cutoff=0.0)
-        nearest = f"; the nearest is {near[0]!r}" if near else ""
-        raise ValueError(f"study {study.name}: the baseline {study.baseline!r} is none of its settings{nearest}")
+        near = did_you_mean(study.baseline, names)
+        raise ValueError(f"study {study.name}: the baseline {study.baseline!r} is none of its settings; {near}")
     if study.baseline is not None or not names:
         return study.baseline
     if study.kind == "search":

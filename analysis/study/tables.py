@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.figures.csv_export import csv_text
-from analysis.figures.labels import short_keys
 from analysis.metrics.curves import unit_of
 from analysis.study.importance import Importances
 from analysis.study.settings import Effect, Setting, value_of
 from analysis.study.wording import bare, signed, small, span
 from asyppo_cli.display.drawing import format_duration
+from asyppo_cli.keys import short_names
 from asyppo_cli.runs.studies import Objective, Study
 
 
@@ -84,7 +84,7 @@ def paper_table(settings: Sequence[Setting], study: Study) -> TextTable | None:
 
 def importance_table(said: Importances) -> TextTable:
     """Every searched key with both measures of its importance."""
-    short = short_keys([one.key for one in said.keys])
+    short = short_names([one.key for one in said.keys])
     header = ("key", "share of importance (%)", "variance explained (%)", "chance does as much", "told from chance")
     rows = tuple(
         (short[k.key], f"{100 * k.share:.0f}", f"{100 * k.explained:.0f}", small(k.chance), "yes" if k.told else "no")

@@ -6,7 +6,6 @@ then position.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asyppo_cli.keys import did_you_mean
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.records import BOOLEANS, INTEGERS, STRINGS, recorded_steps
 
@@ -254,10 +254,9 @@ def _named(word: str, recorded: list[int]) -> list[int]:
     if word in PARTS:
         low, high = (round(share * len(recorded)) for share in PARTS[word])
         return recorded[low:high] or [recorded[0 if low == 0 else -1]]
-    near = difflib.get_close_matches(word, [*places, *PARTS], n=1)
-    hint = f"; nearest: {near[0]}" if near else ""
     raise ValueError(
-        f"--steps {word!r} is no step: write 40, 10,20, 10-60, first, early, middle, late, last or all{hint}"
+        f"--steps {word!r} is no step: write 40, 10,20, 10-60, first, early, middle, late, last or all; "
+        f"{did_you_mean(word, [*places, *PARTS])}"
     )
 
 

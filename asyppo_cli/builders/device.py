@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
 
 import torch
 
 from asyppo_cli.config.engines import LearnerConfig
+from asyppo_cli.system import usable_cores
 
 MOST_THREADS = 1024
 
@@ -25,8 +25,7 @@ def set_threads(config: LearnerConfig) -> None:
     """CPU threads of this process. ValueError beyond what any machine has: torch would crash."""
     if config.threads > MOST_THREADS:
         raise ValueError(f"learner.threads={config.threads} must be at most {MOST_THREADS}; 0: all cores")
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(config.threads or usable)
+    torch.set_num_threads(config.threads or usable_cores())
 
 
 def peak_memory() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +11,9 @@ from asyppo_cli.builders.samplers import check_context, check_sampler, sampling_
 from asyppo_cli.config.schema import Config
 from asyppo_cli.engines.hf.tokenizer import HuggingFaceTokenizer, check_same_tokenizer, load_tokenizer
 from asyppo_cli.evaluation.heldout import HeldOut
-from asyppo_cli.ports import Grader, Learner, Monitor, Sampler
+from asyppo_cli.keys import did_you_mean
+from asyppo_cli.monitor import Monitor
+from asyppo_cli.ports import Grader, Learner, Sampler
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.tasks.data.problems import load_problems
 from asyppo_cli.tasks.data.prompts import check_prompt_lengths, render
@@ -80,8 +81,7 @@ def check_best_metric(config: Config) -> None:
     """ValueError if checkpoints are to be ranked by what is never measured."""
     metric, known = config.checkpoints.best_metric, names.known(config.critics.count)
     if metric is not None and metric not in known:
-        near = difflib.get_close_matches(metric, known, n=3, cutoff=0.4) or [names.ACCURACY]
-        raise ValueError(f"checkpoints.best_metric={metric}: there is no such metric; nearest: {', '.join(near)}")
+        raise ValueError(f"checkpoints.best_metric={metric}: there is no such metric; {did_you_mean(metric, known)}")
 
 
 def build_grader(config: Config) -> GraderPool:

@@ -19,7 +19,8 @@ from asyppo_cli.engines.ray.placement import Plan, Role, make_plan
 from asyppo_cli.engines.torch.disk_adamw import check_moments_dir
 from asyppo_cli.engines.torch.malloc import keep_freed_memory
 from asyppo_cli.engines.vllm.sampler import pick_sync
-from asyppo_cli.ports import Learner, Monitor, Sampler
+from asyppo_cli.monitor import Monitor
+from asyppo_cli.ports import Learner, Sampler
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.types import PolicyOutputs, ValueOutputs
 

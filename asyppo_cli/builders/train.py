@@ -11,7 +11,8 @@ from threading import Event
 from asyppo_cli.builders.loop import build_grader, build_loop, gather
 from asyppo_cli.builders.roles import open_cluster
 from asyppo_cli.config.schema import Config
-from asyppo_cli.ports import Monitor, WorkerLost
+from asyppo_cli.monitor import Monitor
+from asyppo_cli.ports import WorkerLost
 from asyppo_cli.runs.checkpoints import CheckpointStore, checkpoints
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.journal import RunJournal

@@ -19,7 +19,7 @@ from asyppo_cli.engines.hf.tokenizer import HuggingFaceTokenizer, load_tokenizer
 from asyppo_cli.engines.torch.learner import TorchLearner
 from asyppo_cli.engines.torch.malloc import keep_freed_memory
 from asyppo_cli.evaluation.heldout import HeldOut
-from asyppo_cli.ports import Monitor
+from asyppo_cli.monitor import Monitor
 from asyppo_cli.runs.files.disk import telling_full_disk
 from asyppo_cli.tasks.data.problems import load_problems
 from asyppo_cli.tasks.data.prompts import render

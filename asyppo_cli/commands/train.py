@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from asyppo_cli.commands.config import ConfigDir, Overrides
+from asyppo_cli.system import STOP_SIGNALS, catch_signals
 
 if TYPE_CHECKING:
     from asyppo_cli.config.load import Loaded
     from asyppo_cli.config.schema import Config
-    from asyppo_cli.ports import Monitor
+    from asyppo_cli.monitor import Monitor
     from asyppo_cli.runs.directory import RunDirectory
 
 EXAMPLES = """Examples:
@@ -219,20 +219,16 @@ def stopping(stop: Event, monitor: Monitor) -> Iterator[None]:
     # Not told from within the handler: a signal may strike while the stream that the note goes to is being written.
     teller = Thread(target=monitor.note, args=("finishing this step and saving; once more to stop at once",))
 
-    def handle(_number: int, _frame: Any) -> None:
+    def handle(_number: int) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
         teller.start()
 
-    # Under nohup SIGHUP is ignored, and stays so.
-    hangup = [] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP]
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, *hangup)}
     try:
-        yield
+        with catch_signals(handle, STOP_SIGNALS):
+            yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
         if teller.ident is not None:
             teller.join()
 

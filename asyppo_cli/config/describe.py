@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from asyppo_cli.config.groups import NUMERIC_GROUPS, Group, description, option_choices, option_values
-from asyppo_cli.config.settings import Setting, Settings, nearest
+from asyppo_cli.config.groups import NUMERIC_GROUPS, Group, description, option_choices, option_values, unknown_option
+from asyppo_cli.config.settings import Setting, Settings
 from asyppo_cli.config.validation import shown
+from asyppo_cli.keys import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,7 @@ def describe_option(group: Group, option: str) -> OptionDescription:
         ValueError: the group has no such option.
     """
     if option not in group.options:
-        near = nearest(option, group.options, limit=2)
-        hint = f"; nearest: {', '.join(near)}" if near else ""
-        raise ValueError(f"{group.name}={option}: {group.name} takes {group.offer}{hint}")
+        raise ValueError(f"{group.name}={option}: {unknown_option(group, option)}")
     file = group.options[option]
     sets = {key: shown(value) for key, value in option_values(group.name, file).items()}
     return OptionDescription(description(file), tuple(option_choices(file)), sets)
@@ -73,9 +72,8 @@ def value_of(key: str, resolved: Mapping[str, Any]) -> str:
 
 def unknown(name: str, settings: Settings, groups: Mapping[str, Group]) -> ValueError:
     """The error for a name that is neither key nor section nor group."""
-    near = nearest(name, [*groups, *settings.sections, *settings.keys])
-    named = ", ".join(near) or "none (asyppo config ls lists groups)"
-    return ValueError(f"there is no key, section or group {name!r}; nearest: {named}")
+    near = did_you_mean(name, [*groups, *settings.sections, *settings.keys])
+    return ValueError(f"there is no key, section or group {name!r}; {near} (asyppo config ls lists groups)")
 
 
 def meaning_of_number(group: Group) -> str:

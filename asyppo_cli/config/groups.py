@@ -12,6 +12,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from asyppo_cli.keys import flatten, nearest
+
 # Groups whose name takes a preset or any valid number, and the settings that the number stands for.
 NUMERIC_GROUPS: Mapping[str, tuple[str, ...]] = {
     "critic_count": ("critics.count={}",),
@@ -39,6 +41,12 @@ class Group:
     def offer(self) -> str:
         """What may be chosen, in words."""
         return ", ".join(self.options) + (" or a number" if self.takes_number else "")
+
+
+def unknown_option(group: Group, option: str) -> str:
+    """What to say of an option that a group does not have."""
+    near = nearest(option, group.options, limit=1)
+    return f"{group.name} takes {group.offer}" + (f"; nearest: {near[0]}" if near else "")
 
 
 def config_folder() -> Path:
@@ -90,17 +98,6 @@ def option_choices(file: Path) -> list[str]:
         parts = entry.items() if isinstance(entry, dict) else [("", entry)]
         chosen += [f"{name.rpartition('/')[2]}={option}".removeprefix("=") for name, option in parts]
     return chosen
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted keys; an empty mapping stays a value."""
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
 
 
 def _defaults(primary: str) -> dict[str, str]:

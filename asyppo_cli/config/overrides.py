@@ -16,8 +16,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from asyppo_cli.config.groups import NUMERIC_GROUPS, Group, flatten, option_values
-from asyppo_cli.config.settings import Settings, nearest
+from asyppo_cli.config.groups import NUMERIC_GROUPS, Group, option_values, unknown_option
+from asyppo_cli.config.settings import Settings
+from asyppo_cli.keys import flatten, nearest
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,7 @@ class Vocabulary:
             ]
         if isinstance(value, int | float) and not isinstance(value, bool) and group.takes_number:
             return [setting.format(value) for setting in NUMERIC_GROUPS[group.name]]
-        near = nearest(str(value), group.options, limit=1)
-        hint = f"; nearest: {near[0]}" if near else ""
-        raise ValueError(f"{text}: {group.name} takes {group.offer}{hint}")
+        raise ValueError(f"{text}: {unknown_option(group, str(value))}")
 
     def _check_names(self, key: str, override: Override, text: str) -> None:
         if override.is_delete():

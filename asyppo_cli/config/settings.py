@@ -5,8 +5,7 @@ Read from the schema's JSON form, so that a message, ``asyppo config describe`` 
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,17 +68,6 @@ def read_settings(schema: type[Section]) -> Settings:
         else:
             keys[key] = _setting(key, node)
     return Settings(keys, sections)
-
-
-def nearest(word: str, names: Iterable[str], limit: int = 4) -> list[str]:
-    """Names like a wrong one, the likest first: by the whole name, or by its last part wherever it stands."""
-    folded = {name: name.casefold() for name in names}
-    ends = {name: fold.rpartition(".")[2] for name, fold in folded.items()}
-    whole = difflib.get_close_matches(word.casefold(), folded.values(), n=3, cutoff=0.6)
-    alike = difflib.get_close_matches(word.casefold().rpartition(".")[2], set(ends.values()), n=2, cutoff=0.7)
-    by_name = [name for fold in whole for name in folded if folded[name] == fold]
-    by_end = [name for end in alike for name in ends if ends[name] == end]
-    return list(dict.fromkeys([*by_name, *by_end]))[:limit]
 
 
 def _walk(node: Node, definitions: Node, prefix: str) -> Iterator[tuple[str, Node]]:

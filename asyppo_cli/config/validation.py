@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from asyppo_cli.config.settings import Settings, nearest
+from asyppo_cli.config.settings import Settings
+from asyppo_cli.keys import did_you_mean
 
 
 def explain(error: ValidationError, settings: Settings, origins: Mapping[str, str]) -> str:
@@ -38,9 +39,8 @@ def _explain_one(fault: ErrorDetails, key: str, settings: Settings) -> str:
         case "missing":
             return f"{key} is missing: every key needs a value"
         case "extra_forbidden":
-            near = ", ".join(nearest(key, settings.keys)) or "none"
             hint = "; a file of keys begins with # @package _global_" if isinstance(fault["input"], dict) else ""
-            return f"{key}={shown(fault['input'])}: there is no key {key!r}; nearest: {near}{hint}"
+            return f"{key}={shown(fault['input'])}: there is no key {key!r}; {did_you_mean(key, settings.keys)}{hint}"
         case "finite_number":
             return f"{key}={shown(fault['input'])} must be a finite number"
     setting = settings.find(key)

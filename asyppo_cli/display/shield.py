@@ -3,39 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from asyppo_cli import console
-
-
-class Display(Protocol):
-    """What is shielded."""
-
-    def start(self, title: str, max_steps: int, step: int) -> None:
-        """A run begins or goes on."""
-        ...
-
-    def phase(self, name: str) -> None:
-        """A step enters a phase."""
-        ...
-
-    def step(self, step: int, metrics: Mapping[str, float]) -> None:
-        """A step is done."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Something to know."""
-        ...
-
-    def close(self) -> None:
-        """The attempt is over."""
-        ...
+from asyppo_cli.monitor import Monitor
 
 
 class ShieldedMonitor:
     """Passes everything on; when that fails for want of a stream, ``lost`` is called and the run is not disturbed."""
 
-    def __init__(self, inner: Display, lost: Callable[[], None]) -> None:
+    def __init__(self, inner: Monitor, lost: Callable[[], None]) -> None:
         self._inner, self._lost = inner, lost
 
     def start(self, title: str, max_steps: int, step: int) -> None:

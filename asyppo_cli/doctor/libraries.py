@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import netrc
-import os
 from collections.abc import Sequence
 from importlib import metadata, util
-from pathlib import Path
 from typing import Any
 
 from asyppo_cli.doctor.findings import Finding, State
 from asyppo_cli.doctor.probe import Answer, cure_of, probe
+from asyppo_cli.runs.sinks import has_wandb_key
 
 # Run in fresh interpreters. Code in words, so that nothing of it is imported here.
 MODELS = """
@@ -116,17 +114,6 @@ def wandb_findings(mode: str) -> list[Finding]:
     if not has_wandb_key():
         return [Finding("wandb", "fault", "no key to log in with", "wandb login, or logging.wandb=offline")]
     return [Finding("wandb", "fine", f"{found[0].text}, logged in")]
-
-
-def has_wandb_key() -> bool:
-    """Whether a key is in the environment or the file that wandb login writes."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    file = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
-    try:
-        return netrc.netrc(file).authenticators("api.wandb.ai") is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
 
 
 def storage_findings(storage: str | None) -> list[Finding]:

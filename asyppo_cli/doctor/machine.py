@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asyppo_cli.doctor.findings import Finding
+from asyppo_cli.system import usable_cores
 
 GIB = 2**30
 OLDEST = (3, 11)
@@ -32,10 +33,9 @@ def python_finding(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
 
 def memory_findings() -> Sequence[Finding]:
     """Memory that is free, and cores that this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     page, whole = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
     free = available() or os.sysconf("SC_AVPHYS_PAGES") * page
-    return [memory_finding(free, page * whole), Finding("cores", "fine", f"{cores} to be used")]
+    return [memory_finding(free, page * whole), Finding("cores", "fine", f"{usable_cores()} to be used")]
 
 
 def available() -> int | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asyppo_cli.keys import did_you_mean
 from asyppo_cli.tasks.data.hub import split_files
 
 if TYPE_CHECKING:
@@ -182,10 +183,9 @@ def _sha256(problems: Iterable[Problem]) -> str:
 
 
 def _unknown(word: str, also: Iterable[str]) -> str:
-    from asyppo_cli.config.settings import nearest
     from asyppo_cli.tasks.data.names import task_names
 
     if "/" in word or Path(word).exists():
         return f"{word!r} is no file of problems: its name must end in {' or '.join(SUFFIXES)}"
-    near = nearest(word, [*BENCHMARKS, *SUITES, *also, *task_names()])
-    return f"there is no benchmark {word!r}; nearest: {', '.join(near or [*BENCHMARKS, *SUITES])} (asyppo eval ls)"
+    near = did_you_mean(word, [*BENCHMARKS, *SUITES, *also, *task_names()])
+    return f"there is no benchmark {word!r}; {near} (asyppo eval ls)"

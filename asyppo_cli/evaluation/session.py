@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
+from asyppo_cli.display.progress import Progress
 from asyppo_cli.evaluation.grading_queue import GradingQueue, Stored, grader_version
 from asyppo_cli.evaluation.lm_eval_export import write_lm_eval_files
 from asyppo_cli.evaluation.sampling import SampleRange, SampleSource, missing
@@ -29,26 +30,6 @@ from asyppo_cli.types import Problem
 
 # Stored samples are graded in blocks of so many, so that progress can be shown.
 BLOCK = 256
-
-
-class Progress(Protocol):
-    """Whoever watches."""
-
-    def start(self, title: str, total: int, done: int) -> None:
-        """An evaluation of ``total`` samples begins, or goes on."""
-        ...
-
-    def advance(self, done: int, text: str) -> None:
-        """So many samples are there; ``text`` is the running score."""
-        ...
-
-    def finish(self, text: str) -> None:
-        """All samples are there and graded."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Something to know."""
-        ...
 
 
 @dataclass(frozen=True)

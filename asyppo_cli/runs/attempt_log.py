@@ -5,39 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
+from asyppo_cli.monitor import Monitor
 from asyppo_cli.runs.metrics import ACCURACY, REWARD_MEAN, STEP_TIME
-
-
-class Watcher(Protocol):
-    """Whatever else is told the same (the display)."""
-
-    def start(self, title: str, max_steps: int, step: int) -> None:
-        """A run begins or goes on."""
-        ...
-
-    def phase(self, name: str) -> None:
-        """A step enters a phase."""
-        ...
-
-    def step(self, step: int, metrics: Mapping[str, float]) -> None:
-        """A step is done."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Something to know."""
-        ...
-
-    def close(self) -> None:
-        """The attempt is over."""
-        ...
 
 
 class AttemptLog:
     """A monitor that writes to a file and passes everything on."""
 
-    def __init__(self, inner: Watcher, path: Path, clock: Callable[[], datetime]) -> None:
+    def __init__(self, inner: Monitor, path: Path, clock: Callable[[], datetime]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._inner, self._clock = inner, clock
         # Lines are rare and must survive a crash: each is written at once.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import shutil
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from asyppo_cli.keys import did_you_mean
 from asyppo_cli.runs.files.lock import lock_run
 from asyppo_cli.runs.status import read_status
 
@@ -180,9 +180,8 @@ def find_run(runs_dir: Path, name: str | None) -> RunDirectory:
         return begun[0]
     if begun:
         raise ValueError(f"{len(begun)} runs begin with {name}: {_some([run.name for run in begun])}; write more of it")
-    near = difflib.get_close_matches(name, [run.name for run in runs], n=3, cutoff=0.3)
-    known = near or [run.name for run in sorted(runs, key=last_active, reverse=True)]
-    raise ValueError(f"there is no run {name!r} in {runs_dir}/; nearest: {_some(known)}")
+    known = [run.name for run in sorted(runs, key=last_active, reverse=True)]
+    raise ValueError(f"there is no run {name!r} in {runs_dir}/; {did_you_mean(name, known)}")
 
 
 def last_active(run: RunDirectory) -> datetime:

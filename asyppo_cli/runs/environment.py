@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from asyppo_cli.system import usable_cores
+
 PACKAGES = (
     "asyppo",
     "torch",
@@ -75,9 +77,8 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 def hardware() -> dict[str, Any]:
     """Processor, cores this process may use, memory in bytes, and NVIDIA GPUs."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {"cpu": _cpu_model(), "cores": cores, "memory_bytes": memory, "gpus": _gpus()}
+    return {"cpu": _cpu_model(), "cores": usable_cores(), "memory_bytes": memory, "gpus": _gpus()}
 
 
 def _cpu_model() -> str:

@@ -12,13 +12,14 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from asyppo_cli.runs.directory import run_directories
 from asyppo_cli.runs.files.atomic import replace_text, sync_to_disk
+from asyppo_cli.runs.files.jsonl import damaged, drop_torn_line, read_objects
 
 FOLDER = "evaluations"
 MANIFEST = "manifest.json"
@@ -110,7 +111,7 @@ class JsonLines:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _cut_torn_line(path)
+        drop_torn_line(path)
         self._file = path.open("ab")
 
     def append(self, rows: Sequence[Sample] | Sequence[StoredVerdict]) -> None:
@@ -208,14 +209,14 @@ def write_problems(directory: EvaluationDirectory, rows: Sequence[Mapping[str, A
 
 def read_problems(directory: EvaluationDirectory) -> list[dict[str, Any]]:
     """Problems {id, problem, answer, entry} in the benchmark's order; none if they were never written."""
-    return list(_read_rows(directory.problems))
+    return [row for _, row in read_objects(directory.problems)]
 
 
 def read_samples(directory: EvaluationDirectory) -> dict[str, dict[int, Sample]]:
     """Samples by problem and number; a torn last line is left out, of two alike the first counts."""
     found: dict[str, dict[int, Sample]] = {}
-    for place, row in _numbered(directory.samples):
-        sample = _record(Sample, row, place)
+    for number, row in read_objects(directory.samples):
+        sample = _record(Sample, row, directory.samples, number)
         found.setdefault(sample.id, {}).setdefault(sample.sample, sample)
     return found
 
@@ -223,8 +224,8 @@ def read_samples(directory: EvaluationDirectory) -> dict[str, dict[int, Sample]]
 def read_verdicts(directory: EvaluationDirectory) -> dict[str, dict[int, StoredVerdict]]:
     """Verdicts by problem and number, likewise."""
     found: dict[str, dict[int, StoredVerdict]] = {}
-    for place, row in _numbered(directory.verdicts):
-        graded = _record(StoredVerdict, row, place)
+    for number, row in read_objects(directory.verdicts):
+        graded = _record(StoredVerdict, row, directory.verdicts, number)
         found.setdefault(graded.id, {}).setdefault(graded.sample, graded)
     return found
 
@@ -272,39 +273,8 @@ def _last_active(evaluation: EvaluationDirectory) -> float:
     return max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
 
 
-def _record(kind: Any, row: Mapping[str, Any], place: str) -> Any:
+def _record(kind: Any, row: Mapping[str, Any], path: Path, number: int) -> Any:
     try:
         return kind(**row)
     except TypeError as error:
-        raise ValueError(f"{place} is damaged: delete that line") from error
-
-
-def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    return (row for _, row in _numbered(path))
-
-
-def _numbered(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Place and object of every whole line."""
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise ValueError(f"{path}, line {number}, is damaged: delete that line") from error
-            if not isinstance(row, dict):
-                raise ValueError(f"{path}, line {number}, is damaged: delete that line")
-            yield f"{path}, line {number},", row
-
-
-def _cut_torn_line(path: Path) -> None:
-    """Without this, the next row would be glued to what is left of the last."""
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        content = file.read()
-        if content and not content.endswith(b"\n"):
-            file.truncate(content.rfind(b"\n") + 1)
+        raise damaged(path, number) from error

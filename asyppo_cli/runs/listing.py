@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from asyppo_cli.keys import flatten
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.directory import RunDirectory, check_runs_dir, last_active, run_directories
 from asyppo_cli.runs.files.lock import is_locked
@@ -157,17 +158,6 @@ def algorithm_label(config: Mapping[str, Any]) -> str:
         return "ppo"
     split = "" if lookup(config, "critics.split", "by_response") == "by_response" else ", shared"
     return f"{'asyppo' if gated else 'ppo'}, {count} critics{split}"
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 MISSING = object()

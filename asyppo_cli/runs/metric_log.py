@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 from asyppo_cli.runs.files.atomic import replace_text
+from asyppo_cli.runs.files.jsonl import damaged, drop_torn_line, read_objects, whole_lines
 from asyppo_cli.runs.metrics import STEP, STEP_TIME, time
 
 
@@ -34,7 +36,7 @@ class MetricLog:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _drop_torn_line(path)
+        drop_torn_line(path)
         self._file = path.open("a", encoding="utf-8")
 
     def append(self, row: Mapping[str, float]) -> None:
@@ -65,21 +67,15 @@ def read_metrics(path: Path) -> MetricRows:
     Raises:
         ValueError: another line is damaged.
     """
-    if not path.exists():
-        return MetricRows([], [])
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    rows = [_parse(path, number, line) for number, line in enumerate(lines[:-1], 1)]
-    notices = [f"{path.name}: the last line is torn and left out"] if lines[-1] else []
-    return MetricRows(rows, notices)
+    rows = [_row(path, number, row) for number, row in read_objects(path)]
+    torn = path.exists() and len(whole_lines(path)) < path.stat().st_size
+    return MetricRows(rows, [f"{path.name}: the last line is torn and left out"] if torn else [])
 
 
-def _parse(path: Path, number: int, line: str) -> dict[str, float]:
-    try:
-        row = {name: math.nan if value is None else value for name, value in json.loads(line).items()}
-        if not all(isinstance(value, Real) for value in row.values()) or not math.isfinite(row[STEP]):
-            raise ValueError("not all values are numbers")
-    except (ValueError, AttributeError, KeyError) as error:
-        raise ValueError(f"{path}, line {number}, is damaged: delete that line") from error
+def _row(path: Path, number: int, values: Mapping[str, Any]) -> dict[str, float]:
+    row = {name: math.nan if value is None else value for name, value in values.items()}
+    if not all(isinstance(value, Real) for value in row.values()) or not math.isfinite(row.get(STEP, math.nan)):
+        raise damaged(path, number)
     return row
 
 
@@ -87,12 +83,3 @@ def truncate_metrics(path: Path, step: int) -> None:
     """Drop the rows after ``step``, as a resumed run writes them again; the file is replaced in one stroke."""
     rows = [row for row in read_metrics(path).rows if row[STEP] <= step]
     replace_text(path, "".join(metrics_line(row) for row in rows))
-
-
-def _drop_torn_line(path: Path) -> None:
-    """Without this, the next row would be glued to what is left of the last."""
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    if content and not content.endswith(b"\n"):
-        replace_text(path, content[: content.rfind(b"\n") + 1].decode("utf-8"))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import netrc
 import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
+from urllib.parse import urlsplit
 
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.files.atomic import replace_text
@@ -53,11 +55,15 @@ def open_sinks(
 
 
 def has_wandb_key() -> bool:
-    """Whether wandb could log in: by its variable, or the netrc entry that ``wandb login`` leaves."""
+    """Whether a key is in the environment or the file that ``wandb login`` writes."""
     if os.environ.get("WANDB_API_KEY"):
         return True
-    netrc = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
-    return netrc.is_file() and "wandb" in netrc.read_text(errors="replace")
+    file = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+    server = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
+    try:
+        return netrc.netrc(file).authenticators(server.hostname or "") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
 
 
 class WandbSink:

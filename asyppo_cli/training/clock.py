@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter, time
 
-from asyppo_cli.ports import Monitor
+from asyppo_cli.monitor import Monitor
 from asyppo_cli.runs import metrics as names
 
 TRAINER = "trainer"

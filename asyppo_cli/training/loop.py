@@ -12,7 +12,8 @@ from time import perf_counter
 from typing import Any, Protocol
 
 from asyppo_cli.config.schema import CheckpointsConfig, EvaluationConfig, RecordsConfig
-from asyppo_cli.ports import Learner, Monitor
+from asyppo_cli.monitor import Monitor
+from asyppo_cli.ports import Learner
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.records import RecordTexts
 from asyppo_cli.training.clock import Clock, Span
@@ -58,7 +59,7 @@ class Journal(Protocol):
 
 
 @dataclass
-class Progress:
+class RunProgress:
     """Where a run stands: finished steps and the place in the problem stream. Saved in every checkpoint."""
 
     step: int = 0
@@ -83,7 +84,7 @@ class Loop:
     journal: Journal
     monitor: Monitor
     probes: Probes | None = None
-    progress: Progress = field(default_factory=Progress)
+    progress: RunProgress = field(default_factory=RunProgress)
     raised: set[str] = field(default_factory=set)
 
     def resume(self, checkpoint: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from asyppo_cli.algorithm.losses import token_weights
-from asyppo_cli.ports import Learner, Monitor, NonFiniteLoss
+from asyppo_cli.monitor import Monitor
+from asyppo_cli.ports import Learner, NonFiniteLoss
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.training.objectives import LikelihoodObjective
 from asyppo_cli.types import PolicyOutputs, PolicyTargets, Sequences

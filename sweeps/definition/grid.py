@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from random import Random
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from asyppo_cli.keys import short_names
 from sweeps.definition.grammar import SEED, Axes, Listed, key_of
 
 if TYPE_CHECKING:
@@ -87,18 +88,6 @@ def make_trial(name: str, axes: Mapping[str, str], definition: Definition) -> Tr
     seeds = tuple(f"{key}={value}" for key, value in axes.items() if key == SEED)
     overrides = (*definition.fixed, *chosen, *(f"{key}={value}" for key, value in swept.items()), *seeds)
     return Trial(name, overrides, point, dict(axes), _whole(axes.get(SEED)), label)
-
-
-def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Each key as short as it can be told apart: ``lr`` of ``learner.policy.lr`` if no other ends so."""
-    short = {}
-    for key in keys:
-        parts = key.split(".")
-        others = [other.split(".") for other in keys if other != key]
-        apart = (n for n in range(1, len(parts)) if all(other[-n:] != parts[-n:] for other in others))
-        length = next(apart, len(parts))
-        short[key] = ".".join(parts[-length:])
-    return short
 
 
 def _name(point: Mapping[str, str], short: Mapping[str, str]) -> str:

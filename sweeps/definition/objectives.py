@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from asyppo_cli.keys import did_you_mean
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.directory import RunDirectory
+from asyppo_cli.runs.files.jsonl import whole_lines
 from asyppo_cli.runs.metric_log import MetricRows, read_metrics
 from asyppo_cli.runs.studies import Direction, Objective
 
@@ -37,10 +39,8 @@ class Tail:
             self.offset, self.inode = 0, stat.st_ino
         if stat.st_size == self.offset:
             return []
-        with self.path.open("rb") as file:
-            file.seek(self.offset)
-            whole = file.read().rpartition(b"\n")[0]
-        self.offset += len(whole) + 1 if whole else 0
+        whole = whole_lines(self.path, self.offset)
+        self.offset += len(whole)
         rows = [_row(line) for line in whole.split(b"\n") if line]
         for row in rows:
             self.last |= row
@@ -102,13 +102,10 @@ def objectives(metrics: Sequence[str], directions: Sequence[str], search: bool) 
 
 
 def _check_metric(metric: str) -> None:
-    import difflib
-
     known = [*names.known(8), SECONDS]
     # Phases and processes of a run have names of their own.
     if metric not in known and not metric.startswith((names.time(""), "memory/")):
-        near = difflib.get_close_matches(metric, known, n=3, cutoff=0.4)
-        raise ValueError(f"--metric {metric}: no run measures that; nearest: {', '.join(near) or ', '.join(known[:6])}")
+        raise ValueError(f"--metric {metric}: no run measures that; {did_you_mean(metric, known)}")
 
 
 def _direction(text: str) -> Direction:

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from asyppo_cli.keys import short_names
 from asyppo_cli.runs.directory import check_name
 from asyppo_cli.runs.studies import StudyTrial
 from sweeps.definition.definition import Definition, PrunerName, SamplerName, Search
 from sweeps.definition.grammar import SEED, Axes, Listed, Span, key_of, parse, seed_axis
-from sweeps.definition.grid import SETTING, grid_size, short_names
+from sweeps.definition.grid import SETTING, grid_size
 from sweeps.definition.objectives import objectives
 from sweeps.definition.optuna_samplers import PRUNERS, SAMPLERS, check_search
 from sweeps.definition.study_files import Part, Scale, Spec, read_spec, unknown

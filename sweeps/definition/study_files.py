@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+from asyppo_cli.keys import did_you_mean
 from asyppo_cli.runs.studies import Direction, Objective, PaperAblation
 
 Scale = Literal["embedded", "paper"]
@@ -69,10 +70,7 @@ def read_spec(name: str) -> Spec:
 
 def unknown(name: str) -> str:
     """What to say of a name that no study has."""
-    import difflib
-
-    near = difflib.get_close_matches(name, spec_names(), n=3, cutoff=0.4) or spec_names()
-    return f"there is no study {name!r}, and an override is key=value; nearest studies: {', '.join(near)}"
+    return f"there is no study {name!r}, and an override is key=value; {did_you_mean(name, spec_names())}"
 
 
 def _folder() -> Any:

@@ -34,11 +34,6 @@ def share_out(jobs: int, cores: int, gpus: tuple[str, ...], needs_gpu: bool) -> 
     ]
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def visible_gpus() -> tuple[str, ...]:
     """The GPUs that this process may use, by the numbers or names that CUDA knows them by."""
     chosen = os.environ.get(GPUS)

@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
+from asyppo_cli.keys import flatten
 from asyppo_cli.runs.directory import LOCK, RunDirectory, run_directories
 from asyppo_cli.runs.files.atomic import replace_text
-from asyppo_cli.runs.listing import flatten, read_config
+from asyppo_cli.runs.listing import read_config
 from asyppo_cli.runs.status import read_status
 from sweeps.definition.grid import Trial
 from sweeps.execution.trial_directory import THREADS, run_of

@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from asyppo_cli.runs.studies import TrialState
+from asyppo_cli.system import STOP_SIGNALS, catch_signals
 from sweeps.definition.grid import Trial
 from sweeps.definition.objectives import Tail
 from sweeps.execution.devices import Share
 from sweeps.execution.study_store import Held
-from sweeps.execution.trial_directory import Progress
+from sweeps.execution.trial_directory import TrialProgress
 
 State = Literal["finished", "failed", "interrupted", "pruned"]
 # Why a worker stopped: all is over, its time is, or a signal came.
@@ -45,7 +46,7 @@ class Watch(Protocol):
         """A trial begins or goes on."""
         ...
 
-    def progress(self, trial: Trial, progress: Progress) -> None:
+    def progress(self, trial: Trial, progress: TrialProgress) -> None:
         """A trial has done a step or an evaluation."""
         ...
 
@@ -67,7 +68,7 @@ class Job:
     tail: Tail
     process: Popen[bytes] | None = None
     signals: int = 0
-    progress: Progress = field(default_factory=lambda: Progress(0, 0))
+    progress: TrialProgress = field(default_factory=lambda: TrialProgress(0, 0))
     stopped: Literal["pruned", "lost"] | None = None
 
     @property
@@ -106,13 +107,9 @@ def catching() -> Iterator[Signals]:
     """Count SIGINT and SIGTERM instead of dying of them."""
     caught = Signals()
 
-    def handle(number: int, _frame: Any) -> None:
+    def handle(number: int) -> None:
         caught.count += 1
         caught.number = number
 
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with catch_signals(handle, STOP_SIGNALS, hangup=False):
         yield caught
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from asyppo_cli.keys import did_you_mean
 from sweeps.definition.definition import Definition, Search, from_json, grown
 from sweeps.definition.grid import Trial, grid_trials, make_trial, search_name, search_trial, shuffled_points
 from sweeps.definition.optuna_samplers import chosen_from, distribution, make_pruner, make_sampler, stored, typed
@@ -266,15 +267,11 @@ def find(storage: BaseStorage, name: str) -> Book:
     Raises:
         ValueError: there is none, or it is no study of ours.
     """
-    import difflib
-
     try:
         study = storage.get_study_id_from_name(name)
     except KeyError as error:
         known = [study.study_name for study in storage.get_all_studies()]
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[:4]
-        told = f"nearest: {', '.join(near)}" if near else "it holds none"
-        raise ValueError(f"there is no study {name!r} in that storage; {told}") from error
+        raise ValueError(f"there is no study {name!r} in that storage; {did_you_mean(name, known)}") from error
     return Book(storage, read_definition(storage, study, name))
 
 

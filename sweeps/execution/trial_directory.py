@@ -58,7 +58,7 @@ def clear_preamble(run: RunDirectory) -> None:
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrialProgress:
     """Steps done and wanted, and the last evaluation: after which step (-1: none yet), and its value."""
 
     step: int
@@ -67,7 +67,9 @@ class Progress:
     value: float = math.nan
 
 
-def progress(run: RunDirectory, tail: Tail, before: Progress, metric: str) -> tuple[Progress, list[tuple[int, float]]]:
+def progress(
+    run: RunDirectory, tail: Tail, before: TrialProgress, metric: str
+) -> tuple[TrialProgress, list[tuple[int, float]]]:
     """How a trial gets on, and the evaluations by ``metric`` (step, value) that are new."""
     try:
         status = read_status(run.status)
@@ -77,7 +79,7 @@ def progress(run: RunDirectory, tail: Tail, before: Progress, metric: str) -> tu
     step, last = (status.step, status.max_steps) if status is not None else (before.step, before.max_steps)
     new = [(int(row[STEP]), row[metric]) for row in tail.rows() if metric in row and STEP in row]
     evaluated, value = new[-1] if new else (before.evaluated, before.value)
-    return Progress(step, last, evaluated, value), new
+    return TrialProgress(step, last, evaluated, value), new
 
 
 def run_of(folder: Path, trial: str) -> RunDirectory:

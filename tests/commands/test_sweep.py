@@ -177,7 +177,7 @@ def test_studies_are_listed_with_their_questions(
         ),
         (["join", "nothing", "--storage", "nowhere/study.journal"], "there is no such journal"),
         (["join", "nothing"], "there is no study 'nothing'"),
-        (["show", "nothing", "--storage", "sqlite:///studies.db"], "it holds none"),
+        (["show", "nothing", "--storage", "sqlite:///studies.db"], "there is none"),
     ],
 )
 def test_a_mistake_is_one_line_before_anything_starts(

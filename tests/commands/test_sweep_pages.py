@@ -18,7 +18,7 @@ from asyppo_cli.display.trials import LiveTrials, SweepBoard, TrialRow
 from asyppo_cli.runs.studies import Objective, Study, StudyTrial
 from sweeps.definition.grid import grid_trials
 from sweeps.execution.jobs import Outcome
-from sweeps.execution.trial_directory import Progress
+from sweeps.execution.trial_directory import TrialProgress
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_plain_lines_say_what_happens(capsys: pytest.CaptureFixture[str]) -> Non
     trial = next(grid_trials(grid("a=1,2")))
     watcher.started(trial, resumed=False)
     now = 10.0
-    watcher.progress(trial, Progress(5, 10, 5, 0.5))
+    watcher.progress(trial, TrialProgress(5, 10, 5, 0.5))
     assert watcher.board.seconds_left == pytest.approx(20 * 2.5 / 2)
     now = 20.0
     watcher.ended(Outcome(trial, "finished", values=(0.75,)))

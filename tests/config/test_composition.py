@@ -10,9 +10,10 @@ import pytest
 from pydantic import BaseModel
 
 from asyppo_cli.config import schema
-from asyppo_cli.config.groups import description, flatten, option_values, read_groups
+from asyppo_cli.config.groups import description, option_values, read_groups
 from asyppo_cli.config.load import load, load_warmstart
 from asyppo_cli.config.settings import read_settings
+from asyppo_cli.keys import flatten
 
 GROUPS = read_groups("config", None)
 OPTIONS = [(group.name, option) for group in GROUPS.values() for option in group.options]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from asyppo_cli.config.completion import complete_key, complete_override, complete_words
-from asyppo_cli.config.groups import flatten
 from asyppo_cli.config.load import load, load_warmstart
 from asyppo_cli.config.overrides import quoted
+from asyppo_cli.keys import flatten
 
 TRANSLATED = [
     ("critic_count=3", {"critics.count": 3}),

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from asyppo_cli.config.groups import flatten
 from asyppo_cli.config.load import load
 from asyppo_cli.config.schema import Config
+from asyppo_cli.keys import flatten
 
 EXPERIMENTS = ("paper/qwen3_4b", "paper/qwen3_8b", "paper/qwen3_14b")
 

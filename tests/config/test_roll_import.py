@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from asyppo_cli.app import exit_code, run
-from asyppo_cli.config.groups import flatten
 from asyppo_cli.config.load import load
 from asyppo_cli.config.roll.importing import Imported, import_roll
 from asyppo_cli.config.roll.reading import read_roll
+from asyppo_cli.keys import flatten
 
 # The paper's appendix in the form of the framework it was run with.
 APPENDIX = """

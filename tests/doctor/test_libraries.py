@@ -9,6 +9,7 @@ import pytest
 
 from asyppo_cli.config.load import load
 from asyppo_cli.doctor import libraries, rounds
+from asyppo_cli.runs.sinks import has_wandb_key
 
 
 def test_a_missing_vllm_is_a_fault_only_where_it_is_to_sample(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,9 +37,9 @@ def test_a_needed_library_is_really_imported() -> None:
 def test_wandb_online_needs_a_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    assert not libraries.has_wandb_key()
+    assert not has_wandb_key()
     (tmp_path / "netrc").write_text("machine api.wandb.ai login user password key\n")
-    assert libraries.has_wandb_key()
+    assert has_wandb_key()
 
 
 def test_a_gpu_that_somebody_else_fills_is_a_warning() -> None:

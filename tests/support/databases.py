@@ -6,13 +6,14 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from asyppo_cli.system import free_port
 
 
 def postgres_programs() -> Path | None:
@@ -31,7 +32,7 @@ def postgres(programs: Path) -> Iterator[str]:
         user = as_user(folder)
         run = [*user, str(programs / "initdb"), "-D", str(folder / "data"), "-U", "tester", "-A", "trust", "-N"]
         subprocess.run(run, check=True, capture_output=True, cwd="/")
-        port = free_port()
+        port = free_port("127.0.0.1")
         settings = [f"-p{port}", "-k", str(folder), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
         with (folder / "log").open("wb") as log:
             command = [*user, str(programs / "postgres"), "-D", str(folder / "data"), *settings]
@@ -54,13 +55,6 @@ def as_user(folder: Path) -> list[str]:
     user = pwd.getpwnam(name)
     os.chown(folder, user.pw_uid, user.pw_gid)
     return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody uses."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def wait_for(programs: Path, port: int, server: subprocess.Popen[bytes]) -> None:

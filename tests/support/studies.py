@@ -12,7 +12,7 @@ from sweeps.definition.grid import Trial
 from sweeps.definition.request import Asked, define
 from sweeps.execution.devices import Share
 from sweeps.execution.jobs import Outcome, Place
-from sweeps.execution.trial_directory import Progress
+from sweeps.execution.trial_directory import TrialProgress
 
 # A run that counts its starts, evaluates itself three times, saves when told to, and fails where a file says so.
 # What it scores is its x where it has one; the first argument is its folder, the second how long it takes.
@@ -96,7 +96,7 @@ class Recorder:
         self.begun.append((trial.name, resumed))
         self.most = max(self.most, len(self.begun) - len(self.over))
 
-    def progress(self, trial: Trial, progress: Progress) -> None:
+    def progress(self, trial: Trial, progress: TrialProgress) -> None:
         self.values.append(progress.value)
 
     def ended(self, outcome: Outcome) -> None:

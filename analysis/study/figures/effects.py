@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analysis.figures.csv_export import csv_text
-from analysis.figures.labels import MOST_ROWS, short_keys, shown
+from analysis.figures.labels import MOST_ROWS, shown
 from analysis.figures.style import AMBER, BLUE, FAINT, GROUND, INK, caption, grid, new_figure, styled
 from analysis.metrics.curves import unit_of
 from analysis.stats.seed_bootstrap import SeedMean, seed_means
 from analysis.study.axes import averaged, grid_axes
 from analysis.study.settings import Seed, Setting
+from asyppo_cli.keys import short_names
 from asyppo_cli.runs.studies import Objective, PaperAblation
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def main_effects(
     told = None if paper is None or not any(s.name in paper.values for s in settings) else paper
     axes = grid_axes(settings)
     if len(axes) > 1 and told is None:
-        short = short_keys(list(axes))
+        short = short_names(list(axes))
         effects = [_marginal(short[key], key, values, settings, n) for key, values in axes.items()]
         return MainEffects(objective, tuple(effects), None, None, 0)
     rows = list(settings) if len(settings) <= MOST_ROWS else _most_telling(settings, n, objective, baseline)
@@ -74,7 +75,7 @@ def main_effects(
         for s in rows
     ]
     reference = next((s.means[n] for s in rows if s.name == baseline), None)
-    effect = MainEffect(short_keys([key])[key] if key else "setting", tuple(own), 1)
+    effect = MainEffect(short_names([key])[key] if key else "setting", tuple(own), 1)
     return MainEffects(objective, (effect,), reference.mean if reference else None, told, len(settings) - len(rows))
 
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.figures.csv_export import csv_text
-from analysis.figures.labels import short_keys, shown
+from analysis.figures.labels import shown
 from analysis.figures.style import caption, density_colours, new_figure, styled
 from analysis.metrics.curves import unit_of
 from analysis.stats.seed_bootstrap import SeedMean, seed_means
 from analysis.study.axes import averaged, grid_axes
 from analysis.study.settings import Setting
 from analysis.study.wording import bare
+from asyppo_cli.keys import short_names
 from asyppo_cli.runs.studies import Objective
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Interactions:
 def interactions(settings: Sequence[Setting], n: int, objective: Objective) -> Interactions:
     """The maps of a full grid of at least two axes that can be read; none elsewhere."""
     axes = {key: values for key, values in grid_axes(settings).items() if len(values) <= MOST_VALUES}
-    short = short_keys(list(axes))
+    short = short_names(list(axes))
     pairs = list(itertools.combinations(axes, 2))[:MOST_PANELS]
     maps = [_map(settings, n, (first, axes[first]), (second, axes[second]), short) for first, second in pairs]
     return Interactions(objective, tuple(maps), len(grid_axes(settings)) > 2)

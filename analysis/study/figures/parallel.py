@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analysis.figures.csv_export import csv_text
-from analysis.figures.labels import short_keys, shown
+from analysis.figures.labels import shown
 from analysis.figures.style import MUTED, ORANGE, caption, density_colours, new_figure, styled
 from analysis.metrics.curves import unit_of
 from analysis.study.importance import UNSET, is_log, numbers_of
 from analysis.study.settings import Setting
+from asyppo_cli.keys import short_names
 from asyppo_cli.runs.studies import Objective
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def parallel(settings: Sequence[Setting], n: int, objective: Objective, order: S
     keys = list(dict.fromkeys([*order, *(key for setting in settings for key in setting.point)]))
     columns = {key: [setting.point.get(key, UNSET) for setting in rows] for key in keys}
     varying = [key for key in keys if len(set(columns[key])) > 1][:MOST_KEYS]
-    short = short_keys(varying)
+    short = short_names(varying)
     uprights = [upright(short[key], columns[key]) for key in varying]
     numbers = [sign * score for score, _ in drawn]
     merit = [score for score, _ in drawn]

@@ -9,11 +9,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from asyppo_cli.commands.runs import complete_run
+from asyppo_cli.system import catch_signals
 
 if TYPE_CHECKING:
     from asyppo_cli.builders.eval import ModelEvaluation
@@ -168,13 +169,8 @@ def how_to_go_on(evaluation: Evaluation) -> str:
 def interruptible() -> Iterator[None]:
     """SIGTERM and a terminal that closes count as Ctrl-C."""
 
-    def handle(_number: int, _frame: Any) -> None:
+    def handle(_number: int) -> None:
         raise KeyboardInterrupt
 
-    hangup = [] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP]
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, *hangup)}
-    try:
+    with catch_signals(handle, [signal.SIGTERM]):
         yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

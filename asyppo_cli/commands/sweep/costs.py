@@ -12,8 +12,9 @@ from typing import Any
 
 from asyppo_cli.commands.sweep.validate import Checked
 from asyppo_cli.config.schema import Config
+from asyppo_cli.keys import flatten
 from asyppo_cli.runs.directory import last_active, run_directories
-from asyppo_cli.runs.listing import flatten, read_config, summarise
+from asyppo_cli.runs.listing import read_config, summarise
 
 # What does not change how long a step takes, or hardly.
 IRRELEVANT = (

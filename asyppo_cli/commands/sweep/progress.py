@@ -12,7 +12,7 @@ from asyppo_cli.display.trials import LiveTrials, SweepBoard, TrialRow
 from asyppo_cli.runs.studies import StudyTrial, TrialState
 from sweeps.definition.grid import Trial
 from sweeps.execution.jobs import Outcome
-from sweeps.execution.trial_directory import Progress
+from sweeps.execution.trial_directory import TrialProgress
 
 # In the order in which they are shown.
 STATES: tuple[TrialState, ...] = ("finished", "pruned", "failed", "interrupted", "running", "waiting")
@@ -75,7 +75,7 @@ class Watcher:
         self._move("interrupted" if resumed and self.board.counts.get("interrupted") else "waiting", "running")
         self._say(trial, "goes on" if resumed else "starts")
 
-    def progress(self, trial: Trial, progress: Progress) -> None:
+    def progress(self, trial: Trial, progress: TrialProgress) -> None:
         """Keep it; a line for every evaluation."""
         row = self.board.rows.setdefault(trial.name, TrialRow(trial.name, setting_of(trial)))
         row.step, row.max_steps, row.value, row.state = progress.step, progress.max_steps, progress.value, "running"

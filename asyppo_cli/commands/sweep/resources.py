@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asyppo_cli.keys import did_you_mean
 from asyppo_cli.runs.studies import Study
+from asyppo_cli.system import usable_cores
 
 if TYPE_CHECKING:
     from asyppo_cli.config.schema import Config
@@ -28,15 +30,12 @@ def find_book(name: str, runs_dir: Path, storage: str | None) -> Book:
     Raises:
         ValueError: there is none of that name, with those that are near.
     """
-    import difflib
-
     from sweeps.execution.storage import FILE, open_storage
     from sweeps.execution.study_store import find
 
     if storage is None and not (runs_dir / name / FILE).is_file():
         known = studies_in(runs_dir)
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[:4]
-        told = f"nearest: {', '.join(near)}" if near else "there is none at all; start one with asyppo sweep"
+        told = did_you_mean(name, known) if known else "there is none at all; start one with asyppo sweep"
         raise ValueError(f"there is no study {name!r} in {runs_dir}/; {told}")
     if storage is not None and "://" not in storage and not Path(storage).is_file():
         raise ValueError(f"--storage {storage}: there is no such journal; a database is named by a URL")
@@ -56,7 +55,7 @@ def shares(jobs: int, configs: Sequence[Config]) -> list[Share]:
     Raises:
         ValueError: there are more jobs than devices, or than the Ray cluster has room for.
     """
-    from sweeps.execution.devices import Share, share_out, usable_cores, visible_gpus
+    from sweeps.execution.devices import Share, share_out, visible_gpus
 
     on_ray = [config for config in configs if config.cluster.kind == "ray"]
     for config in on_ray:
@@ -88,7 +87,7 @@ def check_room(jobs: int, config: Config) -> None:
 def ray_resources(address: str | None) -> dict[str, float]:
     """What a Ray cluster offers; where each trial would start one for itself, what this machine does."""
     from asyppo_cli.engines.ray.cluster import ADDRESS, check_ray, joined
-    from sweeps.execution.devices import usable_cores, visible_gpus
+    from sweeps.execution.devices import visible_gpus
 
     check_ray()
     if not (address or os.environ.get(ADDRESS)):

@@ -15,7 +15,7 @@ from asyppo_cli.config.roll.keys import IGNORED, OPTIMIZER, ROLL_DEFAULTS, SAME,
 from asyppo_cli.config.roll.placement import read_batches, read_micro_batches, read_placement
 from asyppo_cli.config.roll.reading import read_roll
 from asyppo_cli.config.roll.sheet import Row, Sheet, nested
-from asyppo_cli.config.settings import nearest
+from asyppo_cli.keys import did_you_mean
 
 BUILDS_ON = "large_model"
 
@@ -152,8 +152,7 @@ def _leave(sheet: Sheet, key: str) -> None:
         return sheet.ignore(key, why)
     if sheet.values[key] is None:
         return sheet.ignore(key, "empty")
-    near = nearest(key, known_keys(), limit=2)
-    sheet.tell(key, "not understood", f"nearest: {', '.join(near)}" if near else "nothing like it is known")
+    sheet.tell(key, "not understood", did_you_mean(key, known_keys(), limit=2))
 
 
 def known_keys() -> list[str]:

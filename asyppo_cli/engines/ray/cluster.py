@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from asyppo_cli.system import STOP_SIGNALS, keep_handlers
+
 # Joined by default if it is set; otherwise a cluster is started for this run alone.
 ADDRESS = "RAY_ADDRESS"
 OLDEST = (2, 40)
@@ -141,17 +143,14 @@ def undisturbed() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    handlers = {number: signal.getsignal(number) for number in numbers}
     before = os.environ | {}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
     try:
-        yield
+        with keep_handlers((*STOP_SIGNALS, signal.SIGHUP)):
+            yield
     finally:
         for name in QUIET:
             os.environ.pop(name, None)
             os.environ.update({name: before[name]} if name in before else {})
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)

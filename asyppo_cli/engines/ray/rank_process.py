@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -20,6 +19,7 @@ from torch import distributed as dist
 from asyppo_cli.engines.distributed import join_world
 from asyppo_cli.engines.ray.transport import Packed, chunked, pack, unpack
 from asyppo_cli.engines.vllm.weight_transfer import Terms, TransferSync
+from asyppo_cli.system import free_port
 from asyppo_cli.types import Response, SamplingParams
 
 
@@ -248,10 +248,3 @@ def own_address() -> str:
     import ray
 
     return str(ray.util.get_node_ip_address())
-
-
-def free_port() -> int:
-    """A port that nobody listens at."""
-    with socket.socket() as found:
-        found.bind(("", 0))
-        return int(found.getsockname()[1])

@@ -8,7 +8,6 @@ source that yields exactly what it announced. **Run with gloo only**: what lies 
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from asyppo_cli.engines.weight_sync.checksums import Describer, Shards, all_shards
 from asyppo_cli.engines.weight_sync.shared_memory import Shapes, SyncTarget, checked, confirm
+from asyppo_cli.system import free_port
 
 LOCALHOST = "127.0.0.1"
 
@@ -150,11 +150,3 @@ def open_trainer(terms: Terms, source: StreamedSource, client: TransferClient, r
 
             info = GlooTrainerInfo(**meeting)
     return WeightTransferTrainerFactory.trainer_init(info, client=client, source=source)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        port: int = probe.getsockname()[1]
-    return port

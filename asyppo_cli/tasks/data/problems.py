@@ -7,7 +7,7 @@ from pathlib import Path
 
 from asyppo_cli.config.method import TaskConfig
 from asyppo_cli.config.section import Scalar
-from asyppo_cli.config.settings import nearest
+from asyppo_cli.keys import did_you_mean
 from asyppo_cli.tasks.data.difficulty import order_by_difficulty
 from asyppo_cli.tasks.data.hub import cached_files, copied_files, split_files
 from asyppo_cli.tasks.data.jsonl import read_lines
@@ -122,8 +122,8 @@ def _check_params(source: str, params: Mapping[str, Scalar]) -> None:
     known = READ_PARAMS[source]
     for name, value in params.items():
         if name not in known:
-            near = ", ".join(nearest(name, known)) or ", ".join(known)
-            raise ValueError(f"task.params.{name}: task.source={source} has no such parameter; nearest: {near}")
+            near = did_you_mean(name, known)
+            raise ValueError(f"task.params.{name}: task.source={source} has no such parameter; {near}")
         allowed = known[name]
         if allowed is not None and value not in allowed:
             raise ValueError(f"task.params.{name}={value} must be one of {', '.join(allowed)}")

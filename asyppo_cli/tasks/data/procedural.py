@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Number
 from typing import Any, overload
 
+from asyppo_cli.keys import did_you_mean
 from asyppo_cli.tasks.data.names import task_names as task_names
 from asyppo_cli.types import Problem
 
@@ -93,14 +93,14 @@ def create(task: str, params: Mapping[str, Any], size: int, seed: int) -> Any:
     from reasoning_gym.factory import DATASETS
 
     if task not in DATASETS:
-        raise ValueError(f"task.name: reasoning-gym has no {task!r}{_nearest(task, DATASETS)}")
+        raise ValueError(f"task.name: reasoning-gym has no {task!r}; {did_you_mean(task, DATASETS)}")
     allowed = [field.name for field in dataclasses.fields(DATASETS[task][1])]
     for name in params:
         if name in ("seed", "size"):
             raise ValueError(f"task.params.{name}: leave it out: {'seed' if name == 'seed' else 'task.size'} gives it")
         if name not in allowed:
             raise ValueError(
-                f"task.params.{name}: reasoning-gym's {task} has no such parameter{_nearest(name, allowed)}"
+                f"task.params.{name}: reasoning-gym's {task} has no such parameter; {did_you_mean(name, allowed)}"
             )
     try:
         return reasoning_gym.create_dataset(task, seed=seed, size=size, **params)
@@ -149,11 +149,6 @@ def _problem(name: str, entry: Mapping[str, Any], params: Mapping[str, Any]) -> 
     """The verifier needs the whole entry, and some verifiers the parameters too."""
     answer = "" if entry["answer"] is None else str(entry["answer"])
     return Problem(name, entry["question"], answer, {**plain(entry), "params": plain(params)})
-
-
-def _nearest(name: str, names: Sequence[str] | Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(name, list(names), n=3, cutoff=0.4)
-    return f"; nearest: {', '.join(near)}" if near else f"; it has: {', '.join(sorted(names))}"
 
 
 def _blamed(params: Mapping[str, Any], message: str) -> str:
