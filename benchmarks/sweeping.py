@@ -19,22 +19,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asyppo_cli.commands.sweep.output import tell_states
+from asyppo_cli.commands.sweep.output import print_states
 from asyppo_cli.commands.sweep.validate import check
-from sweeps.definition.definition import Definition
+from asyppo_cli.runs.studies import StudyTrial
+from sweeps.definition.definition import StudyDefinition
 from sweeps.definition.grid import Trial
-from sweeps.definition.request import Asked, define
+from sweeps.definition.request import SweepRequest, define
 from sweeps.execution.attempts import current
-from sweeps.execution.devices import Share
-from sweeps.execution.jobs import Outcome, Place
+from sweeps.execution.devices import ResourceShare
 from sweeps.execution.listing import study_of
 from sweeps.execution.storage import open_storage
-from sweeps.execution.study_store import Book, create, find
-from sweeps.execution.trial_directory import TrialProgress
-from sweeps.execution.worker import work
+from sweeps.execution.study_store import StudyStore, create, find
+from sweeps.execution.worker import run_worker
 
 # Seconds of a trial of the default size on two cores.
 TRIAL = 100.0
@@ -58,48 +58,60 @@ time.sleep(float(sys.argv[2]))
 class Silent:
     """Nobody watches."""
 
-    def stands(self, counts: object) -> None:
+    def polled(self, counts: object) -> None:
         """Not shown."""
 
     def started(self, trial: Trial, resumed: bool) -> None:
         """Not shown."""
 
-    def progress(self, trial: Trial, progress: TrialProgress) -> None:
+    def progressed(self, trial: Trial, step: int, max_steps: int, evaluation: object) -> None:
         """Not shown."""
 
-    def ended(self, outcome: Outcome) -> None:
+    def ended(self, trial: StudyTrial) -> None:
         """Not shown."""
 
     def stopping(self, running: int) -> None:
         """Not shown."""
 
 
-def grid(*words: str) -> Definition:
+@dataclass
+class SleepLauncher:
+    """Starts trials that only sleep, and remembers when."""
+
+    folder: Path
+    launched: list[float]
+
+    def start(self, trial: Trial, share: ResourceShare) -> subprocess.Popen[bytes]:
+        """Start one."""
+        self.launched.append(time.time())
+        return subprocess.Popen([sys.executable, "-S", "-c", SLEEPER, str(self.folder / trial.name), "3"])
+
+    def last_error(self, trial: Trial) -> str | None:
+        """None of them fails."""
+        return None
+
+
+def grid(*words: str) -> StudyDefinition:
     """A grid as typed."""
-    return define(Asked(words=words, name="s"))
+    return define(SweepRequest(words=words, name="s"))
 
 
-def opened(folder: Path, definition: Definition) -> Book:
+def opened(folder: Path, definition: StudyDefinition) -> StudyStore:
     """A study in a journal."""
     return create(open_storage(str(folder / "study.journal")), definition)
 
 
 def overhead(folder: Path) -> bool:
     """From the end of a trial to the start of the next, and the driver's work meanwhile, of 12 trials of 3 seconds."""
-    launched: list[float] = []
-
-    def launch(trial: Trial, share: Share) -> subprocess.Popen[bytes]:
-        launched.append(time.time())
-        return subprocess.Popen([sys.executable, "-S", "-c", SLEEPER, str(folder / trial.name), "3"])
-
+    launcher = SleepLauncher(folder, [])
     definition = grid("seed=range(1,13)", "mask_pct=0.2", "learner.policy.lr=1e-4")
     worked = own_seconds()
     list(check(definition, None))
     checked, began = (own_seconds() - worked) / 12, own_seconds()
-    work(opened(folder, definition), Place(folder, launch, lambda trial: None, [Share(1)]), Silent())
+    run_worker(opened(folder, definition), launcher, [ResourceShare(1)], Silent())
     ended = sorted(path.stat().st_mtime for path in folder.glob("*/status.json"))
-    gap = statistics.median(start - end for start, end in zip(launched[1:], ended, strict=False))
-    pace = (own_seconds() - began) / (ended[-1] - launched[0])
+    gap = statistics.median(start - end for start, end in zip(launcher.launched[1:], ended, strict=False))
+    pace = (own_seconds() - began) / (ended[-1] - launcher.launched[0])
     share = (checked + gap + pace * TRIAL) / TRIAL
     print(
         f"a trial is checked in {checked:.3f} s and begins {gap:.3f} s after another's end; "
@@ -134,19 +146,19 @@ def jobs(folder: Path, rounds: int = 3) -> bool:
 def listing(folder: Path) -> bool:
     """A study of 10,000 finished trials: written as workers would have, then read by a fresh process."""
     definition = grid(f"seed=range(0,{LARGE // 4})", "algorithm=asyppo,ppo,grpo,gspo")
-    book = opened(folder, definition)
-    first = dict([next(iter(book.turns().items()))])
-    book.add_missing(first)
-    held = book.claim(current(book.turns()[next(iter(first))]), "me")  # type: ignore[arg-type]
-    assert held is not None
-    book.beat(held)
-    book.finish(held, [0.5])
+    store = opened(folder, definition)
+    first = dict([next(iter(store.attempts().items()))])
+    store.add_attempts(first)
+    claimed = store.claim(current(store.attempts()[next(iter(first))]), "me")  # type: ignore[arg-type]
+    assert claimed is not None
+    store.heartbeat(claimed)
+    store.finish(claimed, [0.5])
     multiply(folder / "study.journal", definition)
     timed: dict[str, float] = {}
-    book = clocked(timed, "open", lambda: find(open_storage(str(folder / "study.journal")), "s"))
-    study = clocked(timed, "list", lambda: study_of(book))
+    store = clocked(timed, "open", lambda: find(open_storage(str(folder / "study.journal")), "s"))
+    study = clocked(timed, "list", lambda: study_of(store))
     assert sum(trial.state == "finished" for trial in study.trials) == LARGE
-    clocked(timed, "summarise", lambda: tell_states(study))
+    clocked(timed, "summarise", lambda: print_states(study))
     print(", ".join(f"{name} {seconds:.2f} s" for name, seconds in timed.items()))
     whole = sum(timed.values())
     kept = promised(f"list and summarise {LARGE:,} trials", whole, "s", whole <= 3.0, "at most 3 s")
@@ -155,17 +167,17 @@ def listing(folder: Path) -> bool:
     return kept
 
 
-def multiply(path: Path, definition: Definition) -> None:
+def multiply(path: Path, definition: StudyDefinition) -> None:
     """Write what one trial wrote, for all others."""
     from sweeps.definition.grid import grid_trials
-    from sweeps.definition.optuna_samplers import distribution, stored
+    from sweeps.definition.optuna_samplers import distribution, to_stored
 
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     begin = next(number for number, line in enumerate(lines) if line["op_code"] == 4)
     kinds = {key: distribution(axis) for key, axis in definition.axes.items()}
     with path.open("a") as file:
         for number, trial in enumerate(grid_trials(definition)):
-            params = {k: kinds[k].to_internal_repr(stored(definition.axes[k], v)) for k, v in trial.axes.items()}
+            params = {k: kinds[k].to_internal_repr(to_stored(definition.axes[k], v)) for k, v in trial.axes.items()}
             for line in lines[begin:] if number else ():
                 own = {"params": params, "user_attrs": {"run": trial.name}} if line["op_code"] == 4 else {}
                 place = {} if own else {"trial_id": number}

@@ -1,4 +1,4 @@
-"""The live table of a sweep: the trials that run, and counts of all others."""
+"""The live table of a sweep: the running trials, and counts of all others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BAR = 16
 
 @dataclass
 class TrialRow:
-    """A trial that runs: its setting, steps done and wanted, the last value of its metric (NaN: none yet)."""
+    """A running trial: its setting, steps done and to do, the last value of its metric (NaN: none yet)."""
 
     name: str
     setting: str
@@ -33,13 +33,13 @@ class TrialRow:
 
     @property
     def share(self) -> float:
-        """How much of it is done."""
+        """The share of its steps that are done."""
         return self.step / self.max_steps if self.max_steps else 0.0
 
 
 @dataclass
 class SweepBoard:
-    """What is shown: the running trials by name, how many trials stand how, and the seconds that are left."""
+    """What is shown: the running trials by name, the number of trials in each state, and the seconds left."""
 
     title: str
     metric: str
@@ -49,7 +49,7 @@ class SweepBoard:
 
 
 class LiveTrials:
-    """Draws the board over itself until :meth:`close`; lines that are noted stay above it."""
+    """Redraws the board in place until :meth:`close`; notes are printed above it."""
 
     def __init__(
         self, board: SweepBoard, console: Console | None = None, clock: Callable[[], float] = time.monotonic
@@ -57,7 +57,7 @@ class LiveTrials:
         from rich.live import Live
 
         self._board, self._clock = board, clock
-        self._began = clock()
+        self._started = clock()
         self._console = make_console() if console is None else console
         self._live: Live = Live(
             get_renderable=self._draw,
@@ -68,13 +68,13 @@ class LiveTrials:
         self._live.start()
 
     def note(self, text: str) -> None:
-        """Print a line that stays."""
+        """Print a line above the table."""
         from rich.text import Text
 
         self._console.print(Text(visible(text)))
 
     def close(self) -> None:
-        """Leave the last state on the screen and give the cursor back."""
+        """Leave the last state on the screen and restore the cursor."""
         self._live.stop()
 
     def _draw(self) -> RenderableType:
@@ -83,16 +83,16 @@ class LiveTrials:
 
         board = self._board
         rows = list(board.rows.values())
-        # Room for the title, the counts, the table's head and a line below.
-        room = max(1, self._console.height - 6)
-        more = [Text(f"  and {len(rows) - room} more are running", style="dim")] if len(rows) > room else []
+        # Title, counts, table header and a line below need space too.
+        space = max(1, self._console.height - 6)
+        more = [Text(f"  and {len(rows) - space} more are running", style="dim")] if len(rows) > space else []
         head = Text.assemble((visible(board.title), "bold"), "  ", (self._times(), "dim"))
-        return Group(head, _counts(board.counts), *([_table(board, rows[:room])] if rows else []), *more)
+        return Group(head, _counts(board.counts), *([_table(board, rows[:space])] if rows else []), *more)
 
     def _times(self) -> str:
         left = self._board.seconds_left
-        after = "" if left is None else f", about {format_duration(left)} left"
-        return format_duration(self._clock() - self._began) + after
+        estimate = "" if left is None else f", about {format_duration(left)} left"
+        return format_duration(self._clock() - self._started) + estimate
 
 
 STYLES = {"finished": "green", "running": "cyan", "failed": "red", "pruned": "yellow", "interrupted": "yellow"}

@@ -1,1 +1,1 @@
-"""What a sweep is asked to run: grammar, grids, studies, search."""
+"""What a sweep runs: the command line's grammar, grids, searches and the named studies."""

@@ -1,4 +1,4 @@
-"""What is swept, in Hydra's grammar: overrides of one value, lists that make a grid, intervals that make a search."""
+"""Overrides in Hydra's grammar: single values, lists (a grid) and intervals (a search)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ LOG = "log"
 
 
 @dataclass(frozen=True)
-class Listed:
-    """An axis of values as typed; ``ordered`` ones come from a range, in equal steps."""
+class ChoiceAxis:
+    """A list of values as typed; ``ordered``: they come from a range, in equal steps."""
 
     values: tuple[str, ...]
     ordered: bool = False
 
 
 @dataclass(frozen=True)
-class Span:
-    """An axis of all numbers from ``low`` to ``high``, ends included; ``log``: by their logarithm."""
+class RangeAxis:
+    """All numbers from ``low`` to ``high``, ends included; ``log``: drawn uniformly in their logarithm."""
 
     low: float
     high: float
@@ -33,26 +33,18 @@ class Span:
     log: bool
 
 
-Axis = Listed | Span
+Axis = ChoiceAxis | RangeAxis
 Axes = Mapping[str, Axis]
 
 
-@dataclass(frozen=True)
-class Parsed:
-    """Overrides of one value as typed, and the axes by key."""
-
-    fixed: tuple[str, ...]
-    axes: Axes
-
-
-def parse(overrides: Sequence[str]) -> Parsed:
-    """Tell fixed values from axes.
+def parse(overrides: Sequence[str]) -> tuple[tuple[str, ...], Axes]:
+    """Split overrides into those of one value, as typed, and the axes by key.
 
     ``a=1,2``, ``a=choice(1,2)`` and ``a=range(1,3)`` are lists; ``a=interval(0,1)``, ``a=int(interval(1,8))`` and
-    ``a=tag(log,interval(1e-5,1e-3))`` are spans; quotes, lists and mappings are values.
+    ``a=tag(log,interval(1e-5,1e-3))`` are intervals; quotes, lists and mappings are single values.
 
     Raises:
-        ValueError: no override, an axis twice or empty, or a sweep that means nothing here.
+        ValueError: not an override, an axis that is empty or given twice, or an unsupported sweep function.
     """
     fixed: list[str] = []
     axes: dict[str, Axis] = {}
@@ -61,7 +53,7 @@ def parse(overrides: Sequence[str]) -> Parsed:
         if not override.is_sweep_override():
             fixed.append(text)
             continue
-        # A plus changes nothing: every key is known, and the configuration takes it with and without.
+        # All keys are known, so a plus makes no difference.
         key = override.get_key_element().lstrip("+")
         if key in axes:
             raise ValueError(f"{text}: {key} is swept twice; put all its values into one list")
@@ -69,7 +61,7 @@ def parse(overrides: Sequence[str]) -> Parsed:
     for text in fixed:
         if key_of(text) in axes:
             raise ValueError(f"{text}: {key_of(text)} is swept as well; leave one of the two out")
-    return Parsed(tuple(fixed), axes)
+    return tuple(fixed), axes
 
 
 def key_of(text: str) -> str:
@@ -77,13 +69,13 @@ def key_of(text: str) -> str:
     return text.lstrip("+").partition("=")[0]
 
 
-def seed_axis(seeds: int, keys: Iterable[str]) -> Listed:
-    """The seeds 1 to ``seeds``; ValueError if that is none, or ``keys`` have seeds already."""
+def seed_axis(seeds: int, keys: Iterable[str]) -> ChoiceAxis:
+    """The seeds 1 to ``seeds``; ValueError if there are none, or ``keys`` contain the seed."""
     if seeds < 1:
         raise ValueError(f"--seeds {seeds}: at least 1 is needed")
     if SEED in keys:
-        raise ValueError(f"--seeds {seeds} and seed=... say the same thing twice; leave one out")
-    return Listed(tuple(str(seed) for seed in range(1, seeds + 1)))
+        raise ValueError(f"--seeds {seeds} and seed=... are both given; leave one out")
+    return ChoiceAxis(tuple(str(seed) for seed in range(1, seeds + 1)))
 
 
 def _read(text: str) -> Override:
@@ -101,18 +93,18 @@ def _axis(override: Override, text: str) -> Axis:
     sweep = override.value()
     match sweep:
         case IntervalSweep():
-            return _span(sweep, text)
+            return _interval(sweep, text)
         case ChoiceSweep(tags=set() as tags, shuffle=False) if not tags:
-            return Listed(_different([str(value) for value in override.sweep_string_iterator()], text))
+            return ChoiceAxis(_different([str(value) for value in override.sweep_string_iterator()], text))
         case RangeSweep(tags=set() as tags, shuffle=False) if not tags:
-            return Listed(_steps(sweep, text), ordered=True)
+            return ChoiceAxis(_steps(sweep, text), ordered=True)
     raise ValueError(
         f"{text} cannot be swept: write {override.key_or_group}=A,B, range(1,5), interval(0,1) or "
         "tag(log,interval(1,2))"
     )
 
 
-def _span(sweep: IntervalSweep, text: str) -> Span:
+def _interval(sweep: IntervalSweep, text: str) -> RangeAxis:
     low, high, log = sweep.start, sweep.end, LOG in sweep.tags
     assert low is not None, text
     assert high is not None, text
@@ -122,7 +114,7 @@ def _span(sweep: IntervalSweep, text: str) -> Span:
         raise ValueError(f"{text}: the interval is empty; its end has to be above its start")
     if log and low <= 0:
         raise ValueError(f"{text}: an interval by its logarithm has to start above 0")
-    return Span(low, high, isinstance(low, int) and isinstance(high, int), log)
+    return RangeAxis(low, high, isinstance(low, int) and isinstance(high, int), log)
 
 
 def _different(values: Sequence[str], text: str) -> tuple[str, ...]:
@@ -138,7 +130,7 @@ def _different(values: Sequence[str], text: str) -> tuple[str, ...]:
 
 
 def _steps(sweep: RangeSweep, text: str) -> tuple[str, ...]:
-    """From start to before stop, counted in decimals, so that 0.1 three times is 0.3 and the stop never slips in."""
+    """Values from start until before stop, in decimal arithmetic, so that 3 x 0.1 is 0.3 and stop is never included."""
     start, stop, step = (Decimal(str(number)) for number in (sweep.start, sweep.stop, sweep.step))
     if step == 0:
         raise ValueError(f"{text}: a range needs a step that is not 0")

@@ -1,4 +1,4 @@
-"""From a definition to trials: every point of a grid, or one point of a search, with a readable name for its folder."""
+"""The trials of a definition: all points of a grid, or one point of a search, each with a readable folder name."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from asyppo_cli.keys import short_names
-from sweeps.definition.grammar import SEED, Axes, Listed, key_of
+from asyppo_cli.runs.studies import StudyTrial, TrialState
+from sweeps.definition.grammar import SEED, Axes, ChoiceAxis, key_of
 
 if TYPE_CHECKING:
-    from sweeps.definition.definition import Definition
+    from sweeps.definition.definition import StudyDefinition
 
-# A folder's name ends at 120 characters.
-LONGEST_NAME = 110
+# A folder name has at most 120 characters; a checksum takes the rest.
+MAX_STEM_LENGTH = 110
 # The axis of a study whose settings are no product of values.
 SETTING = "setting"
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One run of a sweep: its name, all its overrides, its ``point`` (swept keys with their values as typed, without
+    """One run of a study: its name, all its overrides, its ``point`` (swept keys with their values as typed, without
     the seed), its seed where that is swept, and the label of its setting where it has one.
 
-    ``axes`` is the point as the axes have it, seed and setting included.
+    ``axes`` is the point on the axes of the definition, seed and setting included.
     """
 
     name: str
@@ -37,22 +38,37 @@ class Trial:
     seed: int | None = None
     label: str | None = None
 
+    def record(
+        self,
+        state: TrialState,
+        values: tuple[float, ...] = (),
+        reason: str | None = None,
+        seconds: float | None = None,
+    ) -> StudyTrial:
+        """The trial in a state, as results are recorded."""
+        return StudyTrial(self.name, self.point, self.seed, state, values, reason, seconds, self.label)
+
+    @property
+    def setting(self) -> str:
+        """The name of its setting in results."""
+        return self.record("waiting").setting
+
 
 def grid_size(axes: Axes) -> int:
-    """How many points the lists of a grid make."""
+    """The number of points of a grid."""
     size = 1
     for axis in axes.values():
-        assert isinstance(axis, Listed), axis
+        assert isinstance(axis, ChoiceAxis), axis
         size *= len(axis.values)
     return size
 
 
-def grid_trials(definition: Definition) -> Iterator[Trial]:
-    """All combinations of the values given, the last key varying fastest, but for the seed.
+def grid_trials(definition: StudyDefinition) -> Iterator[Trial]:
+    """All combinations of the values, the last key varying fastest, the seed slowest.
 
-    All settings have one seed before any has the next: a study that is stopped early can be compared.
+    So all settings have one seed before any has the next, and a study stopped early can still be compared.
     """
-    axes = {key: axis.values for key, axis in definition.axes.items() if isinstance(axis, Listed)}
+    axes = {key: axis.values for key, axis in definition.axes.items() if isinstance(axis, ChoiceAxis)}
     assert len(axes) == len(definition.axes), definition.axes
     short, order = short_names(list(axes)), sorted(axes, key=lambda key: key != SEED)
     for values in product(*(axes[key] for key in order)):
@@ -61,16 +77,16 @@ def grid_trials(definition: Definition) -> Iterator[Trial]:
         yield make_trial(_name(point, short), point, definition)
 
 
-def shuffled_points(definition: Definition) -> list[dict[str, str]]:
-    """All points of lists in an order drawn from the study's name: any first part of it is a fair sample."""
-    lists = [axis.values for axis in definition.axes.values() if isinstance(axis, Listed)]
+def shuffled_points(definition: StudyDefinition) -> list[dict[str, str]]:
+    """All points of a grid in a random order seeded by the study's name."""
+    lists = [axis.values for axis in definition.axes.values() if isinstance(axis, ChoiceAxis)]
     points = [dict(zip(definition.axes, values, strict=True)) for values in product(*lists)]
     Random(definition.name).shuffle(points)
     return points
 
 
-def search_trial(definition: Definition, number: int, point: Mapping[str, str]) -> Trial:
-    """Trial ``number`` (from 1) of a search, at the point that the sampler has chosen."""
+def search_trial(definition: StudyDefinition, number: int, point: Mapping[str, str]) -> Trial:
+    """Trial ``number`` (from 1) of a search, at the point that the sampler chose."""
     return make_trial(search_name(number), point, definition)
 
 
@@ -79,8 +95,8 @@ def search_name(number: int) -> str:
     return f"trial-{number:04d}"
 
 
-def make_trial(name: str, axes: Mapping[str, str], definition: Definition) -> Trial:
-    """The trial at a point, its setting looked up where the study has settings."""
+def make_trial(name: str, axes: Mapping[str, str], definition: StudyDefinition) -> Trial:
+    """The trial at a point, with the overrides of its setting where the study has settings."""
     label = axes.get(SETTING) if definition.settings else None
     chosen = definition.settings[label] if label is not None else ()
     swept = {key: value for key, value in axes.items() if key != SEED and (label is None or key != SETTING)}
@@ -91,19 +107,19 @@ def make_trial(name: str, axes: Mapping[str, str], definition: Definition) -> Tr
 
 
 def _name(point: Mapping[str, str], short: Mapping[str, str]) -> str:
-    """``algorithm-grpo_utd-four_seed-2``; with a check sum where that does not say everything, or is too long.
+    """``algorithm-grpo_utd-four_seed-2``; with a checksum where that is ambiguous or too long.
 
-    It depends on this point alone, so that a study may grow and no folder changes its name.
+    It depends on this point alone, so that folders keep their names when a study is extended.
     """
     words = {key: _word(value) for key, value in point.items()}
     name = "_".join(f"{short[key]}-{word}" for key, word in words.items())
-    if len(name) <= LONGEST_NAME and all(words[key] == value for key, value in point.items()):
+    if len(name) <= MAX_STEM_LENGTH and all(words[key] == value for key, value in point.items()):
         return name
-    return f"{name[:LONGEST_NAME].rstrip('.')}.{crc32(repr(sorted(point.items())).encode()):08x}"
+    return f"{name[:MAX_STEM_LENGTH].rstrip('.')}.{crc32(repr(sorted(point.items())).encode()):08x}"
 
 
 def _word(value: str) -> str:
-    """A value as part of a folder's name: a path by its last folder, what is not a letter or digit as a dash."""
+    """A value as part of a folder name: the last component of a path, other characters replaced by dashes."""
     last = value.strip("'\"").rstrip("/").rsplit("/", 1)[-1]
     return "-".join(re.sub(r"[^A-Za-z0-9_.+-]+|[.]{2,}", " ", last).split()) or "empty"
 

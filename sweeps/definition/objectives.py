@@ -1,68 +1,31 @@
-"""What a run measures, read while it grows: rows of its metrics that are new, and what it is judged by in the end."""
+"""The objectives of a study, and their values in a finished run."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from asyppo_cli.keys import did_you_mean
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.directory import RunDirectory
-from asyppo_cli.runs.files.jsonl import whole_lines
 from asyppo_cli.runs.metric_log import MetricRows, read_metrics
 from asyppo_cli.runs.studies import Direction, Objective
 
-# An objective besides the metrics: seconds of training and evaluation, over all attempts.
+# An objective besides the metrics: seconds of training and evaluation over all attempts.
 SECONDS = "seconds"
 DEFAULT = Objective(names.ACCURACY, "maximize")
+# Metrics of this many critics are accepted before the configurations are known.
+MAX_CRITICS = 8
 
 
-@dataclass
-class Tail:
-    """Reads a file of metrics as it grows; a file that was replaced, as a resumed run does, is read anew."""
-
-    path: Path
-    offset: int = 0
-    inode: int = 0
-    last: dict[str, float] = field(default_factory=dict)
-
-    def rows(self) -> list[dict[str, float]]:
-        """The rows that were completed since the last call."""
-        try:
-            stat = self.path.stat()
-        except FileNotFoundError:
-            return []
-        if stat.st_ino != self.inode or stat.st_size < self.offset:
-            self.offset, self.inode = 0, stat.st_ino
-        if stat.st_size == self.offset:
-            return []
-        whole = whole_lines(self.path, self.offset)
-        self.offset += len(whole)
-        rows = [_row(line) for line in whole.split(b"\n") if line]
-        for row in rows:
-            self.last |= row
-        return rows
-
-
-def _row(line: bytes) -> dict[str, float]:
-    try:
-        return {name: math.nan if value is None else float(value) for name, value in json.loads(line).items()}
-    except (ValueError, AttributeError, TypeError):
-        # A damaged line is told by whoever reads the whole file in the end.
-        return {}
-
-
-def measure(run: RunDirectory, objectives: Sequence[Objective]) -> tuple[float, ...]:
-    """The last value of each objective.
+def measure(run: RunDirectory, objectives: Sequence[Objective]) -> tuple[tuple[float, ...], float]:
+    """The last value of each objective, and the seconds that the run took.
 
     Raises:
-        ValueError: one of them is not there, or not a number.
+        ValueError: an objective was not measured, or is not finite.
     """
     metrics = read_metrics(run.metrics)
-    return tuple(_value(metrics, objective.metric) for objective in objectives)
+    return tuple(_value(metrics, objective.metric) for objective in objectives), metrics.seconds()
 
 
 def _value(metrics: MetricRows, metric: str) -> float:
@@ -77,11 +40,11 @@ def _value(metrics: MetricRows, metric: str) -> float:
     return value
 
 
-def objectives(metrics: Sequence[str], directions: Sequence[str], search: bool) -> tuple[Objective, ...]:
-    """The objectives asked for, held-out accuracy where none is.
+def make_objectives(metrics: Sequence[str], directions: Sequence[str], search: bool) -> tuple[Objective, ...]:
+    """The objectives requested; held-out accuracy by default.
 
     Raises:
-        ValueError: a metric that there is none of, or a direction that is missing or no direction.
+        ValueError: an unknown metric, or a missing or unknown direction.
     """
     if not metrics and not directions and not search:
         return (DEFAULT,)
@@ -93,7 +56,7 @@ def objectives(metrics: Sequence[str], directions: Sequence[str], search: bool) 
             f"{'one' if len(directions) > len(metrics) else 'a'} --direction, maximize or minimize"
         )
     if len(set(metrics)) < len(metrics):
-        raise ValueError("--metric: one metric is given twice; leave it out")
+        raise ValueError("--metric: a metric is given twice; leave it out")
     for metric in metrics:
         _check_metric(metric)
     return tuple(
@@ -102,10 +65,10 @@ def objectives(metrics: Sequence[str], directions: Sequence[str], search: bool) 
 
 
 def _check_metric(metric: str) -> None:
-    known = [*names.known(8), SECONDS]
-    # Phases and processes of a run have names of their own.
+    known = [*names.known(MAX_CRITICS), SECONDS]
+    # Phases and processes of a run have metrics of their own.
     if metric not in known and not metric.startswith((names.time(""), "memory/")):
-        raise ValueError(f"--metric {metric}: no run measures that; {did_you_mean(metric, known)}")
+        raise ValueError(f"--metric {metric}: there is no such metric; {did_you_mean(metric, known)}")
 
 
 def _direction(text: str) -> Direction:

@@ -1,4 +1,4 @@
-"""Samplers and pruners of Optuna by the names of the command line, and what cannot be combined."""
+"""Optuna's samplers and pruners by their names on the command line, and which options exclude each other."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from sweeps.definition.definition import Definition, PrunerName, SamplerName, kind_of
-from sweeps.definition.grammar import SEED, Axis, Listed, Span
+from sweeps.definition.definition import PrunerName, SamplerName, StudyDefinition, kind_of
+from sweeps.definition.grammar import SEED, Axis, ChoiceAxis, RangeAxis
 from sweeps.definition.objectives import SECONDS
 
 if TYPE_CHECKING:
@@ -19,55 +19,58 @@ if TYPE_CHECKING:
 SAMPLERS: Mapping[SamplerName, str] = {
     "tpe": "tree-structured Parzen estimator",
     "random": "independent draws",
-    "grid": "every combination, in a random order",
-    "cmaes": "evolution of a covariance matrix; numbers only",
+    "grid": "every combination, in random order",
+    "cmaes": "covariance matrix adaptation; numbers only",
     "gp": "Gaussian process",
     "nsga2": "genetic, for several objectives",
 }
 PRUNERS: Mapping[PrunerName, str] = {
     "none": "every trial runs to its end",
-    "median": "stop what is worse than the median of the others at the same step",
-    "hyperband": "give many trials few steps, and few trials many",
+    "median": "stop trials worse than the median of the others at the same step",
+    "hyperband": "many trials with few steps, few with many",
 }
-# What a sampler needs besides Optuna.
-NEEDED = {"gp": ("scipy", "torch"), "cmaes": ("cmaes",)}
+SEEDS_IN_SEARCH = "a search varies settings, not seeds: leave out --seeds and seed=..., or sweep a grid"
+# Packages that a sampler needs besides Optuna.
+REQUIRED_PACKAGES = {"gp": ("scipy", "torch"), "cmaes": ("cmaes",)}
 
 
-def check_search(definition: Definition) -> None:
-    """ValueError if sampler, pruner, axes and objectives do not go together."""
+def check_search(definition: StudyDefinition) -> None:
+    """ValueError if sampler, pruner, axes and objectives cannot be combined."""
     search = definition.search
     assert search is not None, definition.name
     several = len(definition.objectives) > 1
-    spans = [key for key, axis in definition.axes.items() if isinstance(axis, Span)]
-    texts = [key for key, axis in definition.axes.items() if isinstance(axis, Listed) and not axis.ordered]
-    missing = [name for name in NEEDED.get(search.sampler, ()) if find_spec(name) is None]
+    intervals = [key for key, axis in definition.axes.items() if isinstance(axis, RangeAxis)]
+    lists = [key for key, axis in definition.axes.items() if isinstance(axis, ChoiceAxis) and not axis.ordered]
+    missing = [name for name in REQUIRED_PACKAGES.get(search.sampler, ()) if find_spec(name) is None]
     if search.trials < 1:
         raise ValueError(f"--trials {search.trials}: at least 1 is needed")
     if SEED in definition.axes:
-        raise ValueError("a search looks for settings, not for seeds: leave --seeds and seed=... to a grid")
+        raise ValueError(SEEDS_IN_SEARCH)
     if missing:
         raise ValueError(f"--sampler {search.sampler} needs {missing[0]}: pip install {missing[0]}")
-    if search.sampler == "cmaes" and texts:
-        raise ValueError(f"--sampler cmaes knows only numbers, and {texts[0]} is a list: use interval, range, or tpe")
+    if search.sampler == "cmaes" and lists:
+        raise ValueError(f"--sampler cmaes takes only numbers, and {lists[0]} is a list: use interval, range, or tpe")
     if search.sampler == "cmaes" and len(definition.axes) == 1:
         raise ValueError("--sampler cmaes needs two axes or more: use --sampler tpe")
     if search.sampler == "cmaes" and several:
-        raise ValueError("--sampler cmaes knows one objective: give one --metric, or use tpe, gp or nsga2")
-    if search.sampler == "grid" and spans:
-        raise ValueError(f"--sampler grid needs lists, and {spans[0]} is an interval: use range, or another sampler")
+        raise ValueError("--sampler cmaes takes one objective: give one --metric, or use tpe, gp or nsga2")
+    if search.sampler == "grid" and intervals:
+        raise ValueError(
+            f"--sampler grid needs lists, and {intervals[0]} is an interval: use range, or another sampler"
+        )
     if search.pruner != "none" and definition.objectives[0].metric == SECONDS:
         raise ValueError(
-            f"--pruner {search.pruner} looks at a metric during training, and seconds are known at the end"
+            f"--pruner {search.pruner} compares a metric during training, and seconds are known only at the end"
         )
     if search.pruner != "none" and several:
         raise ValueError(f"--pruner {search.pruner} needs one objective: give one --metric, or --pruner none")
 
 
-def make_sampler(definition: Definition, run: str) -> BaseSampler:
-    """The sampler for one trial. Seeded by the study and the trial, so that no two workers draw the same."""
+def make_sampler(definition: StudyDefinition, trial: str) -> BaseSampler:
+    """The sampler for one trial, seeded by study and trial, so that no two workers draw the same point."""
     from optuna import samplers
 
-    seed = crc32(f"{definition.name}/{run}".encode())
+    seed = crc32(f"{definition.name}/{trial}".encode())
     match definition.search and definition.search.sampler:
         case "tpe":
             return samplers.TPESampler(seed=seed)
@@ -81,7 +84,7 @@ def make_sampler(definition: Definition, run: str) -> BaseSampler:
             return samplers.RandomSampler(seed=seed)
 
 
-def make_pruner(definition: Definition) -> BasePruner:
+def make_pruner(definition: StudyDefinition) -> BasePruner:
     """The pruner of a study."""
     from optuna import pruners
 
@@ -97,13 +100,13 @@ def make_pruner(definition: Definition) -> BasePruner:
 
 
 def distribution(axis: Axis) -> BaseDistribution:
-    """The axis as Optuna knows it. Lists of numbers are numbers, so that a grid may grow and plots are to scale."""
+    """The axis as stored. Lists of numbers are stored as numbers, so that a grid can grow and plots are to scale."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     match axis:
-        case Span(whole=True):
+        case RangeAxis(whole=True):
             return IntDistribution(int(axis.low), int(axis.high), log=axis.log)
-        case Span():
+        case RangeAxis():
             return FloatDistribution(axis.low, axis.high, log=axis.log)
     kind = kind_of(axis.values)
     if kind == "text":
@@ -114,11 +117,11 @@ def distribution(axis: Axis) -> BaseDistribution:
     return FloatDistribution(min(numbers), max(numbers))
 
 
-def chosen_from(axis: Axis) -> BaseDistribution:
-    """As :func:`distribution`, for a sampler to choose from: values of a list that is not in steps are labels."""
+def search_space(axis: Axis) -> BaseDistribution:
+    """As :func:`distribution`, for a sampler: a list whose values are not in equal steps is categorical."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    if isinstance(axis, Span):
+    if isinstance(axis, RangeAxis):
         return distribution(axis)
     kind = kind_of(axis.values)
     if not axis.ordered or kind == "text" or len(axis.values) == 1:
@@ -130,9 +133,9 @@ def chosen_from(axis: Axis) -> BaseDistribution:
     return FloatDistribution(ends[0], ends[1], step=step)
 
 
-def stored(axis: Axis, typed: str) -> str | int | float:
-    """A value of a list as Optuna keeps it."""
-    assert isinstance(axis, Listed), axis
+def to_stored(axis: Axis, typed: str) -> str | int | float:
+    """A typed value of a list as Optuna stores it."""
+    assert isinstance(axis, ChoiceAxis), axis
     match kind_of(axis.values):
         case "whole":
             return int(typed)
@@ -142,8 +145,8 @@ def stored(axis: Axis, typed: str) -> str | int | float:
             return typed
 
 
-def typed(axis: Axis, value: str | float) -> str:
-    """A value of Optuna's as one types it: of a list, the one that is meant."""
-    if isinstance(axis, Listed) and not isinstance(value, str):
+def to_typed(axis: Axis, value: str | float) -> str:
+    """A stored value as typed; of a list, the nearest of its values."""
+    if isinstance(axis, ChoiceAxis) and not isinstance(value, str):
         return min(axis.values, key=lambda known: abs(float(known) - value))
     return repr(value) if not isinstance(value, str) else value

@@ -1,25 +1,26 @@
-"""Studies that come with the package: a question of the paper's each, as a short YAML file in ``studies/``."""
+"""The paper's ablations as named studies: a short YAML file each in ``studies/``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 from asyppo_cli.keys import did_you_mean
-from asyppo_cli.runs.studies import Direction, Objective, PaperAblation
+from asyppo_cli.runs.studies import Objective, PaperAblation
+from sweeps.definition.grammar import key_of
 
 Scale = Literal["embedded", "paper"]
 SCALES: tuple[Scale, ...] = ("embedded", "paper")
 KEYS = {"question", "metric", "direction", "seeds", "embedded", "paper", "reported"}
-PARTS = {"fixed", "axes", "settings", "baseline"}
+SCALE_KEYS = {"fixed", "axes", "settings", "baseline"}
 
 
 @dataclass(frozen=True)
-class Part:
-    """A study at one scale: overrides that all trials share, and either axes (key to values) or settings (label to
+class StudyAtScale:
+    """A study at one scale: the overrides of all trials, and either axes (key to values) or settings (label to
     overrides); ``baseline`` is the setting that others are compared with.
     """
 
@@ -28,76 +29,74 @@ class Part:
     settings: Mapping[str, tuple[str, ...]]
     baseline: str | None
 
+    def overrides(self, typed: Sequence[str]) -> list[str]:
+        """The study's overrides followed by the typed ones; a typed key replaces the axis of that key."""
+        replaced = set(map(key_of, typed))
+        axes = [f"{key}={','.join(values)}" for key, values in self.axes.items() if key not in replaced]
+        return [*self.fixed, *axes, *typed]
+
 
 @dataclass(frozen=True)
-class Spec:
-    """A named study."""
+class NamedStudy:
+    """A study that comes with the package; ``reported`` is what the paper found."""
 
     name: str
     question: str
     objective: Objective
     seeds: int
-    parts: Mapping[Scale, Part]
+    scales: Mapping[Scale, StudyAtScale]
     reported: PaperAblation | None
 
-    def overrides(self, scale: Scale, typed: list[str]) -> list[str]:
-        """What the study sweeps and sets, as if it were typed; what is typed counts instead of an axis of its key."""
-        from sweeps.definition.grammar import key_of
 
-        part, said = self.parts[scale], set(map(key_of, typed))
-        axes = [f"{key}={','.join(values)}" for key, values in part.axes.items() if key not in said]
-        return [*part.fixed, *axes, *typed]
-
-
-def spec_names() -> list[str]:
-    """The names of all studies, in order."""
+def study_names() -> list[str]:
+    """The names of all studies, sorted."""
     return sorted(Path(path.name).stem for path in _folder().iterdir() if path.name.endswith(".yaml"))
 
 
-def read_spec(name: str) -> Spec:
+def read_study(name: str) -> NamedStudy:
     """The study of that name.
 
     Raises:
-        ValueError: there is none, with what is near.
+        ValueError: there is none, with similar names.
     """
     import yaml
 
-    if name not in spec_names():
+    if name not in study_names():
         raise ValueError(unknown(name))
-    text = (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
-    return _spec(name, yaml.safe_load(text))
+    return _study(name, yaml.safe_load((_folder() / f"{name}.yaml").read_text(encoding="utf-8")))
 
 
-def unknown(name: str) -> str:
-    """What to say of a name that no study has."""
-    return f"there is no study {name!r}, and an override is key=value; {did_you_mean(name, spec_names())}"
+def unknown(word: str) -> str:
+    """The error for a word that is neither a study nor an override."""
+    if word.startswith("--") and "=" in word:
+        return f"{word}: a setting is written without dashes: {word.lstrip('-')}"
+    return f"there is no study {word!r}, and an override is key=value; {did_you_mean(word, study_names())}"
 
 
 def _folder() -> Any:
     return resources.files("sweeps") / "studies"
 
 
-def _spec(name: str, tree: Mapping[str, Any]) -> Spec:
+def _study(name: str, tree: Mapping[str, Any]) -> NamedStudy:
     assert tree.keys() <= KEYS, f"{name}: {tree.keys() - KEYS}"
-    direction: Direction = tree["direction"]
-    parts = {scale: _part(name, tree[scale]) for scale in SCALES}
     reported = tree.get("reported")
-    return Spec(
+    if reported is not None:
+        values = {str(setting): value for setting, value in reported["values"].items()}
+        reported = PaperAblation(reported["metric"], reported["source"], values)
+    return NamedStudy(
         name=name,
         question=tree["question"],
-        objective=Objective(tree["metric"], direction),
+        objective=Objective(tree["metric"], tree["direction"]),
         seeds=tree["seeds"],
-        parts=parts,
-        reported=None
-        if reported is None
-        else PaperAblation(reported["metric"], reported["source"], {str(k): v for k, v in reported["values"].items()}),
+        scales={scale: _at_scale(name, tree[scale]) for scale in SCALES},
+        reported=reported,
     )
 
 
-def _part(name: str, tree: Mapping[str, Any]) -> Part:
-    assert tree.keys() <= PARTS, f"{name}: {tree.keys() - PARTS}"
+def _at_scale(name: str, tree: Mapping[str, Any]) -> StudyAtScale:
+    assert tree.keys() <= SCALE_KEYS, f"{name}: {tree.keys() - SCALE_KEYS}"
     assert ("axes" in tree) != ("settings" in tree), f"{name}: axes or settings"
-    return Part(
+    return StudyAtScale(
         fixed=tuple(tree.get("fixed", ())),
         axes={key: tuple(map(str, values)) for key, values in tree.get("axes", {}).items()},
         settings={str(label): tuple(chosen) for label, chosen in tree.get("settings", {}).items()},

@@ -1,1 +1,1 @@
-"""Trials as they run: claims, heartbeats, processes."""
+"""Running trials: claims, heartbeats, processes."""

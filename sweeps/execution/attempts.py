@@ -1,96 +1,118 @@
-"""Who may run what: the protocol by which workers share a study, as functions of what the storage holds.
+"""The claim protocol: pure functions of the attempts in the storage.
 
-A *run* is one trial of the study as the user sees it: a name, a point, a run directory. A *turn* is one worker's go at
-it, and one trial of the Optuna study. A turn ends once: complete, pruned, or failed; the storage lets only one worker
-begin it (waiting to running) and only one end it. From that alone follows everything else:
+A *trial* is one point of the study with a name and a run directory. An *attempt* is one worker's execution of it, and
+one Optuna trial. The storage lets only one worker claim an attempt (waiting to running), and an attempt ends only
+once: complete, pruned or failed. The rest follows:
 
-* A turn that failed with a ``reason`` is the run's result. One that failed without was *lost*: its worker died and
-  another one noticed, or gave it back (Ctrl-C). A failed turn with a reason counts as lost too once a later turn says
-  that it ``retries`` it.
-* A run's *current* turn is its first that is not lost. Turns are numbered in the order in which they were added and
-  what is lost stays lost, so whoever sees a turn as current is right for as long as the turn is not over, however old
-  the listing it was seen in. Only current turns are begun: no run is ever in two hands.
-* A run that has no turn yet, or lost ones only, has no current one: any worker that notices adds one. If two do so at
-  once, the second turn is no run's current one and is never begun. No run is ever forgotten.
+* An attempt that failed with a ``reason`` is the result of its trial. One that failed without a reason was *lost*: its
+  worker was killed, or released it (Ctrl-C). A failed attempt also counts as lost once a later one ``retries`` it.
+* The *current* attempt of a trial is its first that is not lost. Attempts are numbered in the order in which they were
+  added, and a lost one stays lost; so an attempt seen as current stays current until it ends, however old the listing.
+  Only current attempts are claimed: no two workers run the same trial.
+* A trial without a current attempt gets a new one from any worker. If two workers add one at the same time, the second
+  is not current and is never claimed.
 
-Time enters in one place alone: when a worker that is silent counts as dead (:mod:`sweeps.execution.liveness`).
+Time matters in one place only, the heartbeat timeout (:mod:`sweeps.execution.liveness`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from asyppo_cli.runs.studies import TrialState
 
-TurnState = Literal["waiting", "running", "complete", "pruned", "failed"]
+AttemptState = Literal["waiting", "running", "complete", "pruned", "failed"]
+# No more attempts than this wait to be claimed, whatever the size of the study.
+MAX_WAITING = 200
 
 
 @dataclass(frozen=True)
-class Turn:
-    """One worker's go at a run; ``number`` is its place in the order.
+class Attempt:
+    """One worker's execution of a trial; ``number`` is its position in the order.
 
-    ``owner`` is the worker that began it, ``beat`` what it last counted to, ``retries`` the number of a failed turn.
-    ``params`` are the values that the storage knows, ``note`` says why it was given back. ``seconds`` is how long its
-    worker had it, ``spent`` what the finished run took in all.
+    ``owner`` is the worker that claimed it, ``heartbeat`` its last count, ``retries`` the number of a failed attempt.
+    ``params`` are the stored values, ``note`` says why it was released. ``seconds`` is how long its worker had it,
+    ``run_seconds`` the training and evaluation time of the finished run.
     """
 
     number: int
-    run: str
-    state: TurnState
+    trial: str
+    state: AttemptState
     params: Mapping[str, str | float]
     values: tuple[float, ...] = ()
     owner: str | None = None
-    beat: int = 0
+    heartbeat: int = 0
     reason: str | None = None
     note: str | None = None
     seconds: float | None = None
-    spent: float | None = None
+    run_seconds: float | None = None
     retries: int | None = None
 
-
-def by_run(turns: Iterable[Turn]) -> dict[str, list[Turn]]:
-    """The turns of each run in their order."""
-    runs: dict[str, list[Turn]] = {}
-    for turn in sorted(turns, key=lambda turn: turn.number):
-        runs.setdefault(turn.run, []).append(turn)
-    return runs
+    @property
+    def is_lost(self) -> bool:
+        """Whether it ended without a result."""
+        return self.state == "failed" and self.reason is None
 
 
-def current(turns: Sequence[Turn]) -> Turn | None:
-    """The turn of a run that counts, of all its turns in order; None if all are lost."""
-    if len(turns) == 1 and turns[0].state != "failed":
-        return turns[0]
-    retried = {turn.retries for turn in turns}
-    return next((turn for turn in turns if not _lost(turn) and turn.number not in retried), None)
+Attempts = Mapping[str, Sequence[Attempt]]
 
 
-def _lost(turn: Turn) -> bool:
-    return turn.state == "failed" and turn.reason is None
+def by_trial(attempts: Iterable[Attempt]) -> dict[str, list[Attempt]]:
+    """The attempts of each trial in their order."""
+    found: dict[str, list[Attempt]] = {}
+    for attempt in sorted(attempts, key=lambda attempt: attempt.number):
+        found.setdefault(attempt.trial, []).append(attempt)
+    return found
 
 
-def trial_state(turns: Sequence[Turn]) -> TrialState:
-    """How a run stands, in the words of a study."""
-    turn = current(turns)
-    begun = any(other.state != "waiting" for other in turns)
-    if turn is None:
-        return "interrupted" if turns else "waiting"
-    match turn.state:
+def current(attempts: Sequence[Attempt]) -> Attempt | None:
+    """The first attempt of a trial that is not lost, of all its attempts in order."""
+    if len(attempts) == 1 and attempts[0].state != "failed":
+        return attempts[0]
+    retried = {attempt.retries for attempt in attempts}
+    return next((each for each in attempts if not each.is_lost and each.number not in retried), None)
+
+
+def trial_state(attempts: Sequence[Attempt]) -> TrialState:
+    """The state of a trial, given all its attempts in order."""
+    attempt = current(attempts)
+    if attempt is None:
+        return "interrupted" if attempts else "waiting"
+    match attempt.state:
         case "waiting":
-            return "interrupted" if begun else "waiting"
+            return "interrupted" if any(other.state != "waiting" for other in attempts) else "waiting"
         case "complete":
             return "finished"
         case state:
             return state
 
 
-def is_over(turns: Sequence[Turn]) -> bool:
-    """Whether nobody needs to do anything about a run."""
-    turn = current(turns)
-    return turn is not None and turn.state in ("complete", "pruned", "failed")
+@dataclass(frozen=True)
+class PollResult:
+    """What a worker learns from reading the study: attempts to end because their workers are gone, trials that need a
+    new attempt, attempts to claim, how many trials are not over, and how many are in each state.
+    """
+
+    lost: list[Attempt]
+    unattempted: list[str]
+    waiting: list[Attempt]
+    unfinished: int
+    counts: Mapping[TrialState, int]
 
 
-def times_killed(turns: Sequence[Turn], note: str) -> int:
-    """How often the run was given back for that reason."""
-    return sum(turn.note == note for turn in turns)
+def decide(attempts: Attempts, lost: list[Attempt], skipped: Collection[str]) -> PollResult:
+    """What is to be done, given all attempts and the lost ones; ``skipped`` trials are not run by this worker."""
+    states = {name: trial_state(of_trial) for name, of_trial in attempts.items()}
+    open_trials = {
+        name: current(of_trial)
+        for name, of_trial in attempts.items()
+        if name not in skipped and states[name] not in ("finished", "pruned", "failed")
+    }
+    waiting = [attempt for attempt in open_trials.values() if attempt is not None and attempt.state == "waiting"]
+    unattempted = [name for name, attempt in open_trials.items() if attempt is None]
+    return PollResult(
+        lost, unattempted[: max(0, MAX_WAITING - len(waiting))], waiting, len(open_trials), Counter(states.values())
+    )

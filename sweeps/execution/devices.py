@@ -1,4 +1,4 @@
-"""What the trials of a worker share out among them: cores as threads, GPUs by number."""
+"""Dividing a machine among trials: cores as threads, GPUs by number."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ GPUS = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
-class Share:
-    """What one trial gets: threads (None: it decides itself), and GPUs (None: whatever there is)."""
+class ResourceShare:
+    """The part of a machine for one trial: threads (None: the trial decides) and GPUs (None: all visible ones)."""
 
     threads: int | None
     gpus: tuple[str, ...] | None = None
 
 
-def share_out(jobs: int, cores: int, gpus: tuple[str, ...], needs_gpu: bool) -> list[Share]:
-    """A share for each of ``jobs`` trials side by side.
+def divide(jobs: int, cores: int, gpus: tuple[str, ...], needs_gpu: bool) -> list[ResourceShare]:
+    """A share for each of ``jobs`` simultaneous trials; together they never have more threads than there are cores.
 
     Raises:
         ValueError: there are fewer devices than jobs.
@@ -29,13 +29,12 @@ def share_out(jobs: int, cores: int, gpus: tuple[str, ...], needs_gpu: bool) -> 
         raise ValueError(f"--jobs {jobs}: every trial needs a core, and there are {cores}: lower it")
     each = len(gpus) // jobs
     return [
-        Share(max(1, cores // jobs), gpus[slot * each : (slot + 1) * each] if needs_gpu else None)
-        for slot in range(jobs)
+        ResourceShare(cores // jobs, gpus[job * each : (job + 1) * each] if needs_gpu else None) for job in range(jobs)
     ]
 
 
 def visible_gpus() -> tuple[str, ...]:
-    """The GPUs that this process may use, by the numbers or names that CUDA knows them by."""
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     chosen = os.environ.get(GPUS)
     if chosen is not None:
         return tuple(one.strip() for one in chosen.split(",") if one.strip() not in ("", "-1"))

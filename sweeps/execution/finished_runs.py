@@ -1,4 +1,4 @@
-"""Trials that another study has run already: the same configuration, finished, is taken over and not trained again."""
+"""Reusing finished runs: a trial whose configuration has been run elsewhere is copied instead of trained again."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from asyppo_cli.runs.files.atomic import replace_text
 from asyppo_cli.runs.listing import read_config
 from asyppo_cli.runs.status import read_status
 from sweeps.definition.grid import Trial
-from sweeps.execution.trial_directory import THREADS, run_of
+from sweeps.execution.trial_directory import THREADS
 
-# A finished run is read, not resumed: its weights stay where they are.
-LEFT = shutil.ignore_patterns("checkpoints", "figures", LOCK, "*.partial")
+# An adopted run is read, not resumed, so its weights are not copied.
+NOT_COPIED = shutil.ignore_patterns("checkpoints", "figures", LOCK, "*.partial")
 
 
-class Finished:
-    """Finished runs of some folders, by their configuration; of several equal ones the first.
+class FinishedRunIndex:
+    """The finished runs of some folders by configuration; of several equal ones the first.
 
     Raises:
         ValueError: a folder holds no run, or a run's configuration is damaged.
@@ -38,27 +38,26 @@ class Finished:
             for run in runs:
                 status = read_status(run.status)
                 if status is not None and status.state == "finished":
-                    self._runs.setdefault(_key(read_config(run)), run)
+                    self._runs.setdefault(configuration_key(read_config(run)), run)
 
-    def like(self, resolved: Mapping[str, Any]) -> RunDirectory | None:
-        """The run of this very configuration, seed included; how many threads it had does not matter."""
-        return self._runs.get(_key(resolved))
+    def find(self, resolved: Mapping[str, Any]) -> RunDirectory | None:
+        """The run of exactly this configuration, seed included; threads do not count."""
+        return self._runs.get(configuration_key(resolved))
 
 
-def take_over(trial: Trial, finished: RunDirectory, folder: Path) -> None:
-    """Copy a finished run, but for its weights, to where a trial of the study in ``folder`` belongs.
+def adopt_run(trial: Trial, finished: RunDirectory, folder: Path) -> None:
+    """Copy a finished run without its weights to the trial's place in ``folder``, all of it or nothing.
 
-    It keeps its times, its machine and the command that made it; its overrides become the trial's, by which a study
-    knows its settings. Whole or not at all.
+    It keeps its times, its machine and its command; its overrides become the trial's, which define its setting.
     """
-    run = run_of(folder, trial.name)
     partial = folder / f"{trial.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(finished.path, partial, ignore=LEFT)
+    shutil.copytree(finished.path, partial, ignore=NOT_COPIED)
     replace_text(RunDirectory(partial).overrides, yaml.safe_dump(list(trial.overrides)))
-    partial.rename(run.path)
+    partial.rename(folder / trial.name)
 
 
-def _key(resolved: Mapping[str, Any]) -> str:
+def configuration_key(resolved: Mapping[str, Any]) -> str:
+    """Equal for two configurations exactly if they compute the same."""
     flat = {key: value for key, value in flatten(resolved).items() if key != THREADS}
     return json.dumps(flat, sort_keys=True, default=str)

@@ -1,8 +1,9 @@
-"""Telling live workers from dead ones.
+"""Which workers are alive.
 
-A worker writes its name into the turns that it has, and counts there, every :data:`BEAT` seconds. Whoever looks keeps
-what it last saw and when, by its own clock, so that no two clocks are ever compared: a turn whose count has stood still
-for :data:`SILENCE` seconds is in dead hands. On the same machine a look at the process says so at once.
+A worker writes its name into the attempts that it claims, and increments a counter there every
+:data:`HEARTBEAT_INTERVAL` seconds. An observer remembers by its own clock when a counter last changed, so that no two
+clocks are compared: after :data:`HEARTBEAT_TIMEOUT` seconds without a change the worker counts as gone. On the same
+machine the process table shows it at once.
 """
 
 from __future__ import annotations
@@ -15,71 +16,67 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sweeps.execution.attempts import Turn
+from sweeps.execution.attempts import Attempt
 
-# Each beat is a write to the storage, and a line of a journal for ever: a dead worker of this machine is seen at once,
-# and one of another soon enough.
-BEAT = 60.0
-SILENCE = 300.0
-# Machine (name, boot, process room), process, its start, a random part.
+# Each heartbeat is a write to the storage, and stays in a journal for good.
+HEARTBEAT_INTERVAL = 60.0
+HEARTBEAT_TIMEOUT = 300.0
+# Host, boot, PID namespace, process, its start, a random part.
 OWNER_PARTS = 6
 
 
 def new_owner() -> str:
-    """A name for this worker that no other has: the machine, its process with its start, and a random part."""
+    """A unique name for this worker: the machine, its process with its start time, and a random part."""
     pid = os.getpid()
-    return "/".join((machine(), str(pid), _started(pid) or "?", secrets.token_hex(4)))
+    return "/".join((machine(), str(pid), _start_time(pid) or "?", secrets.token_hex(4)))
 
 
 def machine() -> str:
-    """Name of this machine since it was started; a container is one of its own where its processes are."""
+    """Host, boot and PID namespace: processes can be looked up only where all three are the same."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()[:8]
-        room = Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
+        namespace = Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
     except OSError:
-        boot = room = "?"
-    return f"{socket.gethostname().replace('/', '_')}/{boot}/{room}"
+        boot = namespace = "?"
+    return f"{socket.gethostname().replace('/', '_')}/{boot}/{namespace}"
 
 
 def is_gone(owner: str) -> bool:
-    """Whether the worker ran on this machine and does so no more. False where that cannot be known."""
+    """Whether the worker ran on this machine and has ended; False where that is unknown."""
     parts = owner.split("/")
     if len(parts) != OWNER_PARTS or "?" in parts or "/".join(parts[:3]) != machine():
         return False
-    return _started(int(parts[3])) != parts[4]
+    return _start_time(int(parts[3])) != parts[4]
 
 
-def _started(pid: int) -> str | None:
-    """When the process began, in ticks since the machine was started; None if it is not there, or a zombie."""
+def _start_time(pid: int) -> str | None:
+    """Start of the process in clock ticks since boot; None if there is none, or a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    # The name, in parentheses, may hold blanks.
+    # The command, in parentheses, may contain blanks.
     values = stat.rpartition(")")[2].split()
     return None if values[0] in ("Z", "X") else values[19]
 
 
 @dataclass
-class Lookout:
-    """Remembers when each running turn last got on."""
+class LivenessTracker:
+    """Remembers when the heartbeat of each running attempt last changed."""
 
     clock: Callable[[], float] = time.monotonic
-    silence: float = SILENCE
+    timeout: float = HEARTBEAT_TIMEOUT
     gone: Callable[[str], bool] = is_gone
     seen: dict[int, tuple[int, float]] = field(default_factory=dict)
 
-    def dead(self, running: Iterable[Turn]) -> list[Turn]:
-        """Of all running turns, those whose worker is dead."""
-        now, known = self.clock(), self.seen
-        running = list(running)
-        self.seen = {turn.number: self._last(known.get(turn.number), turn.beat, now) for turn in running}
-        return [
-            turn
-            for turn in running
-            if now - self.seen[turn.number][1] > self.silence or (turn.owner is not None and self.gone(turn.owner))
-        ]
-
-    @staticmethod
-    def _last(known: tuple[int, float] | None, beat: int, now: float) -> tuple[int, float]:
-        return known if known is not None and known[0] == beat else (beat, now)
+    def lost(self, running: Iterable[Attempt]) -> list[Attempt]:
+        """The running attempts whose worker is gone; to be called with all running attempts of others."""
+        now, before, self.seen = self.clock(), self.seen, {}
+        found: list[Attempt] = []
+        for attempt in running:
+            last = before.get(attempt.number)
+            since = last[1] if last is not None and last[0] == attempt.heartbeat else now
+            self.seen[attempt.number] = attempt.heartbeat, since
+            if now - since > self.timeout or (attempt.owner is not None and self.gone(attempt.owner)):
+                found.append(attempt)
+        return found

@@ -1,4 +1,4 @@
-"""Opening the place where a study is kept: an Optuna journal in its folder, or any database that Optuna knows."""
+"""Opening the storage of a study: an Optuna journal in its folder, or any database that Optuna supports."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asyppo_cli.runs.files.jsonl import drop_torn_line
+
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.storages.journal import JournalFileBackend
     from sqlalchemy.engine import URL
 
-FILE = "study.journal"
-# Seconds that a writer waits for another one, where the database leaves that to us.
+JOURNAL = "study.journal"
+# Seconds that a writer waits for the lock of another one.
 SQLITE_TIMEOUT = 60.0
 
 
 def open_storage(where: str) -> BaseStorage:
-    """The storage at a URL of SQLAlchemy's form, or in a journal file.
+    """The storage at an SQLAlchemy URL, or in a journal file.
 
     Raises:
-        ValueError: it cannot be reached, its driver is missing, or another version of Optuna has made it.
+        ValueError: it cannot be reached, its driver is missing, or it was made by another version of Optuna.
     """
     import optuna
 
@@ -31,10 +33,10 @@ def open_storage(where: str) -> BaseStorage:
 
 
 def open_journal(path: Path) -> BaseStorage:
-    """The journal in a file, made if it is not there.
+    """The journal in a file, created if it does not exist.
 
     Raises:
-        ValueError: the folder cannot be written to, or the file is no journal of this version.
+        ValueError: the folder is not writable, or the file is no journal of this version of Optuna.
     """
     from optuna.storages.journal import JournalStorage
 
@@ -45,41 +47,39 @@ def open_journal(path: Path) -> BaseStorage:
         raise ValueError(f"cannot write to {path}: {error.strerror}: choose another --runs-dir") from error
     except (ValueError, KeyError, TypeError, AssertionError) as error:
         raise ValueError(
-            f"{path} is damaged, or the journal of another version of Optuna: move it away to start the study anew"
+            f"{path} is damaged, or the journal of another version of Optuna: move it away to start the study again"
         ) from error
 
 
 def make_journal(path: Path) -> JournalFileBackend:
-    """Optuna's journal with Optuna's lock, which mends a line that a dying writer has torn before it writes another."""
+    """Optuna's journal with Optuna's lock; an incomplete last line of a killed writer is removed before each write."""
     from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
     lock = JournalFileSymlinkLock(str(path))
 
     class Journal(JournalFileBackend):
-        """Optuna's, with a look at the last line before each write."""
+        """Optuna's, with a check of the last line before each write."""
 
         def append_logs(self, logs: list[dict[str, Any]]) -> None:
-            _mend(path, lock)
+            _repair(path, lock)
             super().append_logs(logs)
 
     return Journal(str(path), lock_obj=lock)
 
 
-def _mend(path: Path, lock: Any) -> None:
-    """Cut a last line without its end: what comes next would be glued to it, and the journal could not be read."""
-    if _is_whole(path):
+def _repair(path: Path, lock: Any) -> None:
+    """Remove an incomplete last line: the next record would be appended to it and make the journal unreadable."""
+    if _is_complete(path):
         return
     lock.acquire()
     try:
-        # Another writer may have been in the middle of it until now.
-        if not _is_whole(path):
-            content = path.read_bytes()
-            os.truncate(path, content.rfind(b"\n") + 1)
+        # Another writer may have been writing it.
+        drop_torn_line(path)
     finally:
         lock.release()
 
 
-def _is_whole(path: Path) -> bool:
+def _is_complete(path: Path) -> bool:
     with path.open("rb") as file:
         if file.seek(0, os.SEEK_END) == 0:
             return True
@@ -112,13 +112,13 @@ def open_database(url: str) -> BaseStorage:
 
 
 def _open(url: URL, tries: int = 5) -> BaseStorage:
-    """Open a database, made if it is empty; again if another worker is making it at the same moment."""
+    """Open a database, with its tables created if needed; retried if another worker is creating them."""
     from optuna.storages import RDBStorage
     from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
     sqlite = url.get_backend_name() == "sqlite"
     options = {"connect_args": {"timeout": SQLITE_TIMEOUT}} if sqlite else {"pool_pre_ping": True}
-    # Optuna fills in a template; a brace in a password is none.
+    # Optuna treats the URL as a template.
     text = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
     try:
         storage = RDBStorage(text, engine_kwargs=options)
@@ -128,20 +128,20 @@ def _open(url: URL, tries: int = 5) -> BaseStorage:
             return _open(url, tries - 1)
         raise
     if sqlite:
-        take_turns(storage)
+        lock_transactions(storage)
     return storage
 
 
 def with_driver(url: URL) -> URL:
-    """The URL; a bare postgresql:// by psycopg2, which asyppo[storage] installs, where SQLAlchemy's choice is not."""
+    """The URL; a bare postgresql:// gets psycopg2, which asyppo[storage] installs, unless psycopg is there."""
     bare = url.drivername == "postgresql" and find_spec("psycopg") is None
     return url.set(drivername="postgresql+psycopg2") if bare else url
 
 
-def take_turns(storage: Any) -> None:
-    """SQLite: lock the database at the beginning of a transaction, not at its first write.
+def lock_transactions(storage: Any) -> None:
+    """SQLite: lock the database from the beginning of each transaction.
 
-    Optuna reads a trial's state and then changes it; between the two another process could do the same.
+    Optuna reads the state of a trial before it changes it; another process could do the same in between.
     """
     from sqlalchemy import event
 
@@ -151,6 +151,6 @@ def take_turns(storage: Any) -> None:
 
 
 def _short(error: Exception) -> str:
-    """What went wrong, without the statement and the link that follow."""
+    """The error without the SQL statement and the link that follow."""
     text = str(getattr(error, "orig", None) or error)
     return " ".join(text.split())[:200]

@@ -1,32 +1,41 @@
-"""A study in Optuna's storage: the one truth on which runs there are, who has them, and what came out.
+"""A study in Optuna's storage: which trials there are, who runs them, and their results.
 
-What Optuna shows of it (its dashboard too) is readable: parameters by their keys, values by their metrics, and the
-run's name, worker and reason as the trial's attributes. The protocol is in :mod:`sweeps.execution.attempts`.
+Optuna and its dashboard can read all of it: parameters by their keys, values by their metrics; trial name, worker and
+reason as attributes. The protocol is in :mod:`sweeps.execution.attempts`.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from asyppo_cli.keys import did_you_mean
-from sweeps.definition.definition import Definition, Search, from_json, grown
+from sweeps.definition.definition import SearchOptions, StudyDefinition, extended, from_json
 from sweeps.definition.grid import Trial, grid_trials, make_trial, search_name, search_trial, shuffled_points
-from sweeps.definition.optuna_samplers import chosen_from, distribution, make_pruner, make_sampler, stored, typed
-from sweeps.execution.attempts import Turn, TurnState, by_run, current
+from sweeps.definition.optuna_samplers import (
+    distribution,
+    make_pruner,
+    make_sampler,
+    search_space,
+    to_stored,
+    to_typed,
+)
+from sweeps.execution.attempts import Attempt, Attempts, AttemptState, by_trial, current
 
 if TYPE_CHECKING:
     import optuna
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
+# Attributes in the storage. Their names are a file format: existing studies have them.
 DEFINITION = "definition"
-# Attributes of a turn.
-RUN, OWNER, BEAT, REASON, NOTE, RETRIES, SPENT = "run", "owner", "beat", "reason", "note", "retries", "spent"
-STATES: Mapping[str, TurnState] = {
+TRIAL, OWNER, HEARTBEAT, REASON, NOTE, RETRIES, RUN_SECONDS = (
+    *("run", "owner", "beat", "reason", "note", "retries", "spent"),
+)
+STATES: Mapping[str, AttemptState] = {
     "WAITING": "waiting",
     "RUNNING": "running",
     "COMPLETE": "complete",
@@ -36,30 +45,30 @@ STATES: Mapping[str, TurnState] = {
 
 
 @dataclass
-class Held:
-    """A turn that this worker has: its ``id`` in the storage, the trial to run, Optuna's handle."""
+class ClaimedAttempt:
+    """An attempt of this worker: the trial to run, its ``id`` in the storage, Optuna's handle, and what was written."""
 
-    turn: Turn
+    attempt: Attempt
     id: int
     trial: Trial
     handle: optuna.trial.Trial
-    beat: int = 0
-    reported: int = 0
+    heartbeat: int = 0
+    reported_step: int = 0
 
 
-class Lost(Exception):
-    """A turn was ended by another worker that took this one for dead."""
+class ClaimLost(Exception):
+    """Another worker has ended the attempt, because this one missed the heartbeat timeout."""
 
 
-class Book:
-    """A study that exists; made by :func:`create` or :func:`find`."""
+class StudyStore:
+    """A stored study; made by :func:`create` or :func:`find`."""
 
-    def __init__(self, storage: BaseStorage, definition: Definition) -> None:
+    def __init__(self, storage: BaseStorage, definition: StudyDefinition) -> None:
         import optuna
 
         self.storage = storage
         self.definition = definition
-        # Replaced for every trial that has something to choose.
+        # A search replaces the sampler for every trial.
         sampler = optuna.samplers.RandomSampler()
         self._study = optuna.load_study(
             study_name=definition.name, storage=storage, pruner=make_pruner(definition), sampler=sampler
@@ -67,173 +76,170 @@ class Book:
         self._id = storage.get_study_id_from_name(definition.name)
         self._trials: dict[str, Trial] = {}
 
-    def trials(self) -> dict[str, Trial]:
-        """The runs of a grid by name; of a search, names alone say nothing yet: empty."""
-        if self.definition.kind == "grid" and not self._trials:
-            self._trials = {trial.name: trial for trial in grid_trials(self.definition)}
-        return self._trials
-
     def names(self) -> list[str]:
-        """The names of all runs, in order."""
+        """The names of all trials, in order."""
         if self.definition.search is None:
-            return list(self.trials())
+            return list(self._grid())
         return [search_name(number) for number in range(1, self.definition.search.trials + 1)]
 
-    def turns(self) -> dict[str, list[Turn]]:
-        """All turns of every run, in the order of the runs; runs without any turn included."""
-        # Optuna reads again only what was not over when it last looked.
+    def attempts(self) -> Attempts:
+        """All attempts of every trial, in the order of the trials; trials without attempts included."""
+        # Optuna reads only trials that were not over at the last call.
         frozen = self._study.get_trials(deepcopy=False)
-        found = by_run(turn for turn in map(to_turn, frozen) if turn is not None)
+        found = by_trial(attempt for attempt in map(to_attempt, frozen) if attempt is not None)
         if not found.keys() <= set(self.names()):
-            # Another worker has let the study grow.
+            # Another worker has extended the study.
             self.definition, self._trials = read_definition(self.storage, self._id, self.definition.name), {}
         return {name: found.get(name, []) for name in self.names()}
 
-    def _id_of(self, turn: Turn) -> int:
-        return self.storage.get_trial_id_from_study_id_trial_number(self._id, turn.number)
+    def trial_of(self, name: str, attempt: Attempt | None) -> Trial:
+        """The trial of that name; its point is empty where the sampler has not chosen it yet."""
+        if self.definition.search is None and name in self._grid():
+            return self._grid()[name]
+        params = {} if attempt is None else attempt.params
+        known = {key: to_typed(axis, params[key]) for key, axis in self.definition.axes.items() if key in params}
+        return make_trial(name, known, self.definition)
 
-    def running(self) -> list[Turn]:
-        """The turns that some worker has."""
-        import optuna
-
-        states = (optuna.trial.TrialState.RUNNING,)
-        frozen = self.storage.get_all_trials(self._id, deepcopy=False, states=states)
-        return [turn for turn in map(to_turn, frozen) if turn is not None]
-
-    def add_missing(self, runs: Mapping[str, Sequence[Turn]]) -> int:
-        """Add a turn for each run that has none that counts; returns how many."""
-        missing = {name: turns for name, turns in runs.items() if current(turns) is None}
-        for name, turns in missing.items():
-            self._study.add_trial(self._new_turn(name, turns, None))
+    def add_attempts(self, attempts: Attempts) -> int:
+        """Add an attempt for each of the trials that has no current one; returns how many."""
+        missing = {name: of_trial for name, of_trial in attempts.items() if current(of_trial) is None}
+        for name, of_trial in missing.items():
+            self._study.add_trial(self._new_attempt(name, of_trial))
         return len(missing)
 
     def retry_failed(self) -> int:
-        """Add a turn for each run that has failed; returns how many."""
-        runs = {name: (turns, current(turns)) for name, turns in self.turns().items()}
-        failed = {name: (turns, turn) for name, (turns, turn) in runs.items() if turn and turn.state == "failed"}
-        for name, (turns, turn) in failed.items():
-            self._study.add_trial(self._new_turn(name, turns, turn))
+        """Add an attempt for each failed trial; returns how many."""
+        failed = [
+            (of_trial, attempt)
+            for of_trial in self.attempts().values()
+            if (attempt := current(of_trial)) is not None and attempt.state == "failed"
+        ]
+        for of_trial, attempt in failed:
+            self._study.add_trial(self._new_attempt(attempt.trial, of_trial, {RETRIES: attempt.number}))
         return len(failed)
 
-    def _new_turn(self, name: str, turns: Sequence[Turn], failed: Turn | None) -> FrozenTrial:
+    def claim(self, attempt: Attempt, owner: str) -> ClaimedAttempt | None:
+        """Claim a waiting attempt; None if another worker was faster, or it has been ended."""
+        import optuna
+
+        id_ = self._id_of(attempt)
+        try:
+            if not self.storage.set_trial_state_values(id_, optuna.trial.TrialState.RUNNING):
+                return None
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return None
+        self.storage.set_trial_user_attr(id_, OWNER, owner)
+        # Fills the cache in front of a database for the sampler; a grid needs none.
+        if self.definition.search is not None:
+            self._study.sampler = make_sampler(self.definition, attempt.trial)
+            self._study.get_trials(deepcopy=False)
+        handle = optuna.trial.Trial(self._study, id_)
+        return ClaimedAttempt(attempt, id_, self._sample(attempt.trial, handle), handle)
+
+    def heartbeat(self, claimed: ClaimedAttempt) -> None:
+        """Increment the heartbeat; :class:`ClaimLost` if another worker has ended the attempt."""
+        claimed.heartbeat += 1
+        with _checking_claim(claimed):
+            self.storage.set_trial_user_attr(claimed.id, HEARTBEAT, claimed.heartbeat)
+
+    def report(self, claimed: ClaimedAttempt, step: int, value: float) -> bool:
+        """Store an evaluation; returns whether the trial is to be pruned."""
+        if step <= claimed.reported_step:
+            return False
+        claimed.reported_step = step
+        with _checking_claim(claimed):
+            claimed.handle.report(value, step)
+            return claimed.handle.should_prune()
+
+    def finish(self, claimed: ClaimedAttempt, values: Sequence[float], run_seconds: float | None = None) -> None:
+        """The trial is complete: one value for each objective, and the seconds of the run over all attempts."""
+        self._end(claimed, "COMPLETE", {} if run_seconds is None else {RUN_SECONDS: run_seconds}, values)
+
+    def prune(self, claimed: ClaimedAttempt) -> None:
+        """The trial was pruned; Optuna keeps the last reported value."""
+        self._end(claimed, "PRUNED", {})
+
+    def fail(self, claimed: ClaimedAttempt, reason: str) -> None:
+        """The trial failed."""
+        self._end(claimed, "FAIL", {REASON: reason})
+
+    def release(self, claimed: ClaimedAttempt, note: str) -> None:
+        """The trial was interrupted: any worker may continue it."""
+        self._end(claimed, "FAIL", {NOTE: note})
+
+    def end_lost(self, attempts: Iterable[Attempt]) -> None:
+        """End attempts of workers that are gone, without a reason; those that have ended meanwhile keep their state."""
+        import optuna
+
+        for attempt in attempts:
+            with suppress(optuna.exceptions.UpdateFinishedTrialError):
+                self.storage.set_trial_state_values(self._id_of(attempt), optuna.trial.TrialState.FAIL)
+
+    def _end(
+        self, claimed: ClaimedAttempt, state: str, attributes: Mapping[str, Any], values: Sequence[float] | None = None
+    ) -> None:
+        from optuna.trial import TrialState
+
+        with _checking_claim(claimed):
+            for name, value in attributes.items():
+                self.storage.set_trial_user_attr(claimed.id, name, value)
+            self._study.tell(claimed.handle, values, TrialState[state])
+
+    def _grid(self) -> dict[str, Trial]:
+        if not self._trials:
+            self._trials = {trial.name: trial for trial in grid_trials(self.definition)}
+        return self._trials
+
+    def _id_of(self, attempt: Attempt) -> int:
+        return self.storage.get_trial_id_from_study_id_trial_number(self._id, attempt.number)
+
+    def _new_attempt(
+        self, name: str, before: Sequence[Attempt], attributes: Mapping[str, Any] | None = None
+    ) -> FrozenTrial:
         from optuna.trial import TrialState, create_trial
 
-        attributes: dict[str, Any] = {RUN: name} | ({} if failed is None else {RETRIES: failed.number})
-        before = None if not turns else self.storage.get_trial(self._id_of(turns[-1]))
-        if before is not None:
-            # What was chosen stays chosen, and what a sampler remembers of it.
-            params, kinds, kept = before.params, before.distributions, before.system_attrs
+        if before:
+            # The point of earlier attempts is kept, and what the sampler stored with it.
+            last = self.storage.get_trial(self._id_of(before[-1]))
+            params, distributions, system = last.params, last.distributions, last.system_attrs
         else:
-            point = self._first_point(name)
-            kinds = {key: distribution(self.definition.axes[key]) for key in point}
-            params = {key: stored(self.definition.axes[key], value) for key, value in point.items()}
-            kept = {}
+            axes, point = self.definition.axes, self._known_point(name)
+            params = {key: to_stored(axes[key], value) for key, value in point.items()}
+            distributions, system = {key: distribution(axes[key]) for key in point}, {}
         return create_trial(
-            state=TrialState.WAITING, params=params, distributions=kinds, user_attrs=attributes, system_attrs=kept
+            state=TrialState.WAITING,
+            params=params,
+            distributions=distributions,
+            user_attrs={TRIAL: name, **(attributes or {})},
+            system_attrs=system,
         )
 
-    def _first_point(self, name: str) -> Mapping[str, str]:
-        """What is known of a run before it begins: everything in a grid, nothing where a sampler chooses."""
+    def _known_point(self, name: str) -> Mapping[str, str]:
+        """The point of a trial before its first attempt; empty where a sampler chooses it."""
         match self.definition.search:
             case None:
-                return self.trials()[name].axes
-            case Search(sampler="grid"):
+                return self._grid()[name].axes
+            case SearchOptions(sampler="grid"):
                 return shuffled_points(self.definition)[int(name.rpartition("-")[2]) - 1]
             case _:
                 return {}
 
-    def claim(self, turn: Turn, owner: str) -> Held | None:
-        """Begin a waiting turn; None if another worker was faster, or it has been ended."""
-        import optuna
-
-        number = self._id_of(turn)
-        try:
-            if not self.storage.set_trial_state_values(number, optuna.trial.TrialState.RUNNING):
-                return None
-        except optuna.exceptions.UpdateFinishedTrialError:
-            return None
-        self.storage.set_trial_user_attr(number, OWNER, owner)
-        # Fills the cache that Optuna puts before a database; a grid has nothing to choose and needs none.
-        if self.definition.search is not None:
-            self._study.sampler = make_sampler(self.definition, turn.run)
-            self._study.get_trials(deepcopy=False)
-        handle = optuna.trial.Trial(self._study, number)
-        return Held(turn, number, self._choose(turn, handle), handle)
-
-    def _choose(self, turn: Turn, handle: optuna.trial.Trial) -> Trial:
-        """The run of a turn, its point chosen by the sampler where that is still open."""
+    def _sample(self, name: str, handle: optuna.trial.Trial) -> Trial:
+        """The trial at its point; the sampler chooses what is still open."""
         definition = self.definition
         if definition.search is None:
-            return self.trials()[turn.run]
-        number = int(turn.run.rpartition("-")[2])
-        if definition.search.sampler == "grid":
-            return search_trial(definition, number, self._first_point(turn.run))
-        chosen = {key: suggest(handle, key, chosen_from(axis)) for key, axis in definition.axes.items()}
-        return search_trial(definition, number, {key: typed(definition.axes[key], chosen[key]) for key in chosen})
-
-    def beat(self, held: Held) -> None:
-        """Say that this worker lives; :class:`Lost` if another one took it for dead."""
-        held.beat += 1
-        with kept(held):
-            self.storage.set_trial_user_attr(held.id, BEAT, held.beat)
-
-    def report(self, held: Held, step: int, value: float) -> bool:
-        """Note an evaluation; returns whether the trial is to be pruned."""
-        if step <= held.reported:
-            return False
-        held.reported = step
-        with kept(held):
-            held.handle.report(value, step)
-            return held.handle.should_prune()
-
-    def finish(self, held: Held, values: Sequence[float], seconds: float | None = None) -> None:
-        """The run is complete: one value for each objective, and what it took wherever and whenever it ran."""
-        self._tell(held, "COMPLETE", {} if seconds is None else {SPENT: seconds}, values)
-
-    def prune(self, held: Held) -> None:
-        """The run was stopped early; Optuna takes the last value that was reported."""
-        self._tell(held, "PRUNED", {}, None)
-
-    def fail(self, held: Held, reason: str) -> None:
-        """The run failed, and is over."""
-        self._tell(held, "FAIL", {REASON: reason}, None)
-
-    def give_back(self, held: Held, note: str) -> None:
-        """The run was interrupted: whoever wants may go on with it."""
-        self._tell(held, "FAIL", {NOTE: note}, None)
-
-    def _tell(self, held: Held, state: str, attributes: Mapping[str, Any], values: Sequence[float] | None) -> None:
-        from optuna.trial import TrialState
-
-        with kept(held):
-            for name, value in attributes.items():
-                self.storage.set_trial_user_attr(held.id, name, value)
-            self._study.tell(held.handle, values, TrialState[state])
-
-    def end_lost(self, turns: Iterable[Turn]) -> None:
-        """End turns whose workers are dead, without a reason: so they are lost. One that is over already stays so."""
-        import optuna
-
-        for turn in turns:
-            try:
-                self.storage.set_trial_state_values(self._id_of(turn), optuna.trial.TrialState.FAIL)
-            except optuna.exceptions.UpdateFinishedTrialError:
-                continue
-
-    def trial_of(self, name: str, turn: Turn | None) -> Trial:
-        """The run of that name; where a sampler has not chosen yet, at no point."""
-        if self.definition.search is None and name in self.trials():
-            return self.trials()[name]
-        params = {} if turn is None else turn.params
-        known = {key: typed(axis, params[key]) for key, axis in self.definition.axes.items() if key in params}
-        return make_trial(name, known, self.definition)
+            return self._grid()[name]
+        point = self._known_point(name) or {
+            key: to_typed(axis, _suggest(handle, key, search_space(axis))) for key, axis in definition.axes.items()
+        }
+        return search_trial(definition, int(name.rpartition("-")[2]), point)
 
 
-def create(storage: BaseStorage, definition: Definition) -> Book:
-    """The study, made or grown to what is asked for; turns are added by those who want to take them.
+def create(storage: BaseStorage, definition: StudyDefinition) -> StudyStore:
+    """The study, created or extended to ``definition``; workers add the attempts.
 
     Raises:
-        ValueError: a study of that name is another one.
+        ValueError: there is another study of that name.
     """
     import optuna
 
@@ -242,99 +248,93 @@ def create(storage: BaseStorage, definition: Definition) -> Book:
         study = optuna.create_study(study_name=definition.name, storage=storage, directions=directions)
     except optuna.exceptions.DuplicatedStudyError:
         study = optuna.load_study(study_name=definition.name, storage=storage)
-        # Without any trial, it may be half made: by a worker that has died since, or is at it just now.
+        # Without definition and trials, a worker is creating it now, or was killed while doing so.
         if DEFINITION in study.user_attrs or study.get_trials(deepcopy=False):
-            return _grow(find(storage, definition.name), definition)
+            return _extend(find(storage, definition.name), definition)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names([objective.metric for objective in definition.objectives])
     study.set_user_attr(DEFINITION, definition.to_json())
-    return Book(storage, definition)
+    return StudyStore(storage, definition)
 
 
-def _grow(book: Book, asked: Definition) -> Book:
-    both = grown(book.definition, asked)
-    if both == book.definition:
-        return book
-    number = book.storage.get_study_id_from_name(both.name)
-    book.storage.set_study_user_attr(number, DEFINITION, both.to_json())
-    return Book(book.storage, both)
+def _extend(store: StudyStore, requested: StudyDefinition) -> StudyStore:
+    both = extended(store.definition, requested)
+    if both == store.definition:
+        return store
+    store.storage.set_study_user_attr(store.storage.get_study_id_from_name(both.name), DEFINITION, both.to_json())
+    return StudyStore(store.storage, both)
 
 
-def find(storage: BaseStorage, name: str) -> Book:
+def find(storage: BaseStorage, name: str) -> StudyStore:
     """The study of that name.
 
     Raises:
-        ValueError: there is none, or it is no study of ours.
+        ValueError: there is none, or it was not made by asyppo.
     """
     try:
         study = storage.get_study_id_from_name(name)
     except KeyError as error:
         known = [study.study_name for study in storage.get_all_studies()]
         raise ValueError(f"there is no study {name!r} in that storage; {did_you_mean(name, known)}") from error
-    return Book(storage, read_definition(storage, study, name))
+    return StudyStore(storage, read_definition(storage, study, name))
 
 
-def read_definition(storage: BaseStorage, study: int, name: str) -> Definition:
-    """The definition of the study with that number; ValueError if it is no study of ours."""
+def read_definition(storage: BaseStorage, study: int, name: str) -> StudyDefinition:
+    """The definition of the study with that id; ValueError if it was not made by asyppo."""
     text = storage.get_study_user_attrs(study).get(DEFINITION)
     if not isinstance(text, str):
         raise ValueError(f"study {name} was not made by asyppo sweep: choose another name or storage")
     return from_json(text)
 
 
-def to_turn(frozen: FrozenTrial) -> Turn | None:
-    """A trial of Optuna's as a turn; None if somebody else has added it."""
+def to_attempt(frozen: FrozenTrial) -> Attempt | None:
+    """A stored trial as an attempt; None if it was not added by asyppo."""
     attributes = frozen.user_attrs
-    if RUN not in attributes:
+    if TRIAL not in attributes:
         return None
-    return Turn(
+    # An attempt that another worker ended has no duration.
+    ended = frozen.state.name in ("COMPLETE", "PRUNED") or not {REASON, NOTE}.isdisjoint(attributes)
+    return Attempt(
         number=frozen.number,
-        run=attributes[RUN],
+        trial=attributes[TRIAL],
         state=STATES[frozen.state.name],
         params=frozen.params,
         values=tuple(frozen.values or ()),
         owner=attributes.get(OWNER),
-        beat=attributes.get(BEAT, 0),
+        heartbeat=attributes.get(HEARTBEAT, 0),
         reason=attributes.get(REASON),
         note=attributes.get(NOTE),
-        seconds=_seconds(frozen),
-        spent=attributes.get(SPENT),
+        seconds=frozen.duration.total_seconds() if ended and frozen.duration is not None else None,
+        run_seconds=attributes.get(RUN_SECONDS),
         retries=attributes.get(RETRIES),
     )
 
 
-def _seconds(frozen: FrozenTrial) -> float | None:
-    """How long a worker had the turn; None where it did not end it itself, or has not yet."""
-    told = frozen.state.name in ("COMPLETE", "PRUNED") or not {REASON, NOTE}.isdisjoint(frozen.user_attrs)
-    took = frozen.duration
-    return took.total_seconds() if told and took is not None else None
-
-
-def suggest(handle: optuna.trial.Trial, key: str, kind: Any) -> str | int | float:
-    """A value that the sampler chooses."""
+def _suggest(handle: optuna.trial.Trial, key: str, space: Any) -> str | int | float:
+    """A value chosen by the sampler."""
     from optuna.distributions import FloatDistribution, IntDistribution
 
-    match kind:
+    match space:
         case IntDistribution():
-            return handle.suggest_int(key, kind.low, kind.high, step=kind.step, log=kind.log)
+            return handle.suggest_int(key, space.low, space.high, step=space.step, log=space.log)
         case FloatDistribution():
-            return handle.suggest_float(key, kind.low, kind.high, step=kind.step, log=kind.log)
+            return handle.suggest_float(key, space.low, space.high, step=space.step, log=space.log)
         case _:
-            return str(handle.suggest_categorical(key, kind.choices))
+            return str(handle.suggest_categorical(key, space.choices))
 
 
 @contextmanager
-def kept(held: Held) -> Iterator[None]:
-    """Turn Optuna's refusal to change what is over into :class:`Lost`."""
+def _checking_claim(claimed: ClaimedAttempt) -> Iterator[None]:
+    """Turn Optuna's refusal to change a finished trial into :class:`ClaimLost`."""
     import optuna
 
     try:
         yield
     except optuna.exceptions.UpdateFinishedTrialError as error:
-        raise Lost(held.trial.name) from error
+        raise ClaimLost(claimed.trial.name) from error
     except ValueError as error:
         # What tell says of a trial that is not running.
         if "Cannot tell a" not in str(error):
             raise
-        raise Lost(held.trial.name) from error
+        raise ClaimLost(claimed.trial.name) from error

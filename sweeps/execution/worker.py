@@ -1,6 +1,7 @@
-"""A worker: takes turns at a study's runs, some side by side, until all are over or it is told to stop.
+"""A worker: runs trials of a study, some at the same time, until all are over or it is stopped.
 
-Knows processes, run directories and the book, and no trainer: how a trial is started is handed in.
+It knows processes, run directories and the study's storage, but no trainer: a launcher starts the trials. Each step
+polls the study (:meth:`Worker.poll`), decides (:func:`~sweeps.execution.attempts.decide`) and applies the decision.
 """
 
 from __future__ import annotations
@@ -8,262 +9,307 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Literal
+from typing import Literal, Protocol
 
 from asyppo_cli.runs.directory import RunDirectory
-from asyppo_cli.runs.metric_log import read_metrics
-from asyppo_cli.runs.status import read_status
-from sweeps.definition.objectives import Tail, measure
-from sweeps.execution.attempts import Turn, current, is_over, times_killed, trial_state
-from sweeps.execution.jobs import End, Job, Outcome, Place, Signals, Watch, catching, told_by
-from sweeps.execution.liveness import BEAT, Lookout, new_owner
-from sweeps.execution.study_store import Book, Lost
-from sweeps.execution.trial_directory import clear_preamble, progress, run_of, standing
+from asyppo_cli.runs.metrics import STEP
+from asyppo_cli.runs.status import RunStatus, read_status
+from asyppo_cli.runs.studies import StudyTrial, TrialState
+from asyppo_cli.system import STOP_SIGNALS, catch_signals
+from sweeps.definition.grid import Trial
+from sweeps.definition.objectives import measure
+from sweeps.execution.attempts import Attempt, Attempts, PollResult, current, decide
+from sweeps.execution.devices import ResourceShare
+from sweeps.execution.jsonl_tail import JsonlTail
+from sweeps.execution.liveness import HEARTBEAT_INTERVAL, LivenessTracker, new_owner
+from sweeps.execution.process import Launcher, TrialProcess, describe_exit
+from sweeps.execution.study_store import ClaimLost, StudyStore
+from sweeps.execution.trial_directory import clear_preamble, run_of, standing
 
-# Seconds between two looks at the processes; between two at the whole study, while there is work and while there is
-# none; and how many times as long as a look takes there is at least between two.
-INTERVAL, LOOK, IDLE, REST = 0.2, 10.0, 1.0, 20
-# So many turns wait to be begun, of however many runs.
-AHEAD = 200
-# A run that is killed from outside so often is not begun again.
-KILLS = 3
+# Seconds between checks of the processes; between polls of the study, with and without free shares; and the least
+# ratio of the time between two polls to the duration of one.
+INTERVAL, POLL_INTERVAL, IDLE_POLL_INTERVAL, POLL_RATIO = 0.2, 10.0, 1.0, 20
+# A trial that is killed this often is not resumed again.
+MAX_KILLS = 3
 KILLED, INTERRUPTED = "killed", "interrupted"
-# Seconds for which a storage may be out of reach.
-PATIENCE = 120.0
+# Seconds for which the storage may be unreachable.
+STORAGE_TIMEOUT = 120.0
+
+# Why a worker stopped: all trials are over, the time budget is, or a signal came.
+End = Literal["over", "budget", "signal"]
 
 
-def work(book: Book, place: Place, watch: Watch, seconds: float = math.inf) -> End:
-    """Take turns until every run is over; after ``seconds`` none is begun any more. Returns why that was the end.
+class SweepObserver(Protocol):
+    """Is notified of the progress of a sweep."""
 
-    SIGINT and SIGTERM are handed on to the trials, which save and stop, and no other is begun.
+    def polled(self, counts: Mapping[TrialState, int]) -> None:
+        """How many trials of the study are in each state."""
+        ...
+
+    def started(self, trial: Trial, resumed: bool) -> None:
+        """A trial starts or is resumed."""
+        ...
+
+    def progressed(self, trial: Trial, step: int, max_steps: int, evaluation: tuple[int, float] | None) -> None:
+        """A trial has finished a step or an evaluation (step, value)."""
+        ...
+
+    def ended(self, trial: StudyTrial) -> None:
+        """A trial is over."""
+        ...
+
+    def stopping(self, running: int) -> None:
+        """A signal came: ``running`` trials finish their step."""
+        ...
+
+
+def run_worker(
+    store: StudyStore,
+    launcher: Launcher,
+    shares: Sequence[ResourceShare],
+    observer: SweepObserver,
+    seconds: float = math.inf,
+) -> End:
+    """Run trials until all are over; none is started after ``seconds``. Returns why the worker stopped.
+
+    SIGINT and SIGTERM are forwarded to the trials, which save and stop, and no other is started.
 
     Raises:
-        RuntimeError: the storage does not answer any more.
+        RuntimeError: the storage cannot be reached any more.
     """
-    import optuna
-
-    with catching() as caught:
-        worker = Worker(book, place, watch, caught, time.monotonic() + seconds)
-        trouble = math.inf
+    signals: list[int] = []
+    with catch_signals(signals.append, STOP_SIGNALS, hangup=False):
+        worker = Worker(store, launcher, shares, observer, signals, time.monotonic() + seconds)
         try:
-            while not worker.is_done():
-                try:
-                    worker.once()
-                    trouble = math.inf
-                except optuna.exceptions.StorageInternalError as error:
-                    trouble = min(trouble, time.monotonic())
-                    if time.monotonic() - trouble > PATIENCE:
-                        raise RuntimeError(
-                            "the storage does not answer any more: go on with the same command"
-                        ) from error
-                time.sleep(INTERVAL)
+            _loop(worker)
         finally:
             worker.stop()
-    return "told" if caught.count else "over" if worker.unfinished == 0 else "budget"
+    return "signal" if signals else "over" if worker.unfinished == 0 else "budget"
+
+
+def _loop(worker: Worker) -> None:
+    import optuna
+
+    reached = time.monotonic()
+    while not worker.is_done():
+        try:
+            worker.step()
+            reached = time.monotonic()
+        except optuna.exceptions.StorageInternalError as error:
+            if time.monotonic() - reached > STORAGE_TIMEOUT:
+                raise RuntimeError(
+                    "lost the connection to the study storage: rerun the same command to continue"
+                ) from error
+        time.sleep(INTERVAL)
 
 
 @dataclass
 class Worker:
-    """What one worker knows: the study as it last saw it, and the trials that it runs."""
+    """One worker: the study as last polled, and the trials that it runs."""
 
-    book: Book
-    place: Place
-    watch: Watch
-    caught: Signals
+    store: StudyStore
+    launcher: Launcher
+    shares: Sequence[ResourceShare]
+    observer: SweepObserver
+    # Numbers of the signals received, in order.
+    signals: list[int]
     deadline: float
+    clock: Callable[[], float] = time.monotonic
     owner: str = field(default_factory=new_owner)
-    lookout: Lookout = field(default_factory=Lookout)
-    running: list[Job] = field(default_factory=list)
-    waiting: deque[Turn] = field(default_factory=deque)
-    runs: dict[str, list[Turn]] = field(default_factory=dict)
-    # Stopped by somebody else's hand: not for us to begin again.
-    left: set[str] = field(default_factory=set)
+    liveness: LivenessTracker = field(default_factory=LivenessTracker)
+    running: list[TrialProcess] = field(default_factory=list)
+    waiting: deque[Attempt] = field(default_factory=deque)
+    attempts: Attempts = field(default_factory=dict)
+    # Trials stopped from outside; not to be resumed by this worker.
+    skipped: set[str] = field(default_factory=set)
     unfinished: int = 1
-    looked: float = -math.inf
-    took: float = 0.0
-    beaten: float = -math.inf
+    next_poll: float = -math.inf
+    earliest_poll: float = -math.inf
+    next_heartbeat: float = -math.inf
 
     def is_done(self) -> bool:
-        """Whether nothing runs here, and nothing is left to do or may be begun."""
-        return not self.running and (self.unfinished == 0 or not self._may_begin())
+        """Whether nothing runs here, and nothing is left or may be started."""
+        return not self.running and (self.unfinished == 0 or not self._may_start())
 
-    def once(self) -> None:
-        """Everything that is to be done now, none of which waits for anything."""
-        self._beat()
-        self._look()
-        while self.waiting and len(self.running) < len(self.place.shares) and self._may_begin():
-            self._begin(self.waiting.popleft())
-        self._hand_on()
-        for job in list(self.running):
-            self._look_at(job)
+    def step(self) -> None:
+        """Do everything that is due; nothing of it blocks."""
+        self._send_heartbeats()
+        if self._may_start() and self.clock() >= self.next_poll:
+            began = self.clock()
+            changed = self.apply(self.poll())
+            self._schedule_poll(began, changed)
+        while self.waiting and len(self.running) < len(self.shares) and self._may_start():
+            self._claim(self.waiting.popleft())
+        self._forward_signals()
+        for process in list(self.running):
+            self._check(process)
+
+    def poll(self) -> PollResult:
+        """Read the study and decide what is to be done."""
+        self.attempts = self.store.attempts()
+        own = {process.claimed.attempt.number for process in self.running}
+        running = [
+            attempt
+            for attempt in map(current, self.attempts.values())
+            if attempt is not None and attempt.state == "running" and attempt.number not in own
+        ]
+        return decide(self.attempts, self.liveness.lost(running), self.skipped)
+
+    def apply(self, found: PollResult) -> bool:
+        """Store lost and new attempts, and keep those to be claimed; returns whether the study was changed."""
+        self.store.end_lost(found.lost)
+        added = self.store.add_attempts({name: self.attempts[name] for name in found.unattempted})
+        changed = bool(added or found.lost)
+        # Claims keep the order of the trials, so they wait for the poll that follows a change.
+        self.waiting, self.unfinished = deque(() if changed else found.waiting), found.unfinished
+        self.observer.polled(found.counts)
+        return changed
+
+    def _schedule_poll(self, began: float, changed: bool) -> None:
+        """Poll again at once after a change, else sooner where a share is free."""
+        now = self.clock()
+        self.earliest_poll = now + POLL_RATIO * (now - began)
+        idle = not self.waiting and len(self.running) < len(self.shares)
+        pause = IDLE_POLL_INTERVAL if idle else POLL_INTERVAL
+        self.next_poll = now if changed else max(self.earliest_poll, now + pause)
 
     def stop(self) -> None:
-        """Have all that still runs save and stop, and wait for it: only something that nobody expected leads here."""
-        processes = [job.process for job in self.running if job.process is not None]
-        for process in processes:
-            process.send_signal(signal.SIGTERM)
-        for process in processes:
-            process.wait()
+        """Have all trials save and stop, and wait for them; some are left only after an unexpected error."""
+        for process in self.running:
+            process.terminate()
+        for process in self.running:
+            if process.process is not None:
+                process.process.wait()
 
-    def _may_begin(self) -> bool:
-        return not self.caught.count and time.monotonic() < self.deadline
+    def _may_start(self) -> bool:
+        return not self.signals and self.clock() < self.deadline
 
-    def _beat(self) -> None:
-        if time.monotonic() - self.beaten < BEAT:
+    def _send_heartbeats(self) -> None:
+        if self.clock() < self.next_heartbeat:
             return
-        self.beaten = time.monotonic()
-        for job in self.running:
-            with self._unless_lost(job):
-                self.book.beat(job.held)
+        self.next_heartbeat = self.clock() + HEARTBEAT_INTERVAL
+        for process in self.running:
+            with self._unless_lost(process):
+                self.store.heartbeat(process.claimed)
 
-    def _look(self) -> None:
-        """Look at the whole study, if it is time to: what waits, what is lost, whether all is over."""
-        now = time.monotonic()
-        free = not self.waiting and len(self.running) < len(self.place.shares)
-        if not self._may_begin() or now - self.looked < max(IDLE if free else LOOK, REST * self.took):
+    def _claim(self, attempt: Attempt) -> None:
+        """Claim an attempt, unless another worker was faster."""
+        claimed = self.store.claim(attempt, self.owner)
+        if claimed is None:
             return
-        self.runs = self.book.turns()
-        if self._recover():
-            self.runs = self.book.turns()
-        turns = [turn for turn in map(current, self.runs.values()) if turn is not None]
-        self.waiting = deque(turn for turn in turns if turn.state == "waiting" and turn.run not in self.left)
-        self.unfinished = sum(name not in self.left and not is_over(all_of) for name, all_of in self.runs.items())
-        self.looked = time.monotonic()
-        self.took = self.looked - now
-        self.watch.stands(Counter(map(trial_state, self.runs.values())))
+        run = run_of(self.launcher.folder, claimed.trial.name)
+        taken = {id(process.share) for process in self.running}
+        share = next(share for share in self.shares if id(share) not in taken)
+        self.running.append(TrialProcess(claimed, share, run, JsonlTail(run.metrics)))
 
-    def _recover(self) -> bool:
-        """End the turns of dead workers, and see that some turns wait; returns whether anything has changed."""
-        ours = {job.held.turn.number for job in self.running}
-        now = [turn for turns in self.runs.values() if (turn := current(turns)) and turn.state == "running"]
-        dead = self.lookout.dead([turn for turn in now if turn.number not in ours])
-        self.book.end_lost(dead)
-        if dead:
-            self.runs = self.book.turns()
-        turns = {name: current(all_of) for name, all_of in self.runs.items() if name not in self.left}
-        room = AHEAD - sum(turn is not None and turn.state == "waiting" for turn in turns.values())
-        missing = islice((name for name, turn in turns.items() if turn is None), max(0, room))
-        return bool(self.book.add_missing({name: self.runs[name] for name in missing}) or dead)
+    def _forward_signals(self) -> None:
+        """Send every signal once to every trial of this worker."""
+        new = [process for process in self.running if process.signals < len(self.signals)]
+        for process in new:
+            process.terminate(self.signals[-1])
+            process.signals = len(self.signals)
+        if new and len(self.signals) == 1:
+            self.observer.stopping(len(new))
 
-    def _begin(self, turn: Turn) -> None:
-        """Take the turn, unless another worker was faster, and start its trial, unless that is finished already."""
-        held = self.book.claim(turn, self.owner)
-        if held is None:
-            return
-        run = run_of(self.place.folder, held.trial.name)
-        taken = {id(job.share) for job in self.running}
-        share = next(share for share in self.place.shares if id(share) not in taken)
-        self.running.append(Job(held, share, Tail(run.metrics)))
-
-    def _start(self, job: Job, run: RunDirectory) -> None:
-        """Start the trial, or wait for the process that a dead worker has left: it is saving."""
-        clear_preamble(run)
-        try:
-            there = standing(run)
-        except ValueError as error:
-            return self._end(job, Outcome(job.trial, "failed", str(error)))
-        match there:
-            case "finished":
-                self._over(job, run, 0)
-            case "held":
-                if self.caught.count:
-                    self._over(job, run, 0)
-            case _:
-                self.watch.started(job.trial, there == "begun")
-                job.process = self.place.launch(job.trial, job.share)
-
-    def _hand_on(self) -> None:
-        """Every signal once to every process of ours; another's is left to it."""
-        new = [job for job in self.running if job.signals < self.caught.count]
-        for job in new:
-            if job.process is not None:
-                job.process.send_signal(self.caught.number)
-            job.signals = self.caught.count
-        if new and self.caught.count == 1:
-            self.watch.stopping(len(new))
-
-    def _look_at(self, job: Job) -> None:
-        """Tell how a trial gets on, have it stopped if it is to be pruned, and see whether it is over."""
-        run = run_of(self.place.folder, job.trial.name)
-        if job.process is None:
-            self._start(job, run)
-            return
-        code = job.process.poll()
-        now, new = progress(run, job.tail, job.progress, self.book.definition.objectives[0].metric)
-        if now != job.progress:
-            job.progress = now
-            self.watch.progress(job.trial, now)
-        if self.book.definition.search is not None and self.book.definition.search.pruner != "none":
-            self._judge(job, new)
+    def _check(self, process: TrialProcess) -> None:
+        """Start the trial, or observe its progress, and record its end."""
+        if process.process is None:
+            return self._start(process)
+        code = process.process.poll()
+        self._observe(process)
         if code is not None:
-            self._over(job, run, code)
+            self._end(process, code)
 
-    def _judge(self, job: Job, new: Sequence[tuple[int, float]]) -> None:
-        """Report evaluations; the first that speaks against the trial has it save and stop."""
-        for step, value in new:
-            if math.isfinite(value) and job.stopped is None:
-                with self._unless_lost(job):
-                    if self.book.report(job.held, step, value):
-                        self._stop(job, "pruned")
+    def _start(self, process: TrialProcess) -> None:
+        """Start the trial, unless its run is finished; a process left by a killed worker is waited for: it saves."""
+        clear_preamble(process.run)
+        try:
+            there = standing(process.run)
+        except ValueError:
+            # The outcome is the same error.
+            return self._end(process, 0)
+        if there == "finished" or (there == "locked" and self.signals):
+            self._end(process, 0)
+        elif there != "locked":
+            self.observer.started(process.trial, there == "begun")
+            process.process = self.launcher.start(process.trial, process.share)
 
-    def _stop(self, job: Job, why: Literal["pruned", "lost"]) -> None:
-        job.stopped = why
-        if job.process is not None and job.process.poll() is None:
-            job.process.send_signal(signal.SIGTERM)
+    def _observe(self, process: TrialProcess) -> None:
+        """Read the new steps and evaluations, pass them on, and prune the trial where an evaluation says so."""
+        metric, search = self.store.definition.objectives[0].metric, self.store.definition.search
+        rows = [row for row in process.metrics.rows() if metric in row and STEP in row]
+        status = _status(process.run)
+        progress = process.progress if status is None else (status.step, status.max_steps)
+        if rows or progress != process.progress:
+            process.progress = progress
+            last = (int(rows[-1][STEP]), rows[-1][metric]) if rows else None
+            self.observer.progressed(process.trial, *progress, last)
+        for row in rows if search is not None and search.pruner != "none" else ():
+            if math.isfinite(row[metric]) and process.stopped is None:
+                with self._unless_lost(process):
+                    if self.store.report(process.claimed, int(row[STEP]), row[metric]):
+                        process.stopped = "pruned"
+                        process.terminate()
 
     @contextmanager
-    def _unless_lost(self, job: Job) -> Iterator[None]:
-        """A trial that another worker has taken over, because we were silent for too long, is left to it."""
+    def _unless_lost(self, process: TrialProcess) -> Iterator[None]:
+        """Stop a trial that another worker has taken over after a missed heartbeat."""
         try:
             yield
-        except Lost:
-            self._stop(job, "lost")
+        except ClaimLost:
+            process.stopped = "lost"
+            process.terminate()
 
-    def _over(self, job: Job, run: RunDirectory, code: int) -> None:
-        """The trial's process has ended with ``code``."""
-        try:
-            outcome = self._outcome(job, run, code)
-        except ValueError as error:
-            outcome = Outcome(job.trial, "failed", str(error))
-        self._end(job, outcome)
-
-    def _end(self, job: Job, outcome: Outcome) -> None:
-        """Write down how the trial ended, and forget it: in this order, so that a storage's failure loses nothing."""
-        with self._unless_lost(job):
-            match outcome.state:
-                case "finished":
-                    self.book.finish(job.held, outcome.values, outcome.seconds)
-                case "pruned":
-                    self.book.prune(job.held)
-                case "failed":
-                    self.book.fail(job.held, outcome.reason or "failed")
-                case "interrupted" if job.stopped != "lost":
-                    self.book.give_back(job.held, outcome.reason or INTERRUPTED)
-        self.running.remove(job)
-        # Whether that was the last one, only a look at the study can say.
-        self.looked = min(self.looked, time.monotonic() - LOOK) if not self.waiting else self.looked
-        self.watch.ended(outcome)
-
-    def _outcome(self, job: Job, run: RunDirectory, code: int) -> Outcome:
-        """What became of a trial whose process has ended with ``code``."""
-        status = read_status(run.status)
+    def _outcome(self, process: TrialProcess, code: int) -> StudyTrial:
+        """The result of a trial whose process has ended with ``code``; ValueError if its files are damaged."""
+        trial, status = process.trial, read_status(process.run.status)
         state = None if status is None else status.state
         if state == "finished":
-            values = measure(run, self.book.definition.objectives)
-            return Outcome(job.trial, "finished", values=values, seconds=read_metrics(run.metrics).seconds())
-        if job.stopped == "pruned":
-            return Outcome(job.trial, "pruned")
-        if job.stopped == "lost" or self.caught.count:
-            return Outcome(job.trial, "interrupted")
+            values, seconds = measure(process.run, self.store.definition.objectives)
+            return trial.record("finished", values=values, seconds=seconds)
+        if process.stopped == "pruned":
+            return trial.record("pruned")
+        if process.stopped == "lost" or self.signals:
+            return trial.record("interrupted")
         if state == "interrupted":
-            self.left.add(job.trial.name)
-            return Outcome(job.trial, "interrupted")
-        killed = times_killed(self.runs.get(job.trial.name, ()), KILLED)
-        if -code == signal.SIGKILL and killed < KILLS - 1:
-            return Outcome(job.trial, "interrupted", KILLED)
-        return Outcome(job.trial, "failed", (None if code < 0 else self.place.why(job.trial)) or told_by(code))
+            self.skipped.add(trial.name)
+            return trial.record("interrupted")
+        kills = sum(attempt.note == KILLED for attempt in self.attempts.get(trial.name, ()))
+        if -code == signal.SIGKILL and kills < MAX_KILLS - 1:
+            return trial.record("interrupted", reason=KILLED)
+        error = self.launcher.last_error(trial) if code >= 0 else None
+        return trial.record("failed", reason=error or describe_exit(code))
+
+    def _end(self, process: TrialProcess, code: int) -> None:
+        """Store how a trial ended, then forget it, so that a failure of the storage loses nothing."""
+        try:
+            outcome = self._outcome(process, code)
+        except ValueError as error:
+            outcome = process.trial.record("failed", reason=str(error))
+        with self._unless_lost(process):
+            match outcome.state:
+                case "finished":
+                    self.store.finish(process.claimed, outcome.values, outcome.seconds)
+                case "pruned":
+                    self.store.prune(process.claimed)
+                case "failed":
+                    self.store.fail(process.claimed, outcome.reason or "failed")
+                case "interrupted" if process.stopped != "lost":
+                    self.store.release(process.claimed, outcome.reason or INTERRUPTED)
+        self.running.remove(process)
+        if not self.waiting:
+            # Only a poll tells whether that was the last trial.
+            self.next_poll = self.earliest_poll
+        self.observer.ended(outcome)
+
+
+def _status(run: RunDirectory) -> RunStatus | None:
+    try:
+        return read_status(run.status)
+    except ValueError:
+        # The end of the trial reports a damaged file.
+        return None

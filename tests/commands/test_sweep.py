@@ -59,7 +59,7 @@ def test_a_sweep_killed_midway_goes_on_and_repeats_nothing(
     before = (sweep / NAMES[0] / "metrics.jsonl").read_bytes()
     done = asyppo(arguments(small), tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 of 2 trials were over before, and are not repeated" in done.stdout
+    assert "1 of 2 trials are finished and are not repeated" in done.stdout
     assert (sweep / NAMES[0] / "metrics.jsonl").read_bytes() == before and attempts(sweep)[NAMES[0]] == 1
     assert json.loads((sweep / NAMES[1] / "status.json").read_text())["state"] == "finished"
     assert "mask_pct=0.3 against mask_pct=0.1 rests on one common seed" in done.stdout and "[1/2]" in done.stdout
@@ -79,12 +79,12 @@ def test_a_signal_stops_all_and_another_worker_goes_on(
     process.send_signal(signal.SIGINT)
     printed, _ = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "2 trials are finishing their step" in printed and "go on with the same command" in printed
+    assert "2 trials are finishing their step" in printed and "rerun the same command" in printed
     for name in NAMES:
         assert json.loads((sweep / name / "status.json").read_text())["state"] == "interrupted"
     assert [trial["state"] for trial in study(asyppo, tmp_path, "s")["trials"]] == ["interrupted"] * 2
     done = asyppo(["sweep", "join", "s", "--storage", str(sweep / "study.journal")], tmp_path)
-    assert done.returncode == 0 and done.stdout.count("goes on") == 2, done.stdout + done.stderr
+    assert done.returncode == 0 and done.stdout.count("resumed") == 2, done.stdout + done.stderr
     assert [trial["state"] for trial in study(asyppo, tmp_path, "s")["trials"]] == ["finished"] * 2
 
 
@@ -129,10 +129,10 @@ def test_what_another_study_has_run_is_taken_over(asyppo: Asyppo, tmp_path: Path
     words = [*yaml.safe_load((run / "overrides.yaml").read_text()), "mask_pct=0.2,0.3", "--name", "again"]
     words += ["--reuse", str(run.parent)]
     rehearsed = asyppo(["sweep", *words, "--dry-run"], tmp_path)
-    assert "run before, and to be taken over: mask_pct-0.2\n" in rehearsed.stdout and not list(tmp_path.iterdir())
+    assert "already run, to be reused: mask_pct-0.2\n" in rehearsed.stdout and not list(tmp_path.iterdir())
     done = asyppo(["sweep", *words], tmp_path, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "run before, and taken over: mask_pct-0.2\n" in done.stdout and "mask_pct-0.2  starts" not in done.stdout
+    assert "already run, reused: mask_pct-0.2\n" in done.stdout and "mask_pct-0.2  started" not in done.stdout
     trial = tmp_path / "runs" / "again" / "mask_pct-0.2"
     assert (trial / "metrics.jsonl").read_bytes() == (run / "metrics.jsonl").read_bytes()
     assert "mask_pct=0.2" in yaml.safe_load((trial / "overrides.yaml").read_text())

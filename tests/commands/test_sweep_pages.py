@@ -11,14 +11,12 @@ from rich.console import Console
 from studies import grid
 
 from asyppo_cli.commands.sweep import resources, validate
-from asyppo_cli.commands.sweep.output import tell_standing
-from asyppo_cli.commands.sweep.progress import Watcher
+from asyppo_cli.commands.sweep.output import print_results
+from asyppo_cli.commands.sweep.progress import SweepProgress
 from asyppo_cli.config.load import load
 from asyppo_cli.display.trials import LiveTrials, SweepBoard, TrialRow
 from asyppo_cli.runs.studies import Objective, Study, StudyTrial
 from sweeps.definition.grid import grid_trials
-from sweeps.execution.jobs import Outcome
-from sweeps.execution.trial_directory import TrialProgress
 
 
 @pytest.mark.parametrize(
@@ -34,9 +32,9 @@ def test_what_is_put_together_is_what_would_be_composed(words: Sequence[str], mo
     composed = []
     monkeypatch.setattr(validate, "load", lambda *args: composed.append(args) or load(*args))
     checked = list(validate.check(grid(*words), None))
-    assert len(checked) > validate.FULL and len(composed) < len(checked) / 2
-    for one in (*checked[:3], *checked[-3:], checked[len(checked) // 2]):
-        assert one.resolved == load(one.trial.overrides).resolved, one.trial.name
+    assert len(checked) > validate.MAX_COMPOSED and len(composed) < len(checked) / 2
+    for trial, loaded in (*checked[:3], *checked[-3:], checked[len(checked) // 2]):
+        assert loaded.resolved == load(trial.overrides).resolved, trial.name
 
 
 def test_a_wrong_combination_among_thousands_is_found() -> None:
@@ -50,20 +48,20 @@ def test_a_ray_cluster_holds_so_many_trials(monkeypatch: pytest.MonkeyPatch) -> 
     offered = {"CPU": 64.0, "GPU": 32.0}
     monkeypatch.setattr(resources, "ray_resources", lambda address: offered)
     paper = load(["experiment=paper/qwen3_4b", "cluster.cpus_per_rank=1"]).config
-    resources.check_room(1, paper)
+    resources.check_fits_cluster(1, paper)
     with pytest.raises(
         ValueError, match=r"--jobs 2: the Ray cluster has 64 cores and 32 GPUs, and a trial needs .* 16"
     ):
-        resources.check_room(2, paper)
+        resources.check_fits_cluster(2, paper)
     with pytest.raises(ValueError, match="cluster.cpus_per_rank=null takes all cores: set it"):
-        resources.check_room(2, load(["experiment=paper/qwen3_4b"]).config)
+        resources.check_fits_cluster(2, load(["experiment=paper/qwen3_4b"]).config)
     offered["CPU"] = 256.0
-    resources.check_room(2, paper)
+    resources.check_fits_cluster(2, paper)
     assert [share.threads for share in resources.shares(2, [paper])] == [None, None]
 
 
 def told(study: Study, capsys: pytest.CaptureFixture[str]) -> str:
-    tell_standing(study, Path("nowhere"))
+    print_results(study, Path("nowhere"))
     return capsys.readouterr().out
 
 
@@ -107,41 +105,41 @@ def test_a_table_of_thousands_shows_those_that_run() -> None:
 
 def test_plain_lines_say_what_happens(capsys: pytest.CaptureFixture[str]) -> None:
     now = 0.0
-    watcher = Watcher("s", "eval/accuracy", jobs=2, clock=lambda: now)
-    watcher.stands({"finished": 1, "waiting": 3})
+    progress = SweepProgress("s", "eval/accuracy", jobs=2, clock=lambda: now)
+    progress.polled({"finished": 1, "waiting": 3})
     trial = next(grid_trials(grid("a=1,2")))
-    watcher.started(trial, resumed=False)
+    progress.started(trial, resumed=False)
     now = 10.0
-    watcher.progress(trial, TrialProgress(5, 10, 5, 0.5))
-    assert watcher.board.seconds_left == pytest.approx(20 * 2.5 / 2)
+    progress.progressed(trial, 5, 10, (5, 0.5))
+    assert progress.board.seconds_left == pytest.approx(20 * 2.5 / 2)
     now = 20.0
-    watcher.ended(Outcome(trial, "finished", values=(0.75,)))
-    watcher.stopping(1)
-    watcher.close()
+    progress.ended(trial.record("finished", values=(0.75,)))
+    progress.stopping(1)
+    progress.close()
     assert capsys.readouterr().out.splitlines() == [
-        "1 of 4 trials were over before, and are not repeated",
-        "[1/4]  a-1  starts",
+        "1 of 4 trials are finished and are not repeated",
+        "[1/4]  a-1  started",
         "[1/4]  a-1  step 5 of 10, eval/accuracy 0.5",
         "[2/4]  a-1  finished with 0.75",
-        "1 trial is finishing its step and saving; once more to stop at once",
+        "1 trial is finishing its step and saving; press Ctrl-C again to stop at once",
     ]
 
 
 def test_what_goes_on_is_counted_once(capsys: pytest.CaptureFixture[str]) -> None:
-    watcher = Watcher("s", "eval/accuracy", jobs=1)
-    watcher.stands({"finished": 1, "interrupted": 1})
-    watcher.started(next(grid_trials(grid("a=1,2"))), resumed=True)
-    assert capsys.readouterr().out.splitlines()[-1] == "[1/2]  a-1  goes on"
+    progress = SweepProgress("s", "eval/accuracy", jobs=1)
+    progress.polled({"finished": 1, "interrupted": 1})
+    progress.started(next(grid_trials(grid("a=1,2"))), resumed=True)
+    assert capsys.readouterr().out.splitlines()[-1] == "[1/2]  a-1  resumed"
 
 
 def test_what_another_study_has_run_is_counted_once(capsys: pytest.CaptureFixture[str]) -> None:
-    watcher = Watcher("s", "eval/accuracy", jobs=2)
-    watcher.stands({"waiting": 3})
+    progress = SweepProgress("s", "eval/accuracy", jobs=2)
+    progress.polled({"waiting": 3})
     first, reused, last = grid_trials(grid("a=1,2,3"))
-    watcher.started(first, resumed=False)
-    watcher.ended(Outcome(reused, "finished", values=(0.5,)))
-    watcher.started(last, resumed=False)
-    watcher.ended(Outcome(first, "finished", values=(0.25,)))
-    watcher.ended(Outcome(last, "finished", values=(0.75,)))
+    progress.started(first, resumed=False)
+    progress.ended(reused.record("finished", values=(0.5,)))
+    progress.started(last, resumed=False)
+    progress.ended(first.record("finished", values=(0.25,)))
+    progress.ended(last.record("finished", values=(0.75,)))
     assert capsys.readouterr().out.splitlines()[-1] == "[3/3]  a-3  finished with 0.75"
-    assert watcher.board.counts["finished"] == 3 and sum(watcher.board.counts.values()) == 3
+    assert progress.board.counts["finished"] == 3 and sum(progress.board.counts.values()) == 3

@@ -30,7 +30,7 @@ def test_trials_share_a_ray_cluster_and_more_than_fit_are_refused(
         done = asyppo([*words, "--jobs", "2"], tmp_path, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    started, ended = ([n for n, line in enumerate(lines) if word in line] for word in ("  starts", "  finished with"))
+    started, ended = ([n for n, line in enumerate(lines) if word in line] for word in ("  started", "  finished with"))
     assert len(started) == len(ended) == 2 and max(started) < min(ended), done.stdout
     for name in NAMES:
         run = tmp_path / "runs" / "s" / name

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sweeps.definition.definition import Definition
+from asyppo_cli.runs.studies import StudyTrial, TrialState
+from sweeps.definition.definition import StudyDefinition
 from sweeps.definition.grid import Trial
-from sweeps.definition.request import Asked, define
-from sweeps.execution.devices import Share
-from sweeps.execution.jobs import Outcome, Place
-from sweeps.execution.trial_directory import TrialProgress
+from sweeps.definition.request import SweepRequest, define
+from sweeps.execution.devices import ResourceShare
+from sweeps.execution.worker import End
 
 # A run that counts its starts, evaluates itself three times, saves when told to, and fails where a file says so.
 # What it scores is its x where it has one; the first argument is its folder, the second how long it takes.
@@ -45,32 +45,38 @@ status("finished", 2)
 """
 
 
-def grid(*words: str, seeds: int | None = None, name: str = "s") -> Definition:
+def grid(*words: str, seeds: int | None = None, name: str = "s") -> StudyDefinition:
     """A grid as typed."""
-    return define(Asked(words=words, seeds=seeds, name=name))
+    return define(SweepRequest(words=words, seeds=seeds, name=name))
 
 
 def search(
     *words: str, trials: int, directions: Sequence[str] = ("maximize",), name: str = "s", **options: object
-) -> Definition:
+) -> StudyDefinition:
     """A search as typed."""
-    return define(Asked(words=words, trials=trials, directions=directions, name=name, **options))  # type: ignore[arg-type]
+    return define(SweepRequest(words=words, trials=trials, directions=directions, name=name, **options))  # type: ignore[arg-type]
 
 
-def place(folder: Path, seconds: float = 0.0, jobs: int = 1) -> Place:
-    """Where the small trials run."""
+class ScriptLauncher:
+    """Starts the small trials in ``folder``; each takes ``seconds``."""
 
-    def launch(trial: Trial, share: Share) -> subprocess.Popen[bytes]:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"{trial.name}.err").open("wb") as errors:
-            command = [sys.executable, "-S", "-c", SCRIPT, str(folder / trial.name), str(seconds), *trial.overrides]
-            return subprocess.Popen(command, stderr=errors, start_new_session=True)
+    def __init__(self, folder: Path, seconds: float = 0.0) -> None:
+        self.folder, self._seconds = folder, seconds
 
-    def why(trial: Trial) -> str | None:
-        lines = (folder / f"{trial.name}.err").read_text().splitlines()
+    def start(self, trial: Trial, share: ResourceShare) -> subprocess.Popen[bytes]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-S", "-c", SCRIPT, str(self.folder / trial.name), str(self._seconds)]
+        with (self.folder / f"{trial.name}.err").open("wb") as errors:
+            return subprocess.Popen([*command, *trial.overrides], stderr=errors, start_new_session=True)
+
+    def last_error(self, trial: Trial) -> str | None:
+        lines = (self.folder / f"{trial.name}.err").read_text().splitlines()
         return lines[-1].removeprefix("error: ") if lines else None
 
-    return Place(folder, launch, why, [Share(1) for _ in range(jobs)])
+
+def shares(jobs: int = 1) -> list[ResourceShare]:
+    """A core for each simultaneous trial."""
+    return [ResourceShare(1) for _ in range(jobs)]
 
 
 def starts(folder: Path) -> dict[str, int]:
@@ -79,28 +85,29 @@ def starts(folder: Path) -> dict[str, int]:
 
 
 class Recorder:
-    """A watch that remembers, and how many ran at once."""
+    """An observer that remembers, and how many trials ran at once."""
 
     def __init__(self) -> None:
         self.begun: list[tuple[str, bool]] = []
         self.values: list[float] = []
-        self.over: list[Outcome] = []
+        self.over: list[StudyTrial] = []
         self.counts: dict[str, int] = {}
         self.most = 0
         self.stops = 0
+        self.end: End | None = None
 
-    def stands(self, counts: dict[str, int]) -> None:
+    def polled(self, counts: Mapping[TrialState, int]) -> None:
         self.counts = dict(counts)
 
     def started(self, trial: Trial, resumed: bool) -> None:
         self.begun.append((trial.name, resumed))
         self.most = max(self.most, len(self.begun) - len(self.over))
 
-    def progress(self, trial: Trial, progress: TrialProgress) -> None:
-        self.values.append(progress.value)
+    def progressed(self, trial: Trial, step: int, max_steps: int, evaluation: tuple[int, float] | None) -> None:
+        self.values += [] if evaluation is None else [evaluation[1]]
 
-    def ended(self, outcome: Outcome) -> None:
-        self.over.append(outcome)
+    def ended(self, trial: StudyTrial) -> None:
+        self.over.append(trial)
 
     def stopping(self, running: int) -> None:
         self.stops += running

@@ -1,7 +1,7 @@
-"""``asyppo sweep``: many runs, side by side, and what came out of them.
+"""``asyppo sweep``: grids, searches and studies of many runs.
 
-The first word decides: a command of this family, or what is to be swept: ``asyppo sweep mask_pct=0.1,0.2`` and
-``asyppo sweep critic_count`` are ``run`` with all words. A command is imported when it is called.
+If the first word is not one of the commands, ``run`` is meant: ``asyppo sweep mask_pct=0.1,0.2``. A command is imported
+when it is called.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from asyppo_cli.family import Family
 
 # Name, and what help says of it; each is a module of this package with an ``app`` of one command.
 COMMANDS = {
-    "run": "Run a grid, a search, or a study of the paper's; the word run may be left out.",
-    "ls": "List the studies of the paper that can be run by name, and those that there are.",
-    "show": "Show how a study stands and what came out.",
-    "join": "Work at a study that was begun elsewhere.",
+    "run": "Run a grid, a search, or one of the paper's studies; the word run may be left out.",
+    "ls": "List the paper's studies and the studies that have been started.",
+    "show": "Show the state and the results of a study.",
+    "join": "Add a worker to an existing study.",
 }
 EXAMPLES = {
     "asyppo sweep mask_pct=0.1,0.2,0.3 --seeds 3": "a grid",
-    "asyppo sweep critic_count": "a study of the paper's, at the embedded default's scale",
+    "asyppo sweep critic_count": "one of the paper's studies, at the scale of the embedded model",
     "asyppo sweep 'mask_pct=interval(0,0.5)' --trials 20 --direction maximize": "a search",
-    "asyppo sweep show critic_count": "how it stands",
+    "asyppo sweep show critic_count": "its state and results",
 }
-# What only a command of its own can be asked; everything else belongs to ``run``.
+# Options of the group itself; all others are options of ``run``.
 _HELP = ("-h", "--help")
 
 
 class SweepCommands(Family):
-    """Sweeping, and what goes with it."""
+    """The commands of ``asyppo sweep``."""
 
     package = __name__
     known = COMMANDS
@@ -39,7 +39,7 @@ class SweepCommands(Family):
     usage = ("[STUDY] [KEY=VALUE,VALUE]... [OPTIONS]", "COMMAND [ARGUMENTS]...")
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put ``run`` in front of anything that is neither a command nor a cry for help."""
+        """Insert ``run`` unless the first word is a command or asks for help."""
         if args and args[0] not in COMMANDS and args[0] not in _HELP:
             args = ["run", *args]
         return super().parse_args(ctx, args)
@@ -50,4 +50,4 @@ app = typer.Typer(cls=SweepCommands, add_completion=False)
 
 @app.callback()
 def sweep() -> None:
-    """Run grids, searches and the paper's studies, and compare what came out."""
+    """Run grids, searches and the paper's studies, and compare the results."""

@@ -1,4 +1,4 @@
-"""``asyppo sweep join``: one more worker at a study, from another terminal or machine."""
+"""``asyppo sweep join``: another worker for a study, from another terminal or machine."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def join(
     time_budget: Budget = None,
     config_dir: ConfigDir = None,
 ) -> None:
-    """Work at a study that was begun elsewhere, until all its trials are over.
+    """Run trials of an existing study until all are over.
 
-    What is to be run is read from the storage; the runs lie below this machine's --runs-dir.
+    The trials are read from the storage; their runs are stored below this machine's --runs-dir.
     """
-    from asyppo_cli.commands.sweep.prepare import examine
-    from asyppo_cli.commands.sweep.resources import find_book, shares
-    from asyppo_cli.commands.sweep.run import carry_out
-    from sweeps.definition import request
+    from asyppo_cli.commands.sweep.prepare import make_plan
+    from asyppo_cli.commands.sweep.resources import find_study, shares
+    from asyppo_cli.commands.sweep.run import execute
+    from sweeps.definition.request import parse_duration
 
-    budget = math.inf if time_budget is None else request.seconds(time_budget)
-    book = find_book(study, runs_dir, storage)
-    configs = examine(book.definition, runs_dir, config_dir).configs
-    carry_out(book, runs_dir / study, shares(jobs, configs), config_dir, budget)
+    seconds = math.inf if time_budget is None else parse_duration(time_budget)
+    store = find_study(study, runs_dir, storage)
+    plan = make_plan(store.definition, runs_dir, config_dir)
+    execute(store, runs_dir / study, shares(jobs, plan.configs), config_dir, seconds)

@@ -1,4 +1,4 @@
-"""``asyppo sweep ls``: studies that can be run by name, and studies that there are."""
+"""``asyppo sweep ls``: named studies and existing studies."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ app = typer.Typer(add_completion=False)
 
 @app.command(epilog=EXAMPLES)
 def ls(runs_dir: RunsDir = Path("runs"), storage: Storage = None) -> None:
-    """List the studies of the paper with their questions, and the studies that were begun."""
+    """List the paper's studies with their questions, and the studies that have been started."""
     from asyppo_cli import console
     from asyppo_cli.console import Column
-    from sweeps.definition.study_files import read_spec, spec_names
+    from sweeps.definition.study_files import read_study, study_names
 
     console.heading("Studies of the paper: asyppo sweep NAME [--scale paper]")
-    rows = [(name, read_spec(name).question) for name in spec_names()]
+    rows = [(name, read_study(name).question) for name in study_names()]
     console.table([Column("", style="bold"), Column("", wrap=True)], rows)
-    if begun := rows_of(runs_dir, storage):
-        console.heading("Begun: asyppo sweep show NAME")
-        console.table([Column("", style="bold"), Column(""), Column("", wrap=True)], begun)
+    if started := started_studies(runs_dir, storage):
+        console.heading("Started: asyppo sweep show NAME")
+        console.table([Column("", style="bold"), Column(""), Column("", wrap=True)], started)
 
 
-def rows_of(runs_dir: Path, storage: str | None) -> list[tuple[str, str, str]]:
-    """Name, kind and states of every study that there is."""
-    from asyppo_cli.commands.sweep.resources import find_book, studies_in
+def started_studies(runs_dir: Path, storage: str | None) -> list[tuple[str, str, str]]:
+    """Name, kind and trial states of every existing study."""
+    from asyppo_cli.commands.sweep.resources import find_study, studies_in
     from sweeps.execution.listing import study_of
     from sweeps.execution.storage import open_storage
 
@@ -45,7 +45,7 @@ def rows_of(runs_dir: Path, storage: str | None) -> list[tuple[str, str, str]]:
         names = [study.study_name for study in open_storage(storage).get_all_studies()]
     rows: list[tuple[str, str, str]] = []
     for name in names:
-        study = study_of(find_book(name, runs_dir, storage))
+        study = study_of(find_study(name, runs_dir, storage))
         counts = Counter(trial.state for trial in study.trials)
         rows.append((name, study.kind, ", ".join(f"{number} {state}" for state, number in counts.items())))
     return rows

@@ -1,4 +1,4 @@
-"""What came out of a sweep, in words and tables."""
+"""Printing the results of a study."""
 
 from __future__ import annotations
 
@@ -13,66 +13,65 @@ if TYPE_CHECKING:
     from analysis.study.findings import StudyAnswer
     from asyppo_cli.runs.studies import Study
 
-# Of a study of thousands, a few are enough to see what goes wrong.
-MOST = 10
+# Only the first failures are printed.
+MAX_FAILURES = 10
 
 
-def tell_and_write(study: Study, folder: Path) -> None:
-    """The answer of a study as far as it has got, with figures, tables and one page below its folder."""
+def write_results(study: Study, folder: Path) -> None:
+    """Print the results so far, and write figures, tables and a page below the study's folder."""
     from analysis.study.write import FOLDER, write_answer
 
     if any(trial.state == "finished" for trial in study.trials):
         console.note("drawing the figures")
-        tell(study, write_answer(study, folder))
-        console.note(f"figures, tables and one page with everything: {folder / FOLDER / 'report.html'}")
+        print_answer(study, write_answer(study, folder))
+        console.note(f"figures, tables and report: {folder / FOLDER / 'report.html'}")
     else:
-        tell_states(study)
-        tell_failures(study)
+        print_states(study)
+        print_failures(study)
 
 
-def tell_standing(study: Study, folder: Path) -> None:
-    """The answer of a study as far as it has got; nothing is written."""
+def print_results(study: Study, folder: Path) -> None:
+    """Print the results so far; nothing is written."""
     from analysis.study.findings import answer, weigh
     from analysis.study.write import FOLDER
 
-    tell(study, weigh(answer(study)))
+    print_answer(study, weigh(answer(study)))
     page = folder / FOLDER / "report.html"
     if page.is_file():
-        console.note(f"figures, tables and one page with everything, as of the last sweep: {page}")
+        console.note(f"figures, tables and report of the last sweep: {page}")
 
 
-def tell(study: Study, said: StudyAnswer) -> None:
-    """Question, states, tables and verdict."""
+def print_answer(study: Study, found: StudyAnswer) -> None:
+    """Question, tables, states and verdict."""
     if study.question:
         console.heading(study.question)
-    for table in said.tables():
+    for table in found.tables():
         console.heading(table.title)
-        # What was worked out for no row has no column.
+        # Columns without a value in any row are left out.
         used = [n for n, title in enumerate(table.header) if any(row[n] for row in table.rows) and is_shown(title)]
         columns = [Column(table.header[n], "right" if n else "left", "" if n else "bold", wrap=n > 0) for n in used]
         console.table(columns, [[row[n] for n in used] for row in table.rows])
     console.print()
-    tell_states(study)
-    # Those that failed are among the findings.
-    for line in said.findings():
+    print_states(study)
+    for line in found.findings():
         console.print(line)
 
 
 def is_shown(title: str) -> bool:
-    """Whether a terminal has room for a column; the page has all of them, and the verdict says what the others mean."""
+    """Whether a column fits in a terminal; the report has all of them."""
     return title != "p" and not title.startswith("could be seen")
 
 
-def tell_states(study: Study) -> None:
-    """How many trials stand how."""
+def print_states(study: Study) -> None:
+    """How many trials are in each state."""
     counts = Counter(trial.state for trial in study.trials)
     console.print(f"{study.name}: " + ", ".join(f"{number} {state}" for state, number in counts.items()))
 
 
-def tell_failures(study: Study) -> None:
-    """Why trials have failed."""
+def print_failures(study: Study) -> None:
+    """The reasons of failed trials."""
     failed = [trial for trial in study.trials if trial.state == "failed"]
-    for trial in failed[:MOST]:
+    for trial in failed[:MAX_FAILURES]:
         console.warn(f"{trial.name} failed: {trial.reason}")
-    if len(failed) > MOST:
-        console.warn(f"and {len(failed) - MOST} more failed")
+    if len(failed) > MAX_FAILURES:
+        console.warn(f"and {len(failed) - MAX_FAILURES} more failed")

@@ -1,101 +1,79 @@
-"""A sweep's trials before anything starts: checked, counted, and looked up among runs that are finished."""
+"""Checking all trials of a sweep before any of them starts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from asyppo_cli.commands.sweep.costs import Cost
-    from asyppo_cli.commands.sweep.validate import Checked
     from asyppo_cli.config.schema import Config
     from asyppo_cli.runs.directory import RunDirectory
-    from sweeps.definition.definition import Definition
+    from sweeps.definition.definition import StudyDefinition
     from sweeps.definition.grid import Trial
 
-# Of trials that are taken over, so many are named.
-SHOWN = 4
+# Only the first reused trials are named.
+MAX_NAMES = 4
 
 
 @dataclass(frozen=True)
-class Examined:
-    """A definition with the steps of a trial, the cost of what is to be run, the configurations that want different
-    devices, and trials that have been run elsewhere, with their runs.
+class SweepPlan:
+    """A checked definition, the cost of what is to be run, one configuration for each set of devices that trials
+    need, and trials that have been run elsewhere, with their runs.
     """
 
-    definition: Definition
+    definition: StudyDefinition
     cost: Cost
     configs: list[Config]
-    known: list[tuple[Trial, RunDirectory]]
+    reused: list[tuple[Trial, RunDirectory]]
 
     @property
-    def known_names(self) -> str:
-        """The first of the trials that have been run elsewhere, and how many more there are."""
-        names = [trial.name for trial, _ in self.known[:SHOWN]]
-        more = len(self.known) - len(names)
+    def reused_names(self) -> str:
+        """The first of the reused trials, and how many more there are."""
+        names = [trial.name for trial, _ in self.reused[:MAX_NAMES]]
+        more = len(self.reused) - len(names)
         return ", ".join(names) + (f" and {more:,} more" if more else "")
 
 
-def examine(definition: Definition, runs_dir: Path, config_dir: Path | None, reuse: Sequence[Path] = ()) -> Examined:
-    """Check every trial, before anything starts.
+def make_plan(
+    definition: StudyDefinition, runs_dir: Path, config_dir: Path | None, reuse: Sequence[Path] = ()
+) -> SweepPlan:
+    """Check every trial.
 
     Raises:
-        ValueError: a trial is wrong, or its folder holds another run.
+        ValueError: a trial is wrong, or its folder holds a run of another configuration.
     """
     from asyppo_cli.commands.sweep.costs import Cost
     from asyppo_cli.commands.sweep.validate import check
     from asyppo_cli.runs.directory import check_name, check_runs_dir
-    from sweeps.execution.finished_runs import Finished
-    from sweeps.execution.trial_directory import run_of
+    from sweeps.execution.finished_runs import FinishedRunIndex
+    from sweeps.execution.trial_directory import check_same, run_of
 
     check_runs_dir(runs_dir)
     if reuse and definition.search is not None:
-        raise ValueError("--reuse is for grids: which trials a search makes is not known before it runs")
-    finished = Finished(reuse)
-    known: list[tuple[Trial, RunDirectory]] = []
-    cost, steps = Cost(), 0
-    different: dict[str, Config] = {}
-    for one in vacant(check(definition, config_dir), runs_dir / definition.name):
+        raise ValueError("--reuse is for grids: the trials of a search are not known in advance")
+    folder = runs_dir / definition.name
+    existing = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    finished = FinishedRunIndex(reuse)
+    reused: list[tuple[Trial, RunDirectory]] = []
+    cost, max_steps = Cost(), 0
+    by_devices: dict[str, Config] = {}
+    for trial, loaded in check(definition, config_dir):
+        config = loaded.config
         if definition.search is None:
-            check_name(one.trial.name)
-        twin = finished.like(one.resolved)
-        if twin is not None and not run_of(runs_dir / definition.name, one.trial.name).path.exists():
-            known.append((one.trial, twin))
+            check_name(trial.name)
+        if trial.name in existing:
+            check_same(run_of(folder, trial.name), loaded.resolved)
+        run = finished.find(loaded.resolved) if trial.name not in existing else None
+        if run is not None:
+            reused.append((trial, run))
         else:
-            cost.add(one)
-        steps = max(steps, one.config.max_steps)
-        different.setdefault(
-            repr((one.config.cluster, one.config.learner.device, one.config.critics.count)), one.config
-        )
+            cost.add(loaded)
+        max_steps = max(max_steps, config.max_steps)
+        by_devices.setdefault(repr((config.cluster, config.learner.device, config.critics.count)), config)
     if definition.search is not None:
-        cost = scaled(cost, definition.search.trials)
-        definition = replace(definition, search=replace(definition.search, max_steps=steps))
-    return Examined(definition, cost, list(different.values()), known)
-
-
-def vacant(checked: Iterable[Checked], folder: Path) -> Iterable[Checked]:
-    """The same, each looked at whether its folder holds another run; ValueError if one does."""
-    from sweeps.execution.trial_directory import check_same, run_of
-
-    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    for one in checked:
-        if one.trial.name in there:
-            check_same(run_of(folder, one.trial.name), one.resolved)
-        yield one
-
-
-def scaled(cost: Cost, trials: int) -> Cost:
-    """The cost of so many trials like those looked at."""
-    from collections import Counter
-
-    share = trials / cost.trials
-    return replace(
-        cost,
-        trials=trials,
-        steps=round(cost.steps * share),
-        responses=round(cost.responses * share),
-        evaluated=round(cost.evaluated * share),
-        shapes=Counter({shape: round(steps * share) for shape, steps in cost.shapes.items()}),
-    )
+        cost = cost.scaled(definition.search.trials)
+        definition = replace(definition, search=replace(definition.search, max_steps=max_steps))
+    return SweepPlan(definition, cost, list(by_devices.values()), reused)

@@ -1,4 +1,4 @@
-"""Where a study is kept, where its runs lie, and what of the machine each trial gets."""
+"""Where a study is stored, and which part of the machine each trial gets."""
 
 from __future__ import annotations
 
@@ -8,67 +8,64 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asyppo_cli.keys import did_you_mean
-from asyppo_cli.runs.studies import Study
 from asyppo_cli.system import usable_cores
 
 if TYPE_CHECKING:
     from asyppo_cli.config.schema import Config
-    from sweeps.execution.devices import Share
-    from sweeps.execution.study_store import Book
+    from sweeps.execution.devices import ResourceShare
+    from sweeps.execution.study_store import StudyStore
 
 
 def storage_of(storage: str | None, folder: Path) -> str:
-    """Where the study in ``folder`` is kept."""
-    from sweeps.execution.storage import FILE
+    """The storage of the study in ``folder``."""
+    from sweeps.execution.storage import JOURNAL
 
-    return storage or str(folder / FILE)
+    return storage or str(folder / JOURNAL)
 
 
-def find_book(name: str, runs_dir: Path, storage: str | None) -> Book:
-    """A study that exists.
+def find_study(name: str, runs_dir: Path, storage: str | None) -> StudyStore:
+    """An existing study.
 
     Raises:
-        ValueError: there is none of that name, with those that are near.
+        ValueError: there is none of that name, with similar names.
     """
-    from sweeps.execution.storage import FILE, open_storage
+    from sweeps.execution.storage import open_storage
     from sweeps.execution.study_store import find
 
-    if storage is None and not (runs_dir / name / FILE).is_file():
-        known = studies_in(runs_dir)
-        told = did_you_mean(name, known) if known else "there is none at all; start one with asyppo sweep"
-        raise ValueError(f"there is no study {name!r} in {runs_dir}/; {told}")
+    if storage is None and name not in (known := studies_in(runs_dir)):
+        raise ValueError(f"there is no study {name!r} in {runs_dir}/; {did_you_mean(name, known)}")
     if storage is not None and "://" not in storage and not Path(storage).is_file():
-        raise ValueError(f"--storage {storage}: there is no such journal; a database is named by a URL")
+        raise ValueError(f"--storage {storage}: there is no such journal; write a database as a URL")
     return find(open_storage(storage_of(storage, runs_dir / name)), name)
 
 
 def studies_in(runs_dir: Path) -> list[str]:
-    """Names of the studies that are kept in a folder of runs."""
-    from sweeps.execution.storage import FILE
+    """Names of the studies whose journals are in a folder of runs."""
+    from sweeps.execution.storage import JOURNAL
 
-    return sorted(path.parent.name for path in runs_dir.glob(f"*/{FILE}"))
+    return sorted(path.parent.name for path in runs_dir.glob(f"*/{JOURNAL}"))
 
 
-def shares(jobs: int, configs: Sequence[Config]) -> list[Share]:
-    """What each of the trials side by side gets; ``configs`` are the different ones that matter here.
+def shares(jobs: int, configs: Sequence[Config]) -> list[ResourceShare]:
+    """The share of each simultaneous trial; ``configs`` has one configuration for each set of devices.
 
     Raises:
-        ValueError: there are more jobs than devices, or than the Ray cluster has room for.
+        ValueError: there are more jobs than devices, or than fit into the Ray cluster.
     """
-    from sweeps.execution.devices import Share, share_out, visible_gpus
+    from sweeps.execution.devices import ResourceShare, divide, visible_gpus
 
     on_ray = [config for config in configs if config.cluster.kind == "ray"]
     for config in on_ray:
-        check_room(jobs, config)
+        check_fits_cluster(jobs, config)
     if len(on_ray) == len(configs):
-        return [Share(None) for _ in range(jobs)]
+        return [ResourceShare(None) for _ in range(jobs)]
     gpus = visible_gpus()
     devices = {config.learner.device for config in configs}
-    return share_out(jobs, usable_cores(), gpus, "cuda" in devices or ("auto" in devices and bool(gpus)))
+    return divide(jobs, usable_cores(), gpus, "cuda" in devices or ("auto" in devices and bool(gpus)))
 
 
-def check_room(jobs: int, config: Config) -> None:
-    """ValueError if a Ray cluster cannot hold so many of these trials at once."""
+def check_fits_cluster(jobs: int, config: Config) -> None:
+    """ValueError if a Ray cluster cannot hold ``jobs`` of these trials at once."""
     from asyppo_cli.builders.roles import roles_of
     from asyppo_cli.engines.ray.placement import make_plan
 
@@ -85,7 +82,7 @@ def check_room(jobs: int, config: Config) -> None:
 
 
 def ray_resources(address: str | None) -> dict[str, float]:
-    """What a Ray cluster offers; where each trial would start one for itself, what this machine does."""
+    """The resources of a Ray cluster, or of this machine where each trial starts a cluster of its own."""
     from asyppo_cli.engines.ray.cluster import ADDRESS, check_ray, joined
     from sweeps.execution.devices import visible_gpus
 
@@ -94,8 +91,3 @@ def ray_resources(address: str | None) -> dict[str, float]:
         return {"CPU": float(usable_cores()), "GPU": float(len(visible_gpus()))}
     with joined(address) as resources:
         return dict(resources)
-
-
-def unfinished(study: Study) -> int:
-    """Trials that are not over, or have failed."""
-    return sum(trial.state not in ("finished", "pruned") for trial in study.trials)

@@ -1,4 +1,4 @@
-"""``asyppo sweep run``, or ``asyppo sweep`` alone: a grid, a search, or a study of the paper's."""
+"""``asyppo sweep run``, or just ``asyppo sweep``: a grid, a search, or one of the paper's studies."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from asyppo_cli.commands.sweep.options import (
 )
 
 if TYPE_CHECKING:
-    from asyppo_cli.commands.sweep.prepare import Examined
-    from sweeps.execution.devices import Share
-    from sweeps.execution.study_store import Book
+    from asyppo_cli.commands.sweep.prepare import SweepPlan
+    from sweeps.execution.devices import ResourceShare
+    from sweeps.execution.study_store import StudyStore
 
 EXAMPLES = """Examples:
 
@@ -39,10 +39,10 @@ asyppo sweep 'mask_pct=interval(0,0.5)' --trials 20 --direction maximize --prune
 
 
 def complete_words(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Studies and overrides for the shell."""
-    from sweeps.definition.study_files import spec_names
+    """Names of studies and overrides for the shell."""
+    from sweeps.definition.study_files import study_names
 
-    return [*(name for name in spec_names() if name.startswith(incomplete)), *complete_overrides(ctx, incomplete)]
+    return [*(name for name in study_names() if name.startswith(incomplete)), *complete_overrides(ctx, incomplete)]
 
 
 app = typer.Typer(add_completion=False)
@@ -54,7 +54,7 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="STUDY|KEY=VALUE,VALUE",
-            help="A study of asyppo sweep ls; settings as for train; commas are a grid, interval(a,b) opens a search.",
+            help="A study of asyppo sweep ls, or settings as for train; commas make a grid, interval(a,b) a search.",
             show_default=False,
             autocompletion=complete_words,
         ),
@@ -75,22 +75,22 @@ def run(
     storage: Storage = None,
     reuse: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder of runs: what has finished there under a trial's configuration is not run again."),
+        typer.Option(help="Folder of finished runs to be reused where a trial has the same configuration; repeatable."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and list all trials and their cost.")] = False,
     config_dir: ConfigDir = None,
 ) -> None:
-    """Run a grid of settings and seeds, a search, or a study of the paper's, and compare what came out.
+    """Run a grid of settings and seeds, a search, or one of the paper's studies, and compare the results.
 
-    The same command goes on where a sweep stopped: a trial that is finished is not repeated.
+    The same command continues a stopped sweep: finished trials are not repeated.
     """
-    from asyppo_cli.commands.sweep.dry_run import rehearse
-    from asyppo_cli.commands.sweep.prepare import examine
+    from asyppo_cli.commands.sweep.dry_run import show_plan
+    from asyppo_cli.commands.sweep.prepare import make_plan
     from asyppo_cli.commands.sweep.resources import shares
-    from sweeps.definition import request
+    from sweeps.definition.request import SweepRequest, define, parse_duration
 
-    budget = math.inf if time_budget is None else request.seconds(time_budget)
-    asked = request.Asked(
+    seconds = math.inf if time_budget is None else parse_duration(time_budget)
+    request = SweepRequest(
         words=overrides or [],
         seeds=seeds,
         name=name,
@@ -101,58 +101,58 @@ def run(
         directions=direction or (),
         trials=trials,
     )
-    examined = examine(request.define(asked), runs_dir, config_dir, reuse or ())
+    plan = make_plan(define(request), runs_dir, config_dir, reuse or ())
     if dry_run:
-        return rehearse(examined, jobs, runs_dir)
-    parts = shares(jobs, examined.configs)
-    book = open_book(examined, runs_dir, storage)
-    carry_out(book, runs_dir / examined.definition.name, parts, config_dir, budget)
+        return show_plan(plan, jobs, runs_dir)
+    parts = shares(jobs, plan.configs)
+    store = open_study(plan, runs_dir, storage)
+    execute(store, runs_dir / plan.definition.name, parts, config_dir, seconds)
 
 
-def open_book(examined: Examined, runs_dir: Path, storage: str | None) -> Book:
-    """The study in its storage, made or grown; what has failed is tried once more, what is known taken over."""
+def open_study(plan: SweepPlan, runs_dir: Path, storage: str | None) -> StudyStore:
+    """Create or extend the study; failed trials get another attempt, finished runs are copied."""
     from asyppo_cli import console
     from asyppo_cli.commands.sweep.resources import storage_of
-    from sweeps.execution.finished_runs import take_over
+    from sweeps.execution.finished_runs import adopt_run
     from sweeps.execution.storage import open_storage
     from sweeps.execution.study_store import create
 
-    folder = runs_dir / examined.definition.name
-    book = create(open_storage(storage_of(storage, folder)), examined.definition)
-    book.retry_failed()
-    for trial, finished in examined.known:
-        take_over(trial, finished, folder)
-    if examined.known:
-        console.print(f"run before, and taken over: {examined.known_names}")
-    return book
+    folder = runs_dir / plan.definition.name
+    store = create(open_storage(storage_of(storage, folder)), plan.definition)
+    store.retry_failed()
+    for trial, finished in plan.reused:
+        adopt_run(trial, finished, folder)
+    if plan.reused:
+        console.print(f"already run, reused: {plan.reused_names}")
+    return store
 
 
-def carry_out(book: Book, folder: Path, parts: list[Share], config_dir: Path | None, seconds: float) -> None:
-    """Work at a study until it is over, and tell what came out.
+def execute(
+    store: StudyStore, folder: Path, parts: list[ResourceShare], config_dir: Path | None, seconds: float
+) -> None:
+    """Run the trials of a study and print the results.
 
     Raises:
         typer.Exit: with code 1 if a trial has failed or was interrupted.
     """
     from asyppo_cli import console
-    from asyppo_cli.commands.sweep.output import tell_and_write
-    from asyppo_cli.commands.sweep.progress import Watcher
-    from asyppo_cli.commands.sweep.resources import unfinished
-    from sweeps.execution.jobs import Place
+    from asyppo_cli.commands.sweep.output import write_results
+    from asyppo_cli.commands.sweep.progress import SweepProgress
     from sweeps.execution.listing import study_of
     from sweeps.execution.process import TrainLauncher
-    from sweeps.execution.worker import work
+    from sweeps.execution.worker import run_worker
 
-    name = book.definition.name
-    console.print(f"{folder}/: {len(book.names())} trials, {len(parts)} at once")
-    launcher = TrainLauncher(folder, name, config_dir)
-    watcher = Watcher(name, book.definition.objectives[0].metric, len(parts))
+    name = store.definition.name
+    console.print(f"{folder}/: {len(store.names())} trials, {len(parts)} at once")
+    progress = SweepProgress(name, store.definition.objectives[0].metric, len(parts))
     try:
-        stopped = work(book, Place(folder, launcher, launcher.why, parts), watcher, seconds)
+        end = run_worker(store, TrainLauncher(folder, name, config_dir), parts, progress, seconds)
     finally:
-        watcher.close()
-    study = study_of(book)
-    tell_and_write(study, folder)
-    if left := unfinished(study):
-        console.warn(f"{left} of {len(study.trials)} trials are not finished; go on with the same command")
-        if stopped != "budget":
+        progress.close()
+    study = study_of(store)
+    write_results(study, folder)
+    unfinished = sum(trial.state not in ("finished", "pruned") for trial in study.trials)
+    if unfinished:
+        console.warn(f"{unfinished} of {len(study.trials)} trials are not finished; rerun the same command to continue")
+        if end != "budget":
             raise typer.Exit(1)

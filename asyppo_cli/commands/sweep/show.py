@@ -1,4 +1,4 @@
-"""``asyppo sweep show``: how a study stands."""
+"""``asyppo sweep show``: the state and results of a study."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ def show(
     trials: Annotated[bool, typer.Option("--trials", help="List every trial.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Show how a study stands and what came out."""
-    from asyppo_cli.commands.sweep.output import tell_standing
-    from asyppo_cli.commands.sweep.resources import find_book
+    """Show the state and the results of a study."""
+    from asyppo_cli.commands.sweep.output import print_results
+    from asyppo_cli.commands.sweep.resources import find_study
     from sweeps.execution.listing import study_of
 
-    found = study_of(find_book(study, runs_dir, storage))
+    found = study_of(find_study(study, runs_dir, storage))
     if as_json:
         sys.stdout.write(json.dumps(asdict(found), indent=1) + "\n")
         return
     if trials:
-        list_all(found)
-    tell_standing(found, runs_dir / study)
+        list_trials(found)
+    print_results(found, runs_dir / study)
 
 
-def list_all(study: Study) -> None:
-    """Every trial with its state and values."""
+def list_trials(study: Study) -> None:
+    """Print every trial with its state and values."""
     from asyppo_cli import console
     from asyppo_cli.console import Column
 
@@ -59,7 +59,7 @@ def list_all(study: Study) -> None:
     rows = []
     for trial in study.trials:
         values = [f"{value:.4g}" for value in trial.values] or [""] * len(metrics)
-        spent = "" if trial.seconds is None else f"{trial.seconds:.0f}"
+        seconds = "" if trial.seconds is None else f"{trial.seconds:.0f}"
         seed = "" if trial.seed is None else str(trial.seed)
-        rows.append([trial.name, trial.setting, seed, trial.state, *values, spent, trial.reason or ""])
+        rows.append([trial.name, trial.setting, seed, trial.state, *values, seconds, trial.reason or ""])
     console.table(columns, rows)

@@ -6,15 +6,15 @@ from hypothesis import strategies as st
 
 from asyppo_cli.config.load import load
 from asyppo_cli.runs.directory import check_name
-from sweeps.definition.definition import Definition, from_json
-from sweeps.definition.grammar import Listed, Span, parse
+from sweeps.definition.definition import StudyDefinition, from_json
+from sweeps.definition.grammar import ChoiceAxis, RangeAxis, parse
 from sweeps.definition.grid import Trial, grid_size, grid_trials
-from sweeps.definition.request import Asked, define, seconds
-from sweeps.definition.study_files import SCALES, read_spec, spec_names
+from sweeps.definition.request import SweepRequest, define, parse_duration
+from sweeps.definition.study_files import SCALES, read_study, study_names
 
 
-def ask(*words: str, **options: object) -> Definition:
-    return define(Asked(words=words, **options))  # type: ignore[arg-type]
+def ask(*words: str, **options: object) -> StudyDefinition:
+    return define(SweepRequest(words=words, **options))  # type: ignore[arg-type]
 
 
 def trials(*words: str, seeds: int | None = None) -> list[Trial]:
@@ -39,24 +39,24 @@ def test_three_numbers_are_exactly_three_runs_per_seed() -> None:
 @pytest.mark.parametrize(
     ("override", "axis"),
     [
-        ("a=choice(1,2)", Listed(("1", "2"))),
-        ("a=range(1,4)", Listed(("1", "2", "3"), ordered=True)),
-        ("a=range(0.1,0.4,0.1)", Listed(("0.1", "0.2", "0.3"), ordered=True)),
-        ("a=range(0.9,1.2,0.1)", Listed(("0.9", "1", "1.1"), ordered=True)),
-        ("a=range(3,0,-2)", Listed(("3", "1"), ordered=True)),
-        ("a=range(0,20,10)", Listed(("0", "10"), ordered=True)),
-        ("a=[1,2],[3]", Listed(("[1,2]", "[3]"))),
-        ("a='x,y',z", Listed(("'x,y'", "z"))),
-        ("++a=1,2", Listed(("1", "2"))),
-        ("a=null,true", Listed(("null", "True"))),
-        ("a=interval(0,1)", Span(0.0, 1.0, whole=False, log=False)),
-        ("a=int(interval(1,8))", Span(1, 8, whole=True, log=False)),
-        ("a=tag(log,interval(1e-5,1e-3))", Span(1e-5, 1e-3, whole=False, log=True)),
-        ("a=tag(log,int(interval(1,8)))", Span(1, 8, whole=True, log=True)),
+        ("a=choice(1,2)", ChoiceAxis(("1", "2"))),
+        ("a=range(1,4)", ChoiceAxis(("1", "2", "3"), ordered=True)),
+        ("a=range(0.1,0.4,0.1)", ChoiceAxis(("0.1", "0.2", "0.3"), ordered=True)),
+        ("a=range(0.9,1.2,0.1)", ChoiceAxis(("0.9", "1", "1.1"), ordered=True)),
+        ("a=range(3,0,-2)", ChoiceAxis(("3", "1"), ordered=True)),
+        ("a=range(0,20,10)", ChoiceAxis(("0", "10"), ordered=True)),
+        ("a=[1,2],[3]", ChoiceAxis(("[1,2]", "[3]"))),
+        ("a='x,y',z", ChoiceAxis(("'x,y'", "z"))),
+        ("++a=1,2", ChoiceAxis(("1", "2"))),
+        ("a=null,true", ChoiceAxis(("null", "True"))),
+        ("a=interval(0,1)", RangeAxis(0.0, 1.0, whole=False, log=False)),
+        ("a=int(interval(1,8))", RangeAxis(1, 8, whole=True, log=False)),
+        ("a=tag(log,interval(1e-5,1e-3))", RangeAxis(1e-5, 1e-3, whole=False, log=True)),
+        ("a=tag(log,int(interval(1,8)))", RangeAxis(1, 8, whole=True, log=True)),
     ],
 )
-def test_what_several_values_are(override: str, axis: Listed | Span) -> None:
-    assert parse([override]).axes == {"a": axis}
+def test_what_several_values_are(override: str, axis: ChoiceAxis | RangeAxis) -> None:
+    assert parse([override])[1] == {"a": axis}
 
 
 def test_quotes_lists_and_mappings_are_one_value() -> None:
@@ -72,7 +72,7 @@ TWO = {"trials": 4, "metrics": ("eval/accuracy", "seconds"), "directions": ("max
 @pytest.mark.parametrize(
     ("words", "options", "said"),
     [
-        (["a=interval(0,1)"], {}, "a is an interval, which opens a search: say how many trials"),
+        (["a=interval(0,1)"], {}, "a is an interval, which starts a search"),
         (["a=interval(0,1)"], {"trials": 3}, "eval/accuracy needs a --direction"),
         (["a=interval(1,0)"], SEARCH, "the interval is empty"),
         (["a=interval(1,1)"], SEARCH, "the interval is empty"),
@@ -95,17 +95,21 @@ TWO = {"trials": 4, "metrics": ("eval/accuracy", "seconds"), "directions": ("max
         (["a=1,2", "utd"], {}, "there is no study 'utd'"),
         (["critic_cuont"], {}, "there is no study 'critic_cuont', and an override is key=value; nearest"),
         (["a=1,2"], {"scale": "paper"}, "--scale paper is for a named study"),
-        (["a=interval(0,1)"], SEARCH | {"seeds": 3}, "a search looks for settings, not for seeds"),
-        (["a=interval(0,1)", "seed=1,2"], SEARCH, "a search looks for settings, not for seeds"),
+        (["a=interval(0,1)"], SEARCH | {"seeds": 3}, "a search varies settings, not seeds"),
+        (["a=interval(0,1)", "seed=1,2"], SEARCH, "a search varies settings, not seeds"),
         (["a=1,2"], {"sampler": "tpe"}, "--sampler tpe is for a search"),
         (["a=1,2"], {"pruner": "median"}, "--pruner median is for a search"),
-        (["a=interval(0,1)"], SEARCH | {"sampler": "best"}, "--sampler 'best': there are tpe"),
+        (["a=interval(0,1)"], SEARCH | {"sampler": "best"}, "--sampler 'best': choose one of tpe"),
         (["a=interval(0,1)"], SEARCH | {"sampler": "grid"}, "--sampler grid needs lists"),
-        (["a=interval(0,1)", "b=1,2"], SEARCH | {"sampler": "cmaes"}, "--sampler cmaes knows only numbers"),
+        (["a=interval(0,1)", "b=1,2"], SEARCH | {"sampler": "cmaes"}, "--sampler cmaes takes only numbers"),
         (["a=interval(0,1)"], SEARCH | {"sampler": "cmaes"}, "--sampler cmaes needs two axes"),
-        (["a=interval(0,1)", "b=interval(0,1)"], TWO | {"sampler": "cmaes"}, "--sampler cmaes knows one objective"),
+        (["a=interval(0,1)", "b=interval(0,1)"], TWO | {"sampler": "cmaes"}, "--sampler cmaes takes one objective"),
         (["a=interval(0,1)"], TWO | {"pruner": "median"}, "--pruner median needs one objective"),
-        (["a=interval(0,1)"], SEARCH | {"metrics": ("seconds",), "pruner": "median"}, "seconds are known at the end"),
+        (
+            ["a=interval(0,1)"],
+            SEARCH | {"metrics": ("seconds",), "pruner": "median"},
+            "only at the end",
+        ),
         (["a=interval(0,1)"], SEARCH | {"directions": ("up",)}, "write maximize or minimize"),
         (["a=interval(0,1)"], SEARCH | {"metrics": ("eval/acuracy",)}, "nearest: eval/accuracy"),
         (["a=interval(0,1)"], TWO | {"directions": ("maximize",)}, "seconds needs a --direction"),
@@ -142,23 +146,23 @@ VALUES = st.lists(
 
 @given(st.dictionaries(st.sampled_from(["a", "b.c", "d.c", "seed"]), VALUES, min_size=1))
 def test_every_point_has_a_name_of_its_own_that_growing_does_not_change(axes: dict[str, list[str]]) -> None:
-    whole = Definition("s", (), {key: Listed(tuple(values)) for key, values in axes.items()}, ())
+    whole = StudyDefinition("s", (), {key: ChoiceAxis(tuple(values)) for key, values in axes.items()}, ())
     found = {trial.name: dict(trial.axes) for trial in grid_trials(whole)}
     assert len(found) == grid_size(whole.axes) and all(check_name(name) == name for name in found)
-    part = Definition("s", (), {key: Listed(tuple(values[:1])) for key, values in axes.items()}, ())
+    part = StudyDefinition("s", (), {key: ChoiceAxis(tuple(values[:1])) for key, values in axes.items()}, ())
     (first,) = grid_trials(part)
     assert found[first.name] == dict(first.axes)
     assert from_json(whole.to_json()) == whole
 
 
-@pytest.mark.parametrize("name", spec_names())
+@pytest.mark.parametrize("name", study_names())
 def test_every_study_of_the_paper_composes_at_both_scales(name: str) -> None:
-    spec = read_spec(name)
+    spec = read_study(name)
     for scale in SCALES:
         definition = ask(name, scale=scale, seeds=1)
         for trial in grid_trials(definition):
             load(trial.overrides)
-        assert definition.baseline == spec.parts[scale].baseline and definition.question == spec.question
+        assert definition.baseline == spec.scales[scale].baseline and definition.question == spec.question
     settings = {
         trial.label or " ".join(f"{k}={v}" for k, v in trial.point.items()) for trial in grid_trials(definition)
     }
@@ -166,12 +170,12 @@ def test_every_study_of_the_paper_composes_at_both_scales(name: str) -> None:
 
 
 def test_the_studies_are_the_papers_ablations() -> None:
-    assert spec_names() == [
+    assert study_names() == [
         *("aggregation", "baselines", "critic_count", "critic_size", "data_split", "entropy_filter_pct"),
         *("entropy_term", "group_size", "mask_pct", "mask_signal", "utd", "values_order"),
     ]
-    assert ask("critic_size", scale="paper").paper == read_spec("critic_size").reported
-    assert read_spec("mask_pct").reported.values["mask_pct=0.2"] == 51.2  # type: ignore[union-attr]
+    assert ask("critic_size", scale="paper").paper == read_study("critic_size").reported
+    assert read_study("mask_pct").reported.values["mask_pct=0.2"] == 51.2  # type: ignore[union-attr]
 
 
 def test_what_is_typed_changes_a_study() -> None:
@@ -190,10 +194,10 @@ def test_what_is_typed_changes_a_study() -> None:
 
 @pytest.mark.parametrize(("text", "value"), [("90", 90.0), ("90s", 90.0), ("30m", 1800.0), ("1.5h", 5400.0)])
 def test_a_time_is_read(text: str, value: float) -> None:
-    assert seconds(text) == value
+    assert parse_duration(text) == value
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "2w", "h"])
 def test_what_is_no_time_is_named(text: str) -> None:
     with pytest.raises(ValueError, match="--time-budget"):
-        seconds(text)
+        parse_duration(text)

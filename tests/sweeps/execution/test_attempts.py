@@ -8,85 +8,96 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeps.execution.attempts import Turn, by_run, current, is_over, trial_state
+from sweeps.execution.attempts import MAX_WAITING, Attempt, by_trial, current, decide, trial_state
 
 
-def turn(number: int, state: str, **more: object) -> Turn:
-    return Turn(number=number, run="r", state=state, params={}, **more)  # type: ignore[arg-type]
+def attempt(number: int, state: str, **more: object) -> Attempt:
+    return Attempt(number=number, trial="r", state=state, params={}, **more)  # type: ignore[arg-type]
 
 
 def test_the_first_turn_that_is_not_lost_counts() -> None:
-    lost, waiting, surplus = turn(0, "failed"), turn(1, "waiting"), turn(2, "waiting")
+    lost, waiting, surplus = attempt(0, "failed"), attempt(1, "waiting"), attempt(2, "waiting")
     assert current([lost]) is None and current([]) is None
     assert current([lost, waiting, surplus]) == waiting
-    failed = turn(1, "failed", reason="it broke")
-    assert current([lost, failed, surplus]) == failed and is_over([lost, failed])
+    failed = attempt(1, "failed", reason="it broke")
+    assert current([lost, failed, surplus]) == failed and decide({"r": [lost, failed]}, [], ()).unfinished == 0
     assert current([lost, failed, replace(surplus, retries=1)]) == replace(surplus, retries=1)
 
 
 @pytest.mark.parametrize(
-    ("turns", "state"),
+    ("attempts", "state"),
     [
-        ([turn(0, "waiting")], "waiting"),
-        ([turn(0, "running")], "running"),
-        ([turn(0, "complete")], "finished"),
-        ([turn(0, "pruned")], "pruned"),
-        ([turn(0, "failed", reason="x")], "failed"),
-        ([turn(0, "failed")], "interrupted"),
-        ([turn(0, "failed"), turn(1, "waiting")], "interrupted"),
-        ([turn(0, "failed"), turn(1, "running")], "running"),
+        ([attempt(0, "waiting")], "waiting"),
+        ([attempt(0, "running")], "running"),
+        ([attempt(0, "complete")], "finished"),
+        ([attempt(0, "pruned")], "pruned"),
+        ([attempt(0, "failed", reason="x")], "failed"),
+        ([attempt(0, "failed")], "interrupted"),
+        ([attempt(0, "failed"), attempt(1, "waiting")], "interrupted"),
+        ([attempt(0, "failed"), attempt(1, "running")], "running"),
     ],
 )
-def test_how_a_run_stands(turns: list[Turn], state: str) -> None:
-    assert trial_state(turns) == state
+def test_how_a_run_stands(attempts: list[Attempt], state: str) -> None:
+    assert trial_state(attempts) == state
+
+
+def test_what_a_worker_does_after_a_poll() -> None:
+    running, waiting, skipped = attempt(0, "running"), attempt(1, "waiting"), attempt(2, "failed")
+    attempts = {"a": [running], "b": [waiting], "c": [skipped], "d": [attempt(3, "failed")], "e": []}
+    found = decide(attempts, [running], {"c"})
+    assert (found.lost, found.waiting, found.unattempted, found.unfinished) == ([running], [waiting], ["d", "e"], 4)
+    assert found.counts == {"running": 1, "waiting": 2, "interrupted": 2}
+    many = {str(number): [] for number in range(MAX_WAITING + 5)}
+    assert len(decide({"b": [waiting], **many}, [], ()).unattempted) == MAX_WAITING - 1
 
 
 @dataclass
 class World:
     """A storage with two runs, and workers that act on listings as old as they like."""
 
-    turns: list[Turn] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
     dead: set[int] = field(default_factory=set)
-    seen: dict[int, dict[str, list[Turn]]] = field(default_factory=dict)
+    seen: dict[int, dict[str, list[Attempt]]] = field(default_factory=dict)
 
     def set(self, number: int, state: str) -> bool:
-        """What a storage guarantees: a turn begins once, and ends once."""
-        now = self.turns[number].state
+        """What a storage guarantees: a attempt begins once, and ends once."""
+        now = self.attempts[number].state
         if (state == "running") != (now == "waiting") or now not in ("waiting", "running"):
             return False
-        self.turns[number] = replace(self.turns[number], state=state)  # type: ignore[arg-type]
+        self.attempts[number] = replace(self.attempts[number], state=state)  # type: ignore[arg-type]
         return True
 
-    def known(self, who: int) -> list[Turn]:
-        return [turn for turn in map(current, self.seen.get(who, {}).values()) if turn is not None]
+    def known(self, who: int) -> list[Attempt]:
+        return [attempt for attempt in map(current, self.seen.get(who, {}).values()) if attempt is not None]
 
     def look(self, who: int) -> None:
-        self.seen[who] = {"a": [], "b": []} | by_run(self.turns)
+        self.seen[who] = {"a": [], "b": []} | by_trial(self.attempts)
 
     def begin(self, who: int) -> None:
-        for turn in self.known(who):
-            if turn.state == "waiting" and self.set(turn.number, "running"):
-                same = [other for other in self.turns if other.run == turn.run]
-                assert [t.number for t in same if t.state == "running" and t.number not in self.dead] == [turn.number]
+        for attempt in self.known(who):
+            if attempt.state == "waiting" and self.set(attempt.number, "running"):
+                same = [other for other in self.attempts if other.trial == attempt.trial]
+                assert [t.number for t in same if t.state == "running" and t.number not in self.dead] == [
+                    attempt.number
+                ]
                 assert not [t for t in same if t.state == "complete"]
 
     def die(self, who: int) -> None:
-        self.dead |= {turn.number for turn in self.turns if turn.state == "running"}
+        self.dead |= {attempt.number for attempt in self.attempts if attempt.state == "running"}
 
     def end_lost(self, who: int) -> None:
-        for turn in self.known(who):
-            if turn.number in self.dead:
-                self.set(turn.number, "failed")
+        for attempt in self.known(who):
+            if attempt.number in self.dead:
+                self.set(attempt.number, "failed")
 
     def add(self, who: int) -> None:
-        for run, turns in self.seen.get(who, {}).items():
-            if current(turns) is None:
-                self.turns.append(Turn(number=len(self.turns), run=run, state="waiting", params={}))
+        for trial in decide(self.seen.get(who, {}), [], ()).unattempted:
+            self.attempts.append(Attempt(number=len(self.attempts), trial=trial, state="waiting", params={}))
 
     def finish(self, who: int) -> None:
-        for turn in self.turns:
-            if turn.state == "running" and turn.number not in self.dead:
-                self.set(turn.number, "complete")
+        for attempt in self.attempts:
+            if attempt.state == "running" and attempt.number not in self.dead:
+                self.set(attempt.number, "complete")
 
 
 ACTS = ("look", "begin", "die", "end_lost", "add", "finish")
@@ -100,4 +111,7 @@ def test_no_run_is_in_two_hands_and_none_is_forgotten(acts: list[tuple[str, int]
     world = World()
     for act, who in [*acts, *[(act, 0) for act in ROUND] * 2]:
         getattr(world, act)(who)
-    assert {run: trial_state(turns) for run, turns in by_run(world.turns).items()} == {"a": "finished", "b": "finished"}
+    assert {run: trial_state(attempts) for run, attempts in by_trial(world.attempts).items()} == {
+        "a": "finished",
+        "b": "finished",
+    }

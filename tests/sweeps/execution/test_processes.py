@@ -13,10 +13,11 @@ from studies import grid
 
 from asyppo_cli.runs.directory import RunDirectory
 from sweeps.definition.grid import grid_trials
-from sweeps.definition.objectives import Tail, measure, objectives
-from sweeps.execution.attempts import Turn
-from sweeps.execution.devices import Share, share_out, visible_gpus
-from sweeps.execution.liveness import Lookout, is_gone, new_owner
+from sweeps.definition.objectives import make_objectives, measure
+from sweeps.execution.attempts import Attempt
+from sweeps.execution.devices import ResourceShare, divide, visible_gpus
+from sweeps.execution.jsonl_tail import JsonlTail
+from sweeps.execution.liveness import LivenessTracker, is_gone, new_owner
 from sweeps.execution.process import TrainLauncher, with_threads
 from sweeps.execution.trial_directory import check_same, clear_preamble, standing
 
@@ -54,28 +55,29 @@ def test_a_command_resumes_what_has_begun_and_divides_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     launcher = TrainLauncher(tmp_path, "my-study")
-    command = launcher.command(TRIAL, Share(3))
+    command = launcher.command(TRIAL, ResourceShare(3))
     assert command[:6] == [sys.executable, "-P", "-m", "asyppo_cli", "train", "--name"]
-    assert command[-2:] == ["a=1", "learner.threads=3"] and launcher.command(TRIAL, Share(None))[-1] == "a=1"
+    assert command[-2:] == ["a=1", "learner.threads=3"] and launcher.command(TRIAL, ResourceShare(None))[-1] == "a=1"
     (tmp_path / TRIAL.name).mkdir()
     (tmp_path / TRIAL.name / "config.yaml").write_text(json.dumps({}))
-    assert launcher.command(TRIAL, Share(3))[-1] == "--resume" and "a=1" not in launcher.command(TRIAL, Share(3))
+    resumed = launcher.command(TRIAL, ResourceShare(3))
+    assert resumed[-1] == "--resume" and "a=1" not in resumed
     assert with_threads(("++learner.threads=1",), 3) == ["++learner.threads=1"]
     monkeypatch.delenv("WANDB_RUN_GROUP", raising=False)
-    environment = launcher.environment(Share(1, ("2", "3")))
+    environment = launcher.environment(ResourceShare(1, ("2", "3")))
     assert environment["CUDA_VISIBLE_DEVICES"] == "2,3" and environment["WANDB_RUN_GROUP"] == "my-study"
     monkeypatch.setenv("WANDB_RUN_GROUP", "mine")
-    assert launcher.environment(Share(1))["WANDB_RUN_GROUP"] == "mine"
+    assert launcher.environment(ResourceShare(1))["WANDB_RUN_GROUP"] == "mine"
 
 
 def test_devices_are_divided_and_more_jobs_than_devices_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert share_out(2, 5, (), needs_gpu=False) == [Share(2), Share(2)]
-    assert share_out(2, 8, ("0", "1", "2"), needs_gpu=True) == [Share(4, ("0",)), Share(4, ("1",))]
-    assert share_out(1, 8, ("4", "6"), needs_gpu=True) == [Share(8, ("4", "6"))]
+    assert divide(2, 5, (), needs_gpu=False) == [ResourceShare(2), ResourceShare(2)]
+    assert divide(2, 8, ("0", "1", "2"), needs_gpu=True) == [ResourceShare(4, ("0",)), ResourceShare(4, ("1",))]
+    assert divide(1, 8, ("4", "6"), needs_gpu=True) == [ResourceShare(8, ("4", "6"))]
     with pytest.raises(ValueError, match="--jobs 3: every trial needs a core, and there are 2"):
-        share_out(3, 2, (), needs_gpu=False)
+        divide(3, 2, (), needs_gpu=False)
     with pytest.raises(ValueError, match="--jobs 2: every trial needs a GPU, and there are 1"):
-        share_out(2, 8, ("0",), needs_gpu=True)
+        divide(2, 8, ("0",), needs_gpu=True)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1, GPU-7")
     assert visible_gpus() == ("1", "GPU-7")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
@@ -84,7 +86,7 @@ def test_devices_are_divided_and_more_jobs_than_devices_refused(monkeypatch: pyt
 
 def test_a_file_of_metrics_is_followed_while_it_grows(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    tail = Tail(path)
+    tail = JsonlTail(path)
     assert tail.rows() == []
     with path.open("w") as file:
         for text in ('{"step": 0, "a": 1}\n', '{"step": 1, "a": null}\n{"st', 'ep": 2}\n'):
@@ -105,26 +107,26 @@ def test_what_a_run_is_judged_by(tmp_path: Path) -> None:
         '{"step": 0, "eval/accuracy": 0.1, "time/evaluate": 2}\n{"step": 1, "time/step": 3}\n'
         '{"step": 2, "time/step": 4, "eval/accuracy": 0.5, "memory/peak_bytes": null}\n'
     )
-    both = objectives(("eval/accuracy", "seconds"), ("maximize", "minimize"), search=True)
-    assert measure(run, both) == (0.5, 9.0)
+    both = make_objectives(("eval/accuracy", "seconds"), ("maximize", "minimize"), search=True)
+    assert measure(run, both) == ((0.5, 9.0), 9.0)
     for metric, said in [("memory/peak_bytes", "not a number after step 2"), ("policy/kl", "the run has no policy/kl")]:
         with pytest.raises(ValueError, match=said):
-            measure(run, objectives((metric,), ("minimize",), search=True))
+            measure(run, make_objectives((metric,), ("minimize",), search=True))
 
 
-def running(number: int, beat: int, owner: str | None = None) -> Turn:
-    return Turn(number=number, run="r", state="running", params={}, beat=beat, owner=owner)
+def running(number: int, heartbeat: int, owner: str | None = None) -> Attempt:
+    return Attempt(number=number, trial="r", state="running", params={}, heartbeat=heartbeat, owner=owner)
 
 
 def test_silence_is_death_by_the_observers_own_clock() -> None:
     now = 0.0
-    lookout = Lookout(clock=lambda: now, silence=90.0, gone=lambda owner: owner == "gone")
-    assert lookout.dead([running(1, 1), running(2, 1)]) == []
+    lookout = LivenessTracker(clock=lambda: now, timeout=90.0, gone=lambda owner: owner == "gone")
+    assert lookout.lost([running(1, 1), running(2, 1)]) == []
     now = 80.0
-    assert lookout.dead([running(1, 1), running(2, 2)]) == []
+    assert lookout.lost([running(1, 1), running(2, 2)]) == []
     now = 100.0
-    assert [turn.number for turn in lookout.dead([running(1, 1), running(2, 2)])] == [1]
-    assert [turn.number for turn in lookout.dead([running(3, 1, "gone"), running(4, 1, "alive")])] == [3]
+    assert [attempt.number for attempt in lookout.lost([running(1, 1), running(2, 2)])] == [1]
+    assert [attempt.number for attempt in lookout.lost([running(3, 1, "gone"), running(4, 1, "alive")])] == [3]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the dead are told from the living by /proc")
@@ -152,12 +154,12 @@ def test_a_trial_stops_with_its_sweep(tmp_path: Path) -> None:
     driver = f"""
 import sys, time
 from pathlib import Path
-from sweeps.execution.devices import Share
+from sweeps.execution.devices import ResourceShare
 from sweeps.definition.grid import Trial
 from sweeps.execution.process import TrainLauncher
 class Sleeper(TrainLauncher):
     def command(self, trial, share): return [sys.executable, "-c", "import time; time.sleep(60)"]
-process = Sleeper(Path({str(tmp_path)!r}), "g")(Trial("t", (), {{}}, {{}}), Share(1))
+process = Sleeper(Path({str(tmp_path)!r}), "g").start(Trial("t", (), {{}}, {{}}), ResourceShare(1))
 print(process.pid, flush=True)
 time.sleep(60)
 """

@@ -1,4 +1,4 @@
-"""The runner with small scripts in place of training: it knows processes, run directories and the book only."""
+"""The runner with small scripts in place of training: it knows processes, run directories and the store only."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from studies import Recorder, grid, place, search, starts
+from studies import Recorder, ScriptLauncher, grid, search, shares, starts
 
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.studies import Study
-from sweeps.definition.definition import Definition
-from sweeps.execution.jobs import Place
+from sweeps.definition.definition import StudyDefinition
+from sweeps.definition.grid import Trial
+from sweeps.execution.devices import ResourceShare
 from sweeps.execution.listing import study_of
+from sweeps.execution.process import Launcher
 from sweeps.execution.storage import open_storage
-from sweeps.execution.study_store import Book, create
+from sweeps.execution.study_store import StudyStore, create
 from sweeps.execution.trial_directory import standing
-from sweeps.execution.worker import work
+from sweeps.execution.worker import run_worker
 
 GRID = grid("a=1,2,3")
 
@@ -33,25 +35,32 @@ GRID = grid("a=1,2,3")
 @pytest.fixture(autouse=True)
 def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweeps.execution.worker.INTERVAL", 0.02)
-    monkeypatch.setattr("sweeps.execution.worker.IDLE", 0.05)
+    monkeypatch.setattr("sweeps.execution.worker.IDLE_POLL_INTERVAL", 0.05)
 
 
-def run(folder: Path, definition: Definition, where: Place | None = None, seconds: float = math.inf) -> Recorder:
+def run(
+    folder: Path,
+    definition: StudyDefinition,
+    launcher: Launcher | None = None,
+    jobs: int = 1,
+    seconds: float = math.inf,
+) -> Recorder:
     """One worker, to the end."""
-    watch = Recorder()
-    watch.end = work(opened(folder, definition), where or place(folder), watch, seconds)  # type: ignore[attr-defined]
-    return watch
+    observer = Recorder()
+    store = opened(folder, definition)
+    observer.end = run_worker(store, launcher or ScriptLauncher(folder), shares(jobs), observer, seconds)
+    return observer
 
 
-def opened(folder: Path, definition: Definition) -> Book:
+def opened(folder: Path, definition: StudyDefinition) -> StudyStore:
     return create(open_storage(str(folder / "study.journal")), definition)
 
 
-def study(folder: Path, definition: Definition) -> Study:
+def study(folder: Path, definition: StudyDefinition) -> Study:
     return study_of(opened(folder, definition))
 
 
-def states(folder: Path, definition: Definition = GRID) -> dict[str, str]:
+def states(folder: Path, definition: StudyDefinition = GRID) -> dict[str, str]:
     return {trial.name: trial.state for trial in study(folder, definition).trials}
 
 
@@ -63,19 +72,19 @@ def wait_for(path: Path) -> None:
 
 
 def test_all_are_run_so_many_at_once_and_none_again(tmp_path: Path) -> None:
-    watch = run(tmp_path, GRID, place(tmp_path, 0.3, jobs=2))
+    watch = run(tmp_path, GRID, ScriptLauncher(tmp_path, 0.3), jobs=2)
     assert [(outcome.state, outcome.values) for outcome in watch.over] == [("finished", (0.25,))] * 3
     assert watch.most == 2 and watch.values.count(0.25) >= 3 and watch.counts == {"finished": 3}
     again = run(tmp_path, GRID)
     assert again.begun == [] and starts(tmp_path) == {"a-1": 1, "a-2": 1, "a-3": 1}
-    grown = run(tmp_path, grid("a=2,4"))
-    assert grown.begun == [("a-4", False)]
+    extended = run(tmp_path, grid("a=2,4"))
+    assert extended.begun == [("a-4", False)]
 
 
 def test_a_failure_is_recorded_and_the_others_go_on(tmp_path: Path) -> None:
     (tmp_path / "broken").write_text("a-2")
     watch = run(tmp_path, GRID)
-    assert [(o.trial.name, o.state, o.reason) for o in watch.over] == [
+    assert [(o.name, o.state, o.reason) for o in watch.over] == [
         ("a-1", "finished", None),
         ("a-2", "failed", "it broke"),
         ("a-3", "finished", None),
@@ -103,17 +112,17 @@ def test_a_signal_is_handed_on_once_and_nothing_else_begins(tmp_path: Path) -> N
 
     before = signal.getsignal(signal.SIGTERM)
     threading.Thread(target=interrupt, daemon=True).start()
-    watch = run(tmp_path, GRID, place(tmp_path, 60, jobs=2))
-    assert sorted((o.trial.name, o.state) for o in watch.over) == [("a-1", "interrupted"), ("a-2", "interrupted")]
-    assert watch.stops == 2 and "a-3" not in starts(tmp_path) and watch.end == "told"  # type: ignore[attr-defined]
+    watch = run(tmp_path, GRID, ScriptLauncher(tmp_path, 60), jobs=2)
+    assert sorted((o.name, o.state) for o in watch.over) == [("a-1", "interrupted"), ("a-2", "interrupted")]
+    assert watch.stops == 2 and "a-3" not in starts(tmp_path) and watch.end == "signal"
     assert signal.getsignal(signal.SIGTERM) is before
     assert states(tmp_path) == {"a-1": "interrupted", "a-2": "interrupted", "a-3": "waiting"}
     assert run(tmp_path, GRID).begun == [("a-1", True), ("a-2", True), ("a-3", False)]
 
 
 def test_a_budget_lets_trials_end_and_begins_none(tmp_path: Path) -> None:
-    watch = run(tmp_path, GRID, place(tmp_path, 1.0), seconds=0.5)
-    assert watch.end == "budget"  # type: ignore[attr-defined]
+    watch = run(tmp_path, GRID, ScriptLauncher(tmp_path, 1.0), seconds=0.5)
+    assert watch.end == "budget"
     assert states(tmp_path) == {"a-1": "finished", "a-2": "waiting", "a-3": "waiting"}
 
 
@@ -124,36 +133,42 @@ from pathlib import Path
 from asyppo_cli.runs.files.lock import lock_run
 run = Path(sys.argv[1])
 with lock_run(run, run / ".lock"):
-    print("held", flush=True)
+    print("locked", flush=True)
     time.sleep(1.0)
 """
-    held = RunDirectory(tmp_path / "a-1")
-    held.path.mkdir()
-    held.config.write_text("seed: 1")
-    holder = subprocess.Popen([sys.executable, "-P", "-c", hold, str(held.path)], stdout=subprocess.PIPE, text=True)
-    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-    assert standing(held) == "held"
+    claimed = RunDirectory(tmp_path / "a-1")
+    claimed.path.mkdir()
+    claimed.config.write_text("seed: 1")
+    holder = subprocess.Popen([sys.executable, "-P", "-c", hold, str(claimed.path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None and holder.stdout.readline() == "locked\n"
+    assert standing(claimed) == "locked"
     watch = run(tmp_path, grid("a=1,2"))
     assert holder.wait() == 0
     holder.stdout.close()
     assert [o.state for o in watch.over] == ["finished"] * 2 and watch.begun[0] == ("a-1", True)
 
 
-def test_a_trial_that_is_killed_goes_on_and_one_that_always_is_fails(tmp_path: Path) -> None:
-    killed = 0
+class KillingLauncher(ScriptLauncher):
+    """Kills the first trial once, and a-2 each time."""
 
-    def launch_and_kill(trial: object, share: object) -> subprocess.Popen[bytes]:
-        nonlocal killed
-        (tmp_path / trial.name / "ready").unlink(missing_ok=True)  # type: ignore[attr-defined]
-        process = place(tmp_path, 0.5).launch(trial, share)  # type: ignore[arg-type]
-        if killed < 1 or trial.name == "a-2":  # type: ignore[attr-defined]
-            wait_for(tmp_path / trial.name / "ready")  # type: ignore[attr-defined]
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, 0.5)
+        self.killed = 0
+
+    def start(self, trial: Trial, share: ResourceShare) -> subprocess.Popen[bytes]:
+        ready = self.folder / trial.name / "ready"
+        ready.unlink(missing_ok=True)
+        process = super().start(trial, share)
+        if self.killed < 1 or trial.name == "a-2":
+            wait_for(ready)
             process.kill()
-            killed += 1
+            self.killed += 1
         return process
 
+
+def test_a_trial_that_is_killed_goes_on_and_one_that_always_is_fails(tmp_path: Path) -> None:
     definition = grid("a=1,2")
-    run(tmp_path, definition, replace(place(tmp_path), launch=launch_and_kill))
+    run(tmp_path, definition, KillingLauncher(tmp_path))
     assert [(trial.state, trial.reason) for trial in study(tmp_path, definition).trials] == [
         ("finished", None),
         ("failed", "killed by SIGKILL"),
@@ -173,7 +188,7 @@ def test_a_run_whose_files_are_damaged_fails_alone(tmp_path: Path) -> None:
 
 def test_hopeless_trials_are_stopped_and_saved(tmp_path: Path) -> None:
     definition = search("x=interval(0,1)", trials=9, pruner="median", sampler="random")
-    run(tmp_path, definition, place(tmp_path, 0.9, jobs=3))
+    run(tmp_path, definition, ScriptLauncher(tmp_path, 0.9), jobs=3)
     found = study(tmp_path, definition).trials
     pruned = [trial for trial in found if trial.state == "pruned"]
     assert pruned and all(trial.state in ("pruned", "finished") for trial in found)
@@ -185,7 +200,7 @@ def test_hopeless_trials_are_stopped_and_saved(tmp_path: Path) -> None:
 
 def test_a_search_finds_its_way(tmp_path: Path) -> None:
     definition = search("x=interval(0,1)", "a=p,q", trials=16)
-    run(tmp_path, definition, place(tmp_path, jobs=2))
+    run(tmp_path, definition, jobs=2)
     found = study(tmp_path, definition).trials
     assert [trial.values for trial in found] == [(float(trial.point["x"]),) for trial in found]
     assert max(trial.values for trial in found)[0] > 0.8
@@ -194,13 +209,14 @@ def test_a_search_finds_its_way(tmp_path: Path) -> None:
 DRIVER = """
 import sys
 from pathlib import Path
-from studies import Recorder, grid, place
+from studies import Recorder, ScriptLauncher, grid, shares
 from sweeps.execution.study_store import create
-from sweeps.execution.worker import work
+from sweeps.execution.process import Launcher
+from sweeps.execution.worker import run_worker
 from sweeps.execution.storage import open_storage
 folder = Path(sys.argv[1])
-book = create(open_storage(sys.argv[2]), grid("a=1,2,3", name=sys.argv[3]))
-work(book, place(folder, float(sys.argv[4]), jobs=2), Recorder())
+store = create(open_storage(sys.argv[2]), grid("a=1,2,3", name=sys.argv[3]))
+run_worker(store, ScriptLauncher(folder, float(sys.argv[4])), shares(2), Recorder())
 """
 
 
@@ -235,11 +251,11 @@ def test_what_a_killed_driver_had_is_taken_up_by_another(tmp_path: Path, where: 
         wait_for(tmp_path / trial / "ready")
     driver.kill()
     driver.wait()
-    book = create(open_storage(where), definition)
+    store = create(open_storage(where), definition)
     watch = Recorder()
-    work(book, place(tmp_path, jobs=2), watch)
+    run_worker(store, ScriptLauncher(tmp_path), shares(2), watch)
     assert sorted(watch.begun) == [("a-1", True), ("a-2", True), ("a-3", False)]
-    assert [trial.state for trial in study_of(book).trials] == ["finished"] * 3
+    assert [trial.state for trial in study_of(store).trials] == ["finished"] * 3
     assert starts(tmp_path) == {"a-1": 2, "a-2": 2, "a-3": 1}
 
 
