@@ -18,13 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.stats.intervals import LEVEL
-from analysis.stats.seed_bootstrap import quantiles, resampled, student, studentized_bootstrap
+from analysis.stats.seed_bootstrap import TAILS, quantiles, resampled, student, studentized_bootstrap
 
 Array = NDArray[Any]
 SEEDS = (3, 4, 5, 8, 12, 16)
 LARGE = 2_000_000
-TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 NORMAL = NormalDist()
 Method = Callable[[Array], tuple[Array, Array]]
 

@@ -14,9 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from analysis.study.findings import StudyAnswer, answer, weigh
-from analysis.study.record import answer_json
-from analysis.study.tables import settings_csv, trials_csv
+from analysis.study.findings import StudyAnswer, answer_study, with_importance
+from analysis.study.record import answer_json, settings_csv, trials_csv
 from asyppo_cli.runs.studies import Objective, Study, StudyTrial
 
 PROMISED = 3.0
@@ -51,7 +50,7 @@ def search(trials: int) -> Study:
 
 def summed_up(study: Study) -> StudyAnswer:
     """What the terminal shows."""
-    said = answer(study)
+    said = answer_study(study)
     said.findings(), said.differences(), said.tables()
     return said
 
@@ -77,12 +76,12 @@ def main() -> None:
     timed("its trials.csv, settings.csv and answer.json", lambda: files(said))
     study = search(trials)
     said = timed(f"a search of {trials:,} trials, two objectives", lambda: summed_up(study))
-    timed("the importance of its keys", lambda: weigh(said))
+    timed("the importance of its keys", lambda: with_importance(said))
 
 
 def files(said: StudyAnswer) -> None:
     """The texts, unwritten."""
-    trials_csv(said.study), settings_csv(said.settings, said.effects, said.study.objectives), answer_json(said)
+    trials_csv(said.study), settings_csv(said), answer_json(said)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def commands(name: str, sweep: str) -> list[list[str]]:
         ["quadrant", name],
         ["wordcloud", name],
         ["curves", sweep, "--metric", CURVES],
-        ["curves", sweep, "--headline"],
+        ["curves", sweep, "--summary"],
     ]
 
 

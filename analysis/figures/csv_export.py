@@ -1,4 +1,4 @@
-"""The twin of a figure: the numbers that it draws, as CSV."""
+"""The numbers that a figure draws, as CSV."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table as CSV; a number that is not known is empty, and others keep seven digits."""
+    """A table as CSV; an unknown number is empty, others have seven digits."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)

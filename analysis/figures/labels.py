@@ -1,17 +1,17 @@
-"""How names and scales of a study are put into figures."""
+"""Names as figures show them: shortened, printable."""
 
 from __future__ import annotations
 
 from analysis.figures.style import printable
 
-# Rows of a figure that can be read.
-MOST_ROWS = 30
+# Rows that can be read in one figure.
+MAX_ROWS = 30
 
 
-def shown(text: object, most: int) -> str:
+def shortened(text: object, limit: int) -> str:
     """A name as a figure's font can show it, cut in the middle: what tells settings apart stands at both ends."""
-    full = printable(str(text), most=10_000).replace("␣", " ")
-    if len(full) <= most:
+    full = printable(str(text), limit=10_000).replace("␣", " ")
+    if len(full) <= limit:
         return full
-    front = (most - 1) // 2
-    return f"{full[:front]}…{full[len(full) - (most - 1 - front) :]}"
+    front = (limit - 1) // 2
+    return f"{full[:front]}…{full[len(full) - (limit - 1 - front) :]}"

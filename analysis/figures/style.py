@@ -1,4 +1,4 @@
-"""One look for all figures, and the only place that saves them.
+"""One style for all figures, and the only place that saves them.
 
 A figure has a ground of its own, so that it can be read on any page. PNG and PDF are light, for print; the SVG follows
 the reader: on a dark page its ground, ink and lines turn dark by a style sheet inside the file.
@@ -87,7 +87,7 @@ _METADATA: dict[str, dict[str, None]] = {"svg": {"Date": None}, "pdf": {"Creatio
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Whatever is drawn or saved within has the look.
+    """Everything drawn or saved within has this style.
 
     Raises:
         ValueError: matplotlib is not installed.
@@ -128,7 +128,7 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[P
 
 
 def save_text(path: Path, text: str) -> Path:
-    """Write the twin of a figure (CSV, JSON) in one stroke; returns its path.
+    """Write a text file (CSV, JSON, HTML) atomically; returns its path.
 
     Raises:
         ValueError: the folder cannot be written to.
@@ -141,11 +141,11 @@ def save_text(path: Path, text: str) -> Path:
 
 
 def unwritable(folder: Path, error: OSError) -> ValueError:
-    """What to say of a folder that takes no files."""
+    """The error for a folder that cannot be written to."""
     return ValueError(f"cannot write to {folder}: {error.strerror or error}: choose another folder with --output")
 
 
-def look(index: int) -> tuple[str, str]:
+def series_style(index: int) -> tuple[str, str]:
     """Colour and marker of the series of that number; a colour comes back with another marker."""
     return COLOURS[index % len(COLOURS)], MARKERS[(index + index // len(COLOURS)) % len(MARKERS)]
 
@@ -184,10 +184,10 @@ def power_of_ten(value: float) -> str:
     return f"10{str(round(math.log10(value))).translate(SUPERSCRIPTS)}"
 
 
-def printable(text: str, most: int = 24) -> str:
-    """A token as people read it: white space and what no font has as visible signs, cut at ``most`` characters."""
+def printable(text: str, limit: int = 24) -> str:
+    """A token as people read it: white space and what no font has as visible signs, cut at ``limit`` characters."""
     shown = "".join(map(_sign, text)) or "(empty)"
-    return shown if len(shown) <= most else shown[: most - 1] + "…"
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def _sign(character: str) -> str:
@@ -211,7 +211,7 @@ def _write(figure: Figure, path: Path, kind: str) -> None:
 
 
 def adapting(svg: str) -> str:
-    """The SVG with a style sheet that turns the look's colours into their dark ones where the page is dark."""
+    """The SVG with a style sheet that turns these colours into their dark ones where the page is dark."""
     rules = [
         f'[style*="{part}: {light.lower()}"]{{{part}:{dark.lower()} !important}}'
         for light, dark in DARK.items()

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.figures.csv_export import csv_text
-from analysis.figures.style import caption, grid, look, new_figure, styled
-from analysis.metrics.series import Axis, Group, Series, find_metrics, series
-from analysis.stats.intervals import Interval, paired_difference
+from analysis.figures.style import caption, grid, new_figure, series_style, styled
+from analysis.figures.units import unit_of, with_unit
+from analysis.metrics.run_groups import RunGroup, find_metrics
+from analysis.metrics.series import Axis, Curve, series, smoothed_at
+from analysis.stats.effects import effects
+from analysis.stats.wording import effect_sentence, level, span
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,65 +28,40 @@ AXIS_LABELS = {
 }
 COLUMNS = 3
 PANEL = (3.5, 2.5)
-MARKED = 30
-
-
-@dataclass(frozen=True)
-class Unit:
-    """What a metric is shown in: its value times ``scale``, with the sign after it."""
-
-    sign: str
-    scale: float = 1.0
+# Beyond this number of points markers would hide the line.
+MAX_MARKED = 30
 
 
 @dataclass(frozen=True)
 class Curves:
-    """``panels``: the series of every group, by metric."""
+    """``panels``: the curves of every group that has one, by metric."""
 
-    panels: Mapping[str, Sequence[Series]]
+    panels: Mapping[str, Sequence[Curve]]
     labels: Sequence[str]
     axis: Axis
     smooth: str
 
 
-def unit_of(metric: str) -> Unit:
-    """The unit of a metric, from its name."""
-    group, _, quantity = metric.partition("/")
-    if quantity.endswith("_share") or "accuracy" in quantity:
-        return Unit("%", 100.0)
-    if group == "time":
-        return Unit("s")
-    if quantity.endswith("_bytes"):
-        return Unit("GiB", 2.0**-30)
-    if "length" in quantity:
-        return Unit("tokens")
-    if quantity == "tokens_per_second":
-        return Unit("tokens/s")
-    if quantity.endswith(("entropy", "kl", "logprob_diff_mean")):
-        return Unit("nats")
-    return Unit("reward" if group == "reward" or quantity in ("value_mean", "disagreement_mean") else "")
-
-
-def curves(groups: Sequence[Group], typed: Sequence[str], axis: Axis, smooth: str) -> Curves:
+def curves(groups: Sequence[RunGroup], typed: Sequence[str], axis: Axis, smooth: str) -> Curves:
     """The metrics typed, of all groups.
 
     Raises:
         ValueError: there is no such metric, or no such smoothing.
     """
-    panels = {}
-    for metric in find_metrics(typed, groups):
-        found = (series(group, metric, axis, smooth) for group in groups)
-        panels[metric] = [one for one in found if one is not None]
+    # A wrong name is refused also where only evaluations, which are not smoothed, are drawn.
+    smoothed_at([], {}, smooth)
+    found = {m: [series(group, m, axis, smooth) for group in groups] for m in find_metrics(typed, groups)}
+    panels = {metric: [one for one in panel if one.steps] for metric, panel in found.items()}
     return Curves(panels, [group.label for group in groups], axis, smooth)
 
 
 def curves_csv(data: Curves) -> str:
-    """Twin of :func:`draw_metrics`, in the metrics' own units."""
+    """The numbers of :func:`draw_metrics`, in the metrics' own units."""
     rows = [
-        [metric, one.label, int(step), x, raw, at.mean, at.low, at.high, at.n]
+        [metric, one.setting, step, x, raw, at.mean, at.low, at.high, at.seeds]
         for metric, panel in data.panels.items()
         for one in panel
-        for step, x, raw, at in zip(one.steps, one.x, one.raw, one.smooth, strict=True)
+        for step, x, raw, at in zip(one.steps, one.x, one.raw, one.means, strict=True)
     ]
     return csv_text(["metric", "setting", "step", data.axis + "_x", "raw", "smooth", "low", "high", "seeds"], rows)
 
@@ -99,61 +77,56 @@ def draw_metrics(data: Curves) -> Figure:
             _draw_panel(ax, metric, panel, data)
         for ax in axes[len(data.panels) :]:
             ax.set_axis_off()
-        _legend(figure, axes, data)
-        caption(figure, _smoothing_words(data))
+        handles = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+        if len(data.labels) > 1:
+            figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=min(4, len(handles)))
+        caption(figure, _caption(data))
     return figure
 
 
-def _draw_panel(ax: Axes, metric: str, panel: Sequence[Series], data: Curves) -> None:
-    unit = unit_of(metric)
+def _draw_panel(ax: Axes, metric: str, panel: Sequence[Curve], data: Curves) -> None:
+    scale = unit_of(metric).scale
     for one in panel:
-        colour, marker = look(data.labels.index(one.label))
-        mean, low, high = (unit.scale * np.array(part) for part in zip(*_points(one.smooth), strict=True))
-        raw = unit.scale * one.raw
-        if data.smooth != "none" and not np.allclose(raw, mean):
-            ax.plot(one.x, raw, color=colour, alpha=0.25, linewidth=0.8)
-        ax.fill_between(one.x, low, high, color=colour, alpha=0.15, linewidth=0, where=np.isfinite(low).tolist())
-        marks: dict[str, Any] = {"marker": marker, "markersize": 3.5} if len(one.x) <= MARKED else {}
-        ax.plot(one.x, mean, color=colour, label=one.label, **marks)
-    ax.set_title(metric + (f" ({unit.sign})" if unit.sign else ""))
+        number = data.labels.index(one.setting)
+        if not np.allclose(one.raw, [at.mean for at in one.means]):
+            ax.plot(one.x, scale * one.raw, color=series_style(number)[0], alpha=0.25, linewidth=0.8)
+        draw_means(ax, one, metric, number, label=one.setting, markersize=3.5)
+    ax.set_title(with_unit(metric))
     ax.set_xlabel(AXIS_LABELS[data.axis])
     ax.set_xlim(left=0)
-    _limit(ax, panel, unit)
+    # Quantiles, so that a single extreme raw value does not flatten the curves.
+    raw = [end for one in panel for end in np.quantile(one.raw, (0.02, 0.98))]
+    limit(ax, [scale * value for value in [*raw, *(at.mean for one in panel for at in one.means)]], 0.3)
     grid(ax)
 
 
-def _limit(ax: Axes, panel: Sequence[Series], unit: Unit) -> None:
-    """The band of two seeds, or one wild raw value, would squeeze the curves into a line."""
-    means = [unit.scale * at.mean for one in panel for at in one.smooth]
-    raw = [unit.scale * end for one in panel for end in np.quantile(one.raw, (0.02, 0.98))]
-    if means:
-        lowest, highest = min(means + raw), max(means + raw)
-        room = 0.3 * (highest - lowest) or 0.1 * abs(highest) or 1.0
+def draw_means(ax: Axes, curve: Curve, metric: str, number: int, **line: Any) -> None:
+    """The means with their band, in the style of the series of that number; markers where there are few points."""
+    scale, (colour, marker) = unit_of(metric).scale, series_style(number)
+    mean, low, high = scale * np.array([(at.mean, at.low, at.high) for at in curve.means]).T
+    known = np.isfinite(low)
+    if known.any():
+        ax.fill_between(curve.x, low, high, color=colour, alpha=0.15, linewidth=0, where=known.tolist())
+    marks: dict[str, Any] = {"marker": marker} if len(mean) <= MAX_MARKED else {}
+    ax.plot(curve.x, mean, color=colour, **marks, **line)
+
+
+def limit(ax: Axes, values: Sequence[float], room: float) -> None:
+    """Cuts the axis to the values and some room: the band of two seeds would flatten the curves."""
+    if values:
+        lowest, highest = min(values), max(values)
+        beyond = room * (highest - lowest) or 0.1 * abs(highest) or 1.0
         bottom, top = ax.get_ylim()
-        ax.set_ylim(max(bottom, lowest - room), min(top, highest + room))
+        ax.set_ylim(max(bottom, lowest - beyond), min(top, highest + beyond))
 
 
-def _points(smooth: Sequence[Interval]) -> list[tuple[float, float, float]]:
-    return [(at.mean, at.low, at.high) for at in smooth]
-
-
-def _legend(figure: Figure, axes: Any, data: Curves) -> None:
-    handles = {
-        label: handle
-        for ax in axes
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
-    }  # fmt: skip
-    if len(data.labels) > 1:
-        figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=min(4, len(handles)))
-
-
-def _smoothing_words(data: Curves) -> str:
-    seeds = {one.smooth[0].n for panel in data.panels.values() for one in panel}
+def _caption(data: Curves) -> str:
+    seeds = {one.means[0].seeds for panel in data.panels.values() for one in panel}
     words = {
-        "paper": "smoothed as in the paper's C.1 (11 steps, factor 0.6; then 4 and 2), raw faint",
+        "paper": "smoothed as in the paper's C.1 (11 steps, factor 0.6; then 4 and 2), raw faint; evaluations are not",
         "none": "not smoothed",
     }
-    smoothing = words.get(data.smooth, f"mean of the last {data.smooth} steps, raw faint")
+    smoothing = words.get(data.smooth, f"mean of the last {data.smooth} steps, raw faint; evaluations are not")
     band = "; band: 95 % interval over seeds" if max(seeds, default=1) > 1 else ""
     named = f"{data.labels[0]}; " if len(data.labels) == 1 else ""
     return f"{named}{smoothing}{band}"
@@ -163,31 +136,19 @@ def curves_findings(data: Curves) -> list[str]:
     """The last value of every metric and setting, and differences to the first setting where both have a seed."""
     lines = []
     for metric, panel in data.panels.items():
+        found = effects({one.setting: one.last for one in panel}, panel[0].setting if panel else None)
+        said = {effect.setting: effect_sentence(effect, metric, len(found)) for effect in found}
         for one in panel:
-            at, unit = one.smooth[-1], unit_of(metric)
-            kind = "smoothed " if abs(at.mean - one.raw[-1]) > 1e-9 * abs(at.mean) else ""
-            line = f"{metric}, {one.label}: {kind}{_amount(at.mean, unit)} at step {one.steps[-1]}"
-            ends = f"{unit.scale * at.low:.4g} to {unit.scale * at.high:.4g}"
-            line += f" (95 % interval {ends}, {at.n} seeds)" if at.known else ""
-            line += f", while seeds go on to step {one.longest}" if one.longest > one.steps[-1] else ""
-            difference = None if one is panel[0] else paired_difference(panel[0].last, one.last)
-            lines.append(f"{line}.{_difference_words(panel[0].label, difference, unit)}")
-        missing = [label for label in data.labels if label not in {one.label for one in panel}]
+            lines.append(_last_value(one, metric))
+            lines += [f"  {said[one.setting]}."] if one.setting in said else []
+        missing = [label for label in data.labels if label not in {one.setting for one in panel}]
         lines += [f"{metric}, {label}: no value at a step that all its seeds have." for label in missing]
     return lines
 
 
-def _amount(value: float, unit: Unit) -> str:
-    return f"{unit.scale * value:.4g}{' ' + unit.sign if unit.sign else ''}"
-
-
-def _difference_words(reference: str, difference: Interval | None, unit: Unit) -> str:
-    if difference is None:
-        return ""
-    unit = Unit("points", unit.scale) if unit.sign == "%" else unit
-    amount = f"{unit.scale * difference.mean:+.4g}{' ' + unit.sign if unit.sign else ''} against {reference}"
-    if not difference.known:
-        return f" {amount} on one common seed: cannot tell, add seeds."
-    span = f"95 % interval {unit.scale * difference.low:+.4g} to {unit.scale * difference.high:+.4g}"
-    told = "No difference at this number of seeds: " if difference.holds(0.0) else ""
-    return f" {told}{amount} ({span}, {difference.n} common seeds)."
+def _last_value(one: Curve, metric: str) -> str:
+    at, longest = one.means[-1], max(max(table) for table in one.seeds.values())
+    kind = "smoothed " if abs(at.mean - one.raw[-1]) > 1e-9 * abs(at.mean) else ""
+    line = f"{metric}, {one.setting}: {kind}{level(at.mean, metric)} at step {one.steps[-1]}"
+    line += f" (95 % interval {span(at, metric)}, {at.seeds} seeds)" if at.known else ""
+    return line + (f", while seeds go on to step {longest}." if longest > one.steps[-1] else ".")

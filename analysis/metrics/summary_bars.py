@@ -1,42 +1,41 @@
-"""The comparison that a reader asks for first: accuracy, seconds per step and peak memory of several settings."""
+"""Bars that compare settings: accuracy, seconds per step and peak memory."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analysis.figures.csv_export import csv_text
-from analysis.figures.style import INK, caption, grid, look, new_figure, styled
-from analysis.metrics.curves import Unit, unit_of
-from analysis.metrics.series import Group
-from analysis.stats.intervals import Interval, mean_interval
+from analysis.figures.style import INK, caption, grid, new_figure, series_style, styled
+from analysis.figures.units import Unit, unit_of
+from analysis.metrics.run_groups import RunGroup
+from analysis.stats.seed_bootstrap import SeedMean, seed_mean
 from asyppo_cli.runs import metrics as names
-from asyppo_cli.runs.metric_log import MetricRows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# What is compared, the title of its panel, and whether more of it is better.
-QUANTITIES = {
-    names.ACCURACY: "held-out accuracy after training",
-    names.STEP_TIME: "time of the median step",
-    names.PEAK_MEMORY: "peak memory",
+# What is compared, the title of its panel, and how a run's values become one.
+QUANTITIES: dict[str, tuple[str, Callable[[Sequence[float]], float]]] = {
+    names.ACCURACY: ("held-out accuracy after training", lambda values: values[-1]),
+    names.STEP_TIME: ("time of the median step", statistics.median),
+    names.PEAK_MEMORY: ("peak memory", max),
 }
 
 
 @dataclass(frozen=True)
-class Headline:
-    """Of every setting the three quantities over its seeds, in their metrics' units; None where no seed has it."""
+class SummaryBars:
+    """Of every setting the quantities over its seeds, in their metrics' units; None where no seed has one."""
 
     labels: tuple[str, ...]
     seeds: tuple[int, ...]
-    quantities: dict[str, tuple[Interval | None, ...]]
+    quantities: dict[str, tuple[SeedMean | None, ...]]
 
 
-def headline(groups: Sequence[Group]) -> Headline:
+def summary_bars(groups: Sequence[RunGroup]) -> SummaryBars:
     """The comparison of all groups.
 
     Raises:
@@ -46,31 +45,18 @@ def headline(groups: Sequence[Group]) -> Headline:
     known = {name: found for name, found in quantities.items() if any(found)}
     if not known:
         raise ValueError("these runs have no accuracy, step time or memory yet: their first step is not done")
-    return Headline(tuple(g.label for g in groups), tuple(len(g.runs) for g in groups), known)
+    return SummaryBars(tuple(g.label for g in groups), tuple(len(g.runs) for g in groups), known)
 
 
-def _over_seeds(group: Group, name: str) -> Interval | None:
-    values = [value for metrics in group.metrics.values() if (value := _of_run(metrics, name)) is not None]
-    return mean_interval(values) if values else None
+def _over_seeds(group: RunGroup, name: str) -> SeedMean | None:
+    series = [found for metrics in group.metrics.values() if (found := metrics.series(name))]
+    return seed_mean([QUANTITIES[name][1](values) for values in series]) if series else None
 
 
-def _of_run(metrics: MetricRows, name: str) -> float | None:
-    found = metrics.series(name)
-    if not found:
-        return None
-    match name:
-        case names.ACCURACY:
-            return found[-1]
-        case names.STEP_TIME:
-            return statistics.median(found)
-        case _:
-            return max(found)
-
-
-def headline_csv(data: Headline) -> str:
-    """Twin of :func:`draw_headline`, in the metrics' own units."""
+def summary_csv(data: SummaryBars) -> str:
+    """The numbers of :func:`draw_summary`, in the metrics' own units."""
     rows = [
-        [name, label, at.mean, at.low, at.high, at.n]
+        [name, label, at.mean, at.low, at.high, at.seeds]
         for name, found in data.quantities.items()
         for label, at in zip(data.labels, found, strict=True)
         if at is not None
@@ -78,11 +64,10 @@ def headline_csv(data: Headline) -> str:
     return csv_text(["metric", "setting", "mean", "low", "high", "seeds"], rows)
 
 
-def draw_headline(data: Headline) -> Figure:
+def draw_summary(data: SummaryBars) -> Figure:
     """A panel for each quantity, a bar for each setting with its number and interval."""
     with styled():
-        height = 0.9 + 0.42 * len(data.labels)
-        figure = new_figure(3.2 * len(data.quantities) + 1.0, height + 0.3)
+        figure = new_figure(3.2 * len(data.quantities) + 1.0, 1.2 + 0.42 * len(data.labels))
         axes = figure.subplots(1, len(data.quantities), sharey=True, squeeze=False)[0]
         for ax, (name, found) in zip(axes, data.quantities.items(), strict=True):
             _draw_quantity(ax, name, found)
@@ -95,36 +80,36 @@ def draw_headline(data: Headline) -> Figure:
     return figure
 
 
-def _draw_quantity(ax: Axes, name: str, found: Sequence[Interval | None]) -> None:
+def _draw_quantity(ax: Axes, name: str, found: Sequence[SeedMean | None]) -> None:
     unit = unit_of(name)
     known = [at for at in found if at is not None]
     reach = max([at.mean for at in known] + [min(at.high, 2 * at.mean) for at in known if at.known]) * unit.scale
     for row, at in enumerate(found):
         if at is None:
             continue
-        ax.barh(row, unit.scale * at.mean, height=0.62, color=look(row)[0], alpha=0.75)
+        ax.barh(row, unit.scale * at.mean, height=0.62, color=series_style(row)[0], alpha=0.75)
         if at.known:
             ax.hlines(row, unit.scale * max(at.low, 0.0), unit.scale * at.high, color=INK, linewidth=1.4)
         beside = ("axes fraction", "data")
         ax.annotate(words(at, unit), (1.03, row), xycoords=beside, va="center", fontsize=8, annotation_clip=False)
     ax.set_xlim(0, (100.0 if unit.sign == "%" and reach > 60 else 1.0 * reach))
-    ax.set_xlabel(f"{QUANTITIES[name]} ({unit.sign})")
+    ax.set_xlabel(f"{QUANTITIES[name][0]} ({unit.sign})")
     ax.tick_params(axis="y", length=0)
     grid(ax, "x")
 
 
-def words(at: Interval, unit: Unit) -> str:
+def words(at: SeedMean, unit: Unit) -> str:
     """``83.1 ± 2.4``, or the mean alone where one seed gives no interval."""
     mean = f"{unit.scale * at.mean:.3g}"
     return f"{mean} ± {unit.scale * at.halfwidth:.2g}" if at.known else mean
 
 
-def headline_findings(data: Headline) -> list[str]:
+def summary_findings(data: SummaryBars) -> list[str]:
     """The three numbers of each setting in words."""
     lines = []
     for row, label in enumerate(data.labels):
         parts = [
-            f"{QUANTITIES[name]} {words(at, unit_of(name))} {unit_of(name).sign}"
+            f"{QUANTITIES[name][0]} {words(at, unit_of(name))} {unit_of(name).sign}"
             for name, found in data.quantities.items()
             if (at := found[row]) is not None
         ]

@@ -1,36 +1,36 @@
-"""HTML pages that need nothing but themselves, and that nothing a model or a data set wrote can inject into.
+"""Self-contained HTML pages into which nothing that a model or a data set wrote can inject markup.
 
-Three walls: data goes into a JSON block in which no ``<``, ``>``, ``&`` or line separator is left as it is, and scripts
-set it as text, never as markup; what is written as markup here has passed :func:`text`; and a content security policy
-admits exactly one style sheet and one script, by their hashes, pictures inside the page, and no network at all.
+Text becomes markup through markupsafe's escaping alone; data goes into a JSON block without ``<``, ``>`` and ``&``, and
+scripts set it as text; and a content security policy admits one style sheet and one script, by their hashes, pictures
+inside the page, and no network.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import io
 import json
 import math
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.figures.style import adapting, styled, unwritable
+from markupsafe import Markup, escape
+
+from analysis.figures.style import adapting, save_text, styled
 from asyppo_cli.console import visible
-from asyppo_cli.runs.files.atomic import replace_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _VOID = ("img", "hr", "br", "col")
-# Inside a script element only "<" could end it; the others are for whoever copies the block into something else.
+# Inside a script element only "<" could end it; the others protect whoever copies the block into something else.
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "'": "\\u0027"}
 
 
-def page(title: str, body: str, styles: str, script: str = "", data: Any = None) -> str:
-    """A whole page. ``body`` is markup of our own; ``data``, if there is any, is what the script reads as JSON."""
+def page(title: str, body: Markup, styles: str, script: str = "", data: Any = None) -> str:
+    """A whole page; ``data``, if there is any, is what the script reads as JSON."""
     block = "" if data is None else f'<script type="application/json" id="data">{json_block(data)}</script>\n'
     code = f"<script>{script}</script>\n" if script else ""
     return (
@@ -40,6 +40,16 @@ def page(title: str, body: str, styles: str, script: str = "", data: Any = None)
         '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
         f"<title>{text(title)}</title>\n<style>{styles}</style>\n</head>\n<body>\n{body}\n{block}{code}</body>\n</html>\n"
     )
+
+
+def report_page(title: str, kicker: str, heading: str, note: str, sections: Mapping[str, Markup]) -> str:
+    """A page without a script: a heading, links to the sections where there are several, and the sections by name."""
+    links = tag("nav", *(tag("a", name, href=f"#part-{i}") for i, name in enumerate(sections)))
+    head = [tag("p", kicker, class_="kicker"), tag("h1", heading), tag("p", note, class_="muted small"), links]
+    parts = [
+        tag("section", tag("h2", name), content, id=f"part-{i}") for i, (name, content) in enumerate(sections.items())
+    ]
+    return page(title, tag("main", tag("header", *head), *parts), template("base.css") + template("report.css"))
 
 
 def policy(styles: str, script: str) -> str:
@@ -65,42 +75,45 @@ def json_block(data: Any) -> str:
 
 
 def number(value: float, digits: int = 4) -> float | None:
-    """A number with so many significant digits, None where it is not finite."""
+    """A number with that many significant digits, None where it is not finite."""
     return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 
 
-def text(content: object) -> str:
+def text(content: object) -> Markup:
     """Any text as markup that shows it: escaped, with control and direction characters as ``\\x1b``."""
-    return html.escape(visible(str(content), one_line=False), quote=True)
+    return content if isinstance(content, Markup) else escape(visible(str(content), one_line=False))
 
 
-class Markup(str):
-    """Text that is markup already: nothing escapes it again."""
-
-    __slots__ = ()
+def joined(*children: object) -> Markup:
+    """The children one after the other; those that are no Markup are escaped."""
+    return Markup("").join(map(text, children))
 
 
 def tag(name: str, *children: object, **attributes: object) -> Markup:
-    """An element; children that are no :class:`Markup` are escaped. ``class_`` is the attribute class; without a name,
-    the children alone.
-    """
-    inner = "".join(child if isinstance(child, Markup) else text(child) for child in children)
-    if not name:
-        return Markup(inner)
+    """An element; children that are no Markup are escaped. ``class_`` is the attribute class; None leaves one out."""
     given = "".join(f' {key.rstrip("_")}="{text(value)}"' for key, value in attributes.items() if value is not None)
-    return Markup(f"<{name}{given}>" if name in _VOID else f"<{name}{given}>{inner}</{name}>")
+    content = "" if name in _VOID else f"{joined(*children)}</{name}>"
+    # Names are ours, and values and children are escaped.
+    return Markup(f"<{name}{given}>{content}")  # noqa: S704
+
+
+def table(header: Sequence[object], rows: Sequence[Sequence[object]], kind: str | None = None) -> Markup:
+    """A table whose first column names its rows; it scrolls by itself where it is too wide."""
+    head = tag("thead", tag("tr", *(tag("th", cell, scope="col") for cell in header))) if header else ""
+    body = [tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])) for row in rows]
+    return tag("div", tag("table", head, tag("tbody", *body), class_=kind), class_="wide")
 
 
 def picture(figure: Figure, description: str) -> Markup:
-    """A figure as an SVG inside the page; as an image it can run nothing, and it turns dark with the page."""
+    """A figure as an SVG image inside the page: it cannot run scripts, and it turns dark with the page."""
     content = io.StringIO()
     with styled():
         figure.savefig(content, format="svg", metadata={"Date": None})
-    return drawn_picture(adapting(content.getvalue()), description)
+    return image(adapting(content.getvalue()), description)
 
 
-def drawn_picture(svg: str, description: str) -> Markup:
-    """An SVG that was drawn before, as :func:`picture` shows a figure."""
+def image(svg: str, description: str) -> Markup:
+    """An SVG file's content as an image inside the page."""
     encoded = base64.b64encode(svg.encode("utf-8")).decode("ascii")
     return tag("img", src=f"data:image/svg+xml;base64,{encoded}", alt=description)
 
@@ -110,14 +123,4 @@ def template(name: str) -> str:
     return (files("analysis") / "templates" / name).read_text(encoding="utf-8")
 
 
-def save_page(path: Path, content: str) -> Path:
-    """Write a page in one stroke; returns its path.
-
-    Raises:
-        ValueError: it cannot be written there.
-    """
-    try:
-        replace_text(path, content)
-    except OSError as error:
-        raise unwritable(path.parent, error) from error
-    return path
+save_page = save_text

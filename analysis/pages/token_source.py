@@ -13,7 +13,7 @@ from asyppo_cli.runs.records import probed_steps, read_samples, read_table, reco
 
 _RANKED_BY = ("response_id", "prompt_id", "reward", "advantage", "value_std")
 # A token takes some 100 bytes of a page: with more of them than this, a browser is no joy.
-MOST_TOKENS = 400_000
+MAX_TOKENS = 400_000
 
 
 def training_readings(
@@ -49,7 +49,7 @@ def probe_readings(
         raise ValueError(f"run {run.name} has no probes: train with records.probes=4, or choose --of training")
     wanted = {steps[-1] if step is None else nearest(step, steps, "recorded for probes", run.name)}
     tokens = sum(row_count(run.probes(step)) for step in steps)
-    room = len(steps) * MOST_TOKENS // max(tokens, 1) - len(wanted - {steps[0], steps[-1]})
+    room = len(steps) * MAX_TOKENS // max(tokens, 1) - len(wanted - {steps[0], steps[-1]})
     fitting = thinned(steps, max(2, room))
     return _read(run, run.probes, sorted({*fitting, *wanted}), prompt, "first", only, limit)
 
@@ -80,7 +80,7 @@ def _read(
 ) -> list[Reading]:
     """Rank by few columns, then read the chosen responses alone: a step may hold millions of tokens."""
     found: list[Reading] = []
-    left, refused = MOST_TOKENS, None
+    left, refused = MAX_TOKENS, None
     for step in steps:
         stats = response_stats(read_table(path(step), columns=_RANKED_BY))
         try:

@@ -30,12 +30,12 @@ DISAGREEMENT = 0.01
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """``words`` say what was seen, ``remedy`` what to do; a note is good to know, a warning should be looked at."""
+    """``words`` say what was seen, ``advice`` what to do; a note is good to know, a warning should be looked at."""
 
     level: Literal["warning", "note"]
     title: str
     words: str
-    remedy: str
+    advice: str
 
 
 def diagnose(metrics: MetricRows, config: Mapping[str, Any]) -> list[Diagnosis]:
@@ -71,8 +71,8 @@ def _responses(late: Sequence[Mapping[str, float]]) -> list[Diagnosis]:
     share = mean_of(late, names.UNPARSEABLE)
     if share is not None and share > UNPARSEABLE_SHARE:
         words = f"{share:.0%} of the late responses box no answer."
-        remedy = "Start from a model that does (asyppo warmstart), or look at task.system_prompt."
-        found.append(Diagnosis("warning", "Answers are not found", words, remedy))
+        advice = "Start from a model that does (asyppo warmstart), or look at task.system_prompt."
+        found.append(Diagnosis("warning", "Answers are not found", words, advice))
     share = mean_of(late, names.TIMED_OUT)
     if share is not None and share > TIMED_OUT_SHARE:
         words = f"{share:.0%} of the answers took longer to grade than grading.deadline allows, and count as wrong."
@@ -87,9 +87,9 @@ def _signal(late: Sequence[Mapping[str, float]]) -> list[Diagnosis]:
     easy = reward is not None and reward > 0.5
     why = "right" if easy else "wrong"
     words = f"{share:.0%} of the late prompts got the same reward for all their responses, mostly all {why}."
-    remedy = f"{'A harder' if easy else 'An easier'} task (task.params), or rewards.drop_uniform_groups=true."
+    advice = f"{'A harder' if easy else 'An easier'} task (task.params), or rewards.drop_uniform_groups=true."
     # With critics a uniform group still has advantages; without, it has none at all.
-    return [Diagnosis("note" if easy else "warning", "Many prompts compare nothing", words, remedy)]
+    return [Diagnosis("note" if easy else "warning", "Many prompts compare nothing", words, advice)]
 
 
 def _critics(late: Sequence[Mapping[str, float]], config: Mapping[str, Any]) -> list[Diagnosis]:
@@ -100,19 +100,19 @@ def _critics(late: Sequence[Mapping[str, float]], config: Mapping[str, Any]) -> 
         who = ", ".join(f"critic {m} {share:.1%}" for m, share in poor.items())
         words = f"Of the returns' variance late in the run they explain: {who}"
         words += " (below 0: less than a constant would)." if min(poor.values()) < 0 else "."
-        remedy = "A larger critic (critic_size), a higher learner.critics.lr, or critics.warmup_steps."
+        advice = "A larger critic (critic_size), a higher learner.critics.lr, or critics.warmup_steps."
         title = "The critics explain nothing" if len(poor) == count else "A critic explains nothing"
-        found.append(Diagnosis("warning", title, words, remedy))
+        found.append(Diagnosis("warning", title, words, advice))
     spread = mean_of(late, names.DISAGREEMENT)
     if count > 1 and spread is not None and spread < DISAGREEMENT:
         words = f"The critics differ by {spread:.4f} on average: they are nearly copies, and their gates rank noise."
-        remedy = "Look at critics.split (by_response keeps their data apart)."
-        found.append(Diagnosis("warning", "The critics agree about everything", words, remedy))
+        advice = "Look at critics.split (by_response keeps their data apart)."
+        found.append(Diagnosis("warning", "The critics agree about everything", words, advice))
     asked, masked = lookup(config, "gates.mask_pct", 0.0), mean_of(late, names.ADVANTAGE_MASKED)
     if asked and masked == 0.0:
         words = f"gates.mask_pct asks for {asked:.0%}, yet no advantage was masked late in the run."
-        remedy = "Gates by value_std need two critics (critic_count) that differ."
-        found.append(Diagnosis("note", "The gates are idle", words, remedy))
+        advice = "Gates by value_std need two critics (critic_count) that differ."
+        found.append(Diagnosis("note", "The gates are idle", words, advice))
     return found
 
 
@@ -123,8 +123,8 @@ def _policy(steps: Sequence[Mapping[str, float]], late: Sequence[Mapping[str, fl
         settled = (mean_of(late, names.REWARD_MEAN) or 0.0) > SETTLED
         words = f"The policy's entropy fell from {first:.3f} to {last:.4f} nats a token: it hardly tries anything new"
         words += ", and is mostly right as it is." if settled else ", while it is still often wrong."
-        remedy = "To go on learning: raise policy_loss.entropy_coef, lower learner.policy.lr, or a harder task."
-        found.append(Diagnosis("note" if settled else "warning", "Entropy has collapsed", words, remedy))
+        advice = "To go on learning: raise policy_loss.entropy_coef, lower learner.policy.lr, or a harder task."
+        found.append(Diagnosis("note" if settled else "warning", "Entropy has collapsed", words, advice))
     clipped = mean_of(late, names.CLIP_SHARE)
     if clipped is not None and clipped > CLIPPED_SHARE:
         words = f"{clipped:.0%} of the late tokens were clipped: the policy moves further than a step may."
@@ -140,11 +140,11 @@ def _staleness(late: Sequence[Mapping[str, float]], config: Mapping[str, Any]) -
     words = f"Sampler and trainer differ by {gap:.3f} nats a token (more than {limit:g})"
     if age := mean_of(late, names.STALENESS):
         words += f": batches were sampled {age:.1f} steps before they were learnt from."
-        remedy = "Meant so (rollout.async_generate_level); a lower learner.policy.lr narrows the gap."
-        return [Diagnosis("note", "Rollouts are behind the policy", words, remedy)]
+        advice = "Meant so (rollout.async_generate_level); a lower learner.policy.lr narrows the gap."
+        return [Diagnosis("note", "Rollouts are behind the policy", words, advice)]
     words += ", although every batch was sampled by the newest weights: importance ratios are off."
-    remedy = "Look at learner.dtype and the sampler's engine; policy_loss.importance_cap=2 corrects for it."
-    return [Diagnosis("warning", "The sampler is stale", words, remedy)]
+    advice = "Look at learner.dtype and the sampler's engine; policy_loss.importance_cap=2 corrects for it."
+    return [Diagnosis("warning", "The sampler is stale", words, advice)]
 
 
 def _accuracy(metrics: MetricRows) -> list[Diagnosis]:
@@ -159,8 +159,8 @@ def _accuracy(metrics: MetricRows) -> list[Diagnosis]:
             f"Held-out accuracy was {best[names.ACCURACY]:.1%} at step {best[names.STEP]:.0f} and is "
             f"{last[names.ACCURACY]:.1%} at the end."
         )
-        remedy = "The best checkpoint is kept; look at entropy and the critics where it turned."
-        return [Diagnosis("warning", "It has become worse", words, remedy)]
+        advice = "The best checkpoint is kept; look at entropy and the critics where it turned."
+        return [Diagnosis("warning", "It has become worse", words, advice)]
     gained = last[names.ACCURACY] - first[names.ACCURACY]
     half = math.hypot(last.get(names.ACCURACY_HALFWIDTH, 0.0), first.get(names.ACCURACY_HALFWIDTH, 0.0))
     if gained <= half:

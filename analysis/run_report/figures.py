@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from markupsafe import Markup
+
 from analysis.metrics.curves import curves, curves_findings, draw_metrics
-from analysis.metrics.series import DEFAULTS, Group
-from analysis.metrics.summary_bars import draw_headline, headline, headline_findings
-from analysis.pages.html import Markup, picture, tag
+from analysis.metrics.run_groups import DEFAULTS, RunGroup
+from analysis.metrics.summary_bars import draw_summary, summary_bars, summary_findings
+from analysis.pages.html import joined, picture, tag
 from analysis.pages.token_source import thinned
 from analysis.tokens import std_profiles
 from analysis.tokens.quadrant import quadrant, quadrant_finding
@@ -21,11 +23,11 @@ from asyppo_cli.runs.records import recorded_steps
 
 CURVES = (*DEFAULTS, names.TRUNCATED, names.KL, names.STEP_TIME)
 # Enough steps to see a course; reading all of a long run would take minutes.
-MOST_STEPS, MOST_INITIAL = 24, 6
+MAX_STEPS, MAX_INITIAL = 24, 6
 
 
-def curves_section(groups: Sequence[Group]) -> Markup:
-    """Curves of what matters most, seeds joined; for several settings the headline comparison before them."""
+def curves_section(groups: Sequence[RunGroup]) -> Markup:
+    """Curves of what matters most, seeds joined; for several settings the summary bars before them."""
     every = [row for group in groups for found in group.metrics.values() for row in found.rows]
     # What is zero throughout (a KL term that is off) needs no panel.
     known = {name for row in every for name, value in row.items() if value}
@@ -33,16 +35,15 @@ def curves_section(groups: Sequence[Group]) -> Markup:
     shown = {metric: panel for metric, panel in data.panels.items() if panel}
     parts = []
     if len(groups) > 1:
-        table = headline(groups)
-        parts.append(
-            _figure(picture(draw_headline(table), "accuracy, time and memory"), headline_findings(table), "bleed")
-        )
+        bars = summary_bars(groups)
+        drawn = picture(draw_summary(bars), "accuracy, time and memory")
+        parts.append(_figure(drawn, summary_findings(bars), "bleed"))
     drawn = picture(draw_metrics(data), f"curves of {', '.join(shown)}")
     parts.append(_figure(drawn, [], "bleed"))
     if len(groups) > 1:
         said = (tag("p", line) for line in curves_findings(data))
         parts.append(tag("details", tag("summary", "The last values, and their differences"), *said))
-    return Markup("".join(parts))
+    return joined(*parts)
 
 
 def record_figures(run: RunDirectory) -> Markup:
@@ -61,26 +62,26 @@ def record_figures(run: RunDirectory) -> Markup:
         except ValueError as error:
             drawn = tag("p", f"Not drawn: {error}", class_="muted")
         parts += [tag("h4", title), drawn]
-    return Markup("".join(parts))
+    return joined(*parts)
 
 
 def _disagreement(run: RunDirectory) -> Markup:
     require_disagreement(run)
-    steps = thinned(recorded_steps(run), MOST_STEPS)
+    steps = thinned(recorded_steps(run), MAX_STEPS)
     data = std_profiles.over_training(load(run, steps, std_profiles.COLUMNS))
     finding = std_profiles.training_finding(data)
-    return _figure(picture(std_profiles.draw_training(data), "bands of sigma over training"), [finding])
+    return _figure(picture(std_profiles.draw_training(data), "bands of std over training"), [finding])
 
 
 def _quadrant(run: RunDirectory) -> Markup:
     require_disagreement(run)
     data = quadrant(run, "middle")
-    return _figure(picture(draw_quadrant(data), "density of states by sigma and gradient"), quadrant_finding(data))
+    return _figure(picture(draw_quadrant(data), "density of states by std and gradient"), quadrant_finding(data))
 
 
 def _words(run: RunDirectory) -> Markup:
     initial = initial_steps(recorded_steps(run))
-    few = ",".join(map(str, thinned(initial, MOST_INITIAL))) if len(initial) > MOST_INITIAL else None
+    few = ",".join(map(str, thinned(initial, MAX_INITIAL))) if len(initial) > MAX_INITIAL else None
     data = word_cloud(run, few)
     return _figure(picture(draw(data), "the words masked most often"), findings(data), "bleed")
 

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from markupsafe import Markup
+
 from analysis.figures.style import printable
-from analysis.metrics.series import group_by_setting
-from analysis.pages.html import Markup, page, tag, template
+from analysis.metrics.run_groups import group_by_setting
+from analysis.pages.html import joined, report_page, tag
 from analysis.run_report.diagnostics import Diagnosis, diagnose
 from analysis.run_report.figures import curves_section, record_figures
 from analysis.run_report.samples import samples_section
@@ -27,9 +29,9 @@ from analysis.run_report.tables import (
 from asyppo_cli.runs.directory import RunDirectory
 
 # Of more runs than this, figures and responses would fill a book: the tables and curves hold all of them.
-MOST_DETAILED = 3
+MAX_DETAILED = 3
 LONGEST_LABEL = 40
-MOST_NAMED = 4
+MAX_NAMED = 4
 
 
 def report(runs: Sequence[RunDirectory], now: datetime, version: str) -> str:
@@ -40,31 +42,16 @@ def report(runs: Sequence[RunDirectory], now: datetime, version: str) -> str:
     """
     files = [read_files(run) for run in runs]
     title = files[0].run.name if len(files) == 1 else f"{len(files)} runs"
-    sections = [
-        ("Outcome", _outcome(files)),
-        ("What to look at", _diagnoses(files)),
-        ("Curves", _curves(files)),
-        *(
-            [("Settings that differ", differing_settings(files)), ("Last numbers", last_numbers(files))]
-            * (len(files) > 1)
-        ),
-        *_details(files),
-    ]
-    contents = tag("nav", *(tag("a", name, href=f"#part-{i}") for i, (name, _) in enumerate(sections)))
-    head = tag(
-        "header",
-        tag("p", "Training report", class_="kicker"),
-        tag("h1", title),
-        tag("p", f"{now:%d %B %Y, %H:%M}. Made by asyppo {version}.", class_="muted small"),
-        contents,
-    )
-    body = [tag("section", tag("h2", name), content, id=f"part-{i}") for i, (name, content) in enumerate(sections)]
-    return page(f"Report: {title}", tag("main", head, *body), template("base.css") + template("report.css"))
+    sections = {"Outcome": _outcome(files), "What to look at": _diagnoses(files), "Curves": _curves(files)}
+    if len(files) > 1:
+        sections |= {"Settings that differ": differing_settings(files), "Last numbers": last_numbers(files)}
+    note = f"{now:%d %B %Y, %H:%M}. Made by asyppo {version}."
+    return report_page(f"Report: {title}", "Training report", title, note, sections | _details(files))
 
 
 def _outcome(files: Sequence[RunFiles]) -> Markup:
-    lead = tag("p", outcome_sentence(files[0]), class_="lead") if len(files) == 1 else tag("")
-    return Markup(lead + outcome_table(files))
+    lead = [tag("p", outcome_sentence(files[0]), class_="lead")] if len(files) == 1 else []
+    return joined(*lead, outcome_table(files))
 
 
 def _diagnoses(files: Sequence[RunFiles]) -> Markup:
@@ -81,19 +68,19 @@ def _diagnoses(files: Sequence[RunFiles]) -> Markup:
     lines = [tag("p", f"{one.run.name}: {notice}", class_="muted") for one, notice in notices]
     fresh = all(one.summary.step == 0 for one in files)
     nothing = "No step is done yet." if fresh else "Nothing looks wrong in the numbers."
-    return Markup("".join([*(cards or [tag("p", nothing)]), *lines]))
+    return joined(*(cards or [tag("p", nothing)]), *lines)
 
 
 def _card(group: Sequence[tuple[str, Diagnosis]], runs: int) -> Markup:
     """One diagnosis, of every run that has it."""
     diagnosis = group[0][1]
     many = f" ({len(group)} of {runs} runs)" if runs > 1 else ""
-    words = [tag("p", f"{name}: {one.words}" if runs > 1 else one.words) for name, one in group[:MOST_NAMED]]
-    if len(group) > MOST_NAMED:
-        words.append(tag("p", "Likewise: ", ", ".join(name for name, _ in group[MOST_NAMED:]), "."))
+    words = [tag("p", f"{name}: {one.words}" if runs > 1 else one.words) for name, one in group[:MAX_NAMED]]
+    if len(group) > MAX_NAMED:
+        words.append(tag("p", "Likewise: ", ", ".join(name for name, _ in group[MAX_NAMED:]), "."))
     heading = tag("h4", tag("span", diagnosis.level, class_="level"), " ", diagnosis.title, many)
-    remedy = tag("p", diagnosis.remedy, class_="remedy")
-    return tag("div", heading, *words, remedy, class_=f"diagnosis {diagnosis.level}")
+    advice = tag("p", diagnosis.advice, class_="advice")
+    return tag("div", heading, *words, advice, class_=f"diagnosis {diagnosis.level}")
 
 
 def _curves(files: Sequence[RunFiles]) -> Markup:
@@ -107,21 +94,21 @@ def _curves(files: Sequence[RunFiles]) -> Markup:
     )
 
 
-def _details(files: Sequence[RunFiles]) -> list[tuple[str, Markup]]:
-    """What is said of each run on its own."""
+def _details(files: Sequence[RunFiles]) -> dict[str, Markup]:
+    """The configuration, figures and responses of each run on its own."""
     if len(files) == 1:
         one = files[0]
-        return [
-            ("What was run", config_tables(one)),
-            ("Critics and gates", record_figures(one.run)),
-            ("Responses worth reading", samples_section(one.run)),
-        ]
-    parts = []
-    for one in files[:MOST_DETAILED]:
-        content = [config_tables(one), record_figures(one.run), tag("h3", "Responses worth reading")]
-        parts.append((one.run.name, Markup("".join([*content, samples_section(one.run)]))))
-    left = [one.run.name for one in files[MOST_DETAILED:]]
+        return {
+            "What was run": config_tables(one),
+            "Critics and gates": record_figures(one.run),
+            "Responses worth reading": samples_section(one.run),
+        }
+    parts = {}
+    for one in files[:MAX_DETAILED]:
+        responses = [tag("h3", "Responses worth reading"), samples_section(one.run)]
+        parts[one.run.name] = joined(config_tables(one), record_figures(one.run), *responses)
+    left = [one.run.name for one in files[MAX_DETAILED:]]
     if left:
         note = f"Figures and responses of {len(left)} more runs are left out: asyppo analyze report {left[0]} has them."
-        parts.append(("The other runs", tag("p", note)))
+        parts["The other runs"] = tag("p", note)
     return parts

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from analysis.pages.html import Markup, tag
+from markupsafe import Markup
+
+from analysis.pages.html import joined, tag, text
 from analysis.pages.token_page import critic_count, token_data
 from analysis.pages.token_source import training_readings
 from asyppo_cli.runs.directory import RunDirectory
@@ -13,7 +15,7 @@ from asyppo_cli.runs.records import read_samples, recorded_steps
 
 EACH = 2
 # A page of a report, not of a book: the token page shows responses whole.
-MOST_TOKENS = 700
+MAX_TOKENS = 700
 LEVELS = 8
 TITLES = {
     "best": ("Best", "right, though the critics or the group expected it least"),
@@ -49,7 +51,7 @@ def samples_section(run: RunDirectory) -> Markup:
         tag("code", f"asyppo analyze tokens {run.name} --of training --order disputed"),
         class_="muted small",
     )
-    return Markup(legend + "".join(parts))
+    return joined(legend, *parts)
 
 
 def _card(response: Mapping[str, Any], data: Mapping[str, Any]) -> Markup:
@@ -63,7 +65,7 @@ def _card(response: Mapping[str, Any], data: Mapping[str, Any]) -> Markup:
     length = len(response["token"])
     facts.append(tag("span", f"{length:,} tokens" + (", cut off by the limit" if response["truncated"] else "")))
     question = prompt["problem"] or f"prompt {response['prompt']} (these records were made without prompts)"
-    left = f" … {length - MOST_TOKENS:,} more tokens" if length > MOST_TOKENS else ""
+    left = f" … {length - MAX_TOKENS:,} more tokens" if length > MAX_TOKENS else ""
     return tag(
         "div",
         tag("p", question, class_="question", dir="auto"),
@@ -76,15 +78,14 @@ def _card(response: Mapping[str, Any], data: Mapping[str, Any]) -> Markup:
 def _tokens(response: Mapping[str, Any], data: Mapping[str, Any]) -> list[Markup]:
     high = next((scale["high"] for scale in data["scales"] if scale["key"] == "value_std"), None)
     spans = []
-    for i, word in enumerate(response["token"][:MOST_TOKENS]):
+    for i, word in enumerate(response["token"][:MAX_TOKENS]):
         value = response["value_std"][i] if high else None
         level = min(LEVELS, round(LEVELS * (value or 0.0) / high)) if high else 0
         marks = [f"d{level}"] if level else []
         marks += ["masked"] if response["masked"][i] else []
         marks += ["filtered"] if response["filtered"][i] else []
-        spans.append(
-            tag("span", data["texts"][word], class_=" ".join(marks)) if marks else tag("", data["texts"][word])
-        )
+        shown = data["texts"][word]
+        spans.append(tag("span", shown, class_=" ".join(marks)) if marks else text(shown))
     return spans
 
 
@@ -105,4 +106,4 @@ def _plain_samples(run: RunDirectory) -> Markup:
     note = (
         "The first responses of the last step; train with records.every=N to see their tokens, and the best and worst."
     )
-    return Markup(tag("p", note, class_="muted small") + "".join(cards))
+    return joined(tag("p", note, class_="muted small"), *cards)

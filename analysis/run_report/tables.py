@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.pages.html import Markup, tag
+from markupsafe import Markup
+
+from analysis.pages.html import joined, table, tag
 from asyppo_cli.display.drawing import format_duration, format_value
 from asyppo_cli.display.run_board import training_board
 from asyppo_cli.keys import flatten
@@ -25,8 +27,8 @@ from asyppo_cli.runs.listing import (
 )
 from asyppo_cli.runs.metric_log import MetricRows, read_metrics
 
-# More runs than this are told apart in rows, fewer side by side.
-MOST_SIDE_BY_SIDE = 6
+# More runs than this are rows of a table, fewer are columns.
+MAX_SIDE_BY_SIDE = 6
 # The settings one asks for first, and what each is called beside the others of its row.
 HIGHLIGHTS = {
     "task": {"task.name": ""},
@@ -54,7 +56,7 @@ HIGHLIGHTS = {
 
 @dataclass(frozen=True)
 class RunFiles:
-    """What the small files of a run say."""
+    """The contents of a run's small files."""
 
     run: RunDirectory
     config: Mapping[str, Any]
@@ -80,13 +82,6 @@ def _environment(run: RunDirectory) -> Mapping[str, Any]:
     except ValueError as error:
         raise ValueError(f"{run.environment} is damaged: delete it") from error
     return found if isinstance(found, dict) else {}
-
-
-def table(header: Sequence[object], rows: Sequence[Sequence[object]], kind: str = "") -> Markup:
-    """A table whose first column names its rows; it scrolls in itself where it is too wide."""
-    head = tag("thead", tag("tr", *(tag("th", cell, scope="col") for cell in header))) if header else tag("")
-    body = [tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])) for row in rows]
-    return tag("div", tag("table", head, tag("tbody", *body), class_=kind or None), class_="wide")
 
 
 def outcome_table(files: Sequence[RunFiles]) -> Markup:
@@ -136,12 +131,12 @@ def config_tables(one: RunFiles) -> Markup:
     rows: list[list[object]] = [["method", algorithm_label(one.config)]]
     for label, keys in HIGHLIGHTS.items():
         values = [(called, lookup(one.config, key, MISSING)) for key, called in keys.items()]
-        said = [f"{called} {shown(value)}".strip() for called, value in values if value is not MISSING]
-        if said:
-            rows.append([label, ", ".join(said)])
-    every = [[key, shown(value)] for key, value in flatten(one.config).items()]
+        parts = [f"{called} {setting_text(value)}".strip() for called, value in values if value is not MISSING]
+        if parts:
+            rows.append([label, ", ".join(parts)])
+    every = [[key, setting_text(value)] for key, value in flatten(one.config).items()]
     folded = tag("details", tag("summary", f"All {len(every)} settings"), table([], every, "settings"))
-    return Markup(table([], rows, "settings") + folded + _environment_table(one.environment))
+    return joined(table([], rows, "settings"), folded, _environment_table(one.environment))
 
 
 def _environment_table(environment: Mapping[str, Any]) -> Markup:
@@ -162,7 +157,7 @@ def _environment_table(environment: Mapping[str, Any]) -> Markup:
     return tag("details", tag("summary", "Where it ran"), table([], rows, "settings"))
 
 
-def shown(value: object) -> str:
+def setting_text(value: object) -> str:
     """A setting's value as one would type it; a dash where a run has no such key."""
     if value is MISSING:
         return "–"
@@ -176,7 +171,7 @@ def differing_settings(files: Sequence[RunFiles]) -> Markup:
     if not keys:
         return tag("p", "None: the configurations are the same.")
     flat = [flatten(one.config) for one in files]
-    cells = [[shown(config.get(key, MISSING)) for key in keys] for config in flat]
+    cells = [[setting_text(config.get(key, MISSING)) for key in keys] for config in flat]
     return _across(keys, files, cells)
 
 
@@ -197,7 +192,7 @@ def _last(metrics: MetricRows, value: Callable[[Mapping[str, float]], float | No
 def _across(labels: Sequence[str], files: Sequence[RunFiles], cells: Sequence[Sequence[str]]) -> Markup:
     """``cells[run][label]`` with the runs side by side, or below each other where there are many."""
     named = [one.run.name for one in files]
-    if len(files) > MOST_SIDE_BY_SIDE:
+    if len(files) > MAX_SIDE_BY_SIDE:
         return table(["run", *labels], [[name, *line] for name, line in zip(named, cells, strict=True)], "numbers")
     columns = list(zip(*cells, strict=True))
     return table(["", *named], [[label, *column] for label, column in zip(labels, columns, strict=True)], "numbers")

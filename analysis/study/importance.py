@@ -1,4 +1,4 @@
-"""How much each searched key matters: two measures over the settings of a study, and whether chance would do as much.
+"""The importance of each searched key: two measures over the settings of a study, with a permutation test.
 
 ``share`` is PED-ANOVA's (Watanabe and others 2023, in optuna): how far the values of the best settings lie from those
 of all, as a share of all keys. It finds something in noise too. ``explained`` is the share of the numbers' variance
@@ -17,18 +17,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.stats.effects import direction_sign
 from analysis.stats.power import holm
-from analysis.study.settings import Setting
-from analysis.study.wording import ALPHA, listed
+from analysis.stats.wording import ALPHA, listed
+from analysis.study.settings import StudySetting
 from asyppo_cli.keys import short_names
 from asyppo_cli.runs.studies import Objective
 
 Array = NDArray[Any]
 SHUFFLES = 999
-MOST_GROUPS, FEWEST_IN_GROUP = 5, 4
-FEWEST_SETTINGS = 10
+MAX_GROUPS, MIN_IN_GROUP = 5, 4
+MIN_SETTINGS = 10
 # More settings than this tell no more, and take seconds.
-MOST_SETTINGS = 1000
+MAX_SETTINGS = 1000
 UNSET = "not set"
 LOG_SPAN, CROWDED = 10, 0.25
 
@@ -43,7 +44,7 @@ class Importance:
     chance: float
 
     @property
-    def told(self) -> bool:
+    def significant(self) -> bool:
         """Whether it can be told from a key that does nothing."""
         return self.chance <= ALPHA
 
@@ -58,29 +59,29 @@ class Importances:
     why: str | None = None
 
 
-def importances(settings: Sequence[Setting], n: int, objective: Objective) -> Importances:
-    """The importance of every key that varies, for the objective of number ``n``.
+def importances(settings: Sequence[StudySetting], objective: Objective) -> Importances:
+    """The importance of every key that varies, for the objective under which the settings are.
 
     Raises:
         ModuleNotFoundError: optuna is not installed.
     """
-    scored = [(setting, mean.mean) for setting in _alike(settings) if (mean := setting.means[n]) is not None]
-    if len(scored) < FEWEST_SETTINGS:
-        why = f"importance needs {FEWEST_SETTINGS} settings, and {len(scored)} have a number"
+    scored = [(s, s.mean.mean) for s in _alike(settings) if s.mean is not None]
+    if len(scored) < MIN_SETTINGS:
+        why = f"importance needs {MIN_SETTINGS} settings, and {len(scored)} have a number"
         return Importances(objective.metric, (), len(scored), why)
-    if len(scored) > MOST_SETTINGS:
-        step = (len(scored) - 1) / (MOST_SETTINGS - 1)
-        scored = [scored[round(i * step)] for i in range(MOST_SETTINGS)]
+    if len(scored) > MAX_SETTINGS:
+        step = (len(scored) - 1) / (MAX_SETTINGS - 1)
+        scored = [scored[round(i * step)] for i in range(MAX_SETTINGS)]
     keys = dict.fromkeys(key for setting, _ in scored for key in setting.point)
     columns = {key: [setting.point.get(key, UNSET) for setting, _ in scored] for key in keys}
     columns = {key: column for key, column in columns.items() if len(set(column)) > 1}
-    losses = np.array([number for _, number in scored]) * (-1.0 if objective.direction == "maximize" else 1.0)
+    losses = np.array([number for _, number in scored]) * -direction_sign(objective.direction)
     if not columns or np.ptp(losses) == 0.0:
         return Importances(objective.metric, (), len(scored), "nothing varies, so nothing is important")
     return Importances(objective.metric, tuple(_ranked(columns, losses)), len(scored))
 
 
-def _alike(settings: Sequence[Setting]) -> list[Setting]:
+def _alike(settings: Sequence[StudySetting]) -> list[StudySetting]:
     """Settings with all keys that most have: the default, of which nothing was typed, has no place on their scales."""
     counts = Counter(key for setting in settings for key in setting.point)
     most = {key for key, count in counts.items() if 2 * count > len(settings)}
@@ -106,9 +107,9 @@ def groups_of(column: Sequence[str]) -> Array:
     numbers = numbers_of(column)
     if numbers is None:
         counts = Counter(column)
-        words = [word if counts[word] >= FEWEST_IN_GROUP else "" for word in column]
+        words = [word if counts[word] >= MIN_IN_GROUP else "" for word in column]
         return np.unique(np.array(words), return_inverse=True)[1]
-    count = max(2, min(MOST_GROUPS, len(column) // FEWEST_IN_GROUP))
+    count = max(2, min(MAX_GROUPS, len(column) // MIN_IN_GROUP))
     if len(set(numbers)) <= count:
         return np.unique(np.array(numbers), return_inverse=True)[1]
     edges = np.unique(np.quantile(numbers, np.arange(1, count) / count))
@@ -190,15 +191,15 @@ def _typed(value: str, kind: Any) -> str | float:
     return value if isinstance(kind, CategoricalDistribution) else float(value)
 
 
-def importance_sentence(said: Importances) -> str:
+def importance_sentence(found: Importances) -> str:
     """Which keys matter, in words."""
-    if said.why is not None:
-        return f"Importance for {said.metric}: {said.why}."
-    short = short_names([one.key for one in said.keys])
-    told = [f"{short[one.key]} ({100 * one.explained:.0f} % of the variance)" for one in said.keys if one.told]
-    other = [short[one.key] for one in said.keys if not one.told]
-    few = f"only {said.settings}" if said.settings < 10 * len(said.keys) else f"{said.settings}"
-    if not told:
-        return f"By {few} settings no key can be told from one that does nothing for {said.metric} ({listed(other)})."
+    if found.why is not None:
+        return f"Importance for {found.metric}: {found.why}."
+    short = short_names([one.key for one in found.keys])
+    named = [f"{short[one.key]} ({100 * one.explained:.0f} % of the variance)" for one in found.keys if one.significant]
+    other = [short[one.key] for one in found.keys if not one.significant]
+    few = f"only {found.settings}" if found.settings < 10 * len(found.keys) else f"{found.settings}"
+    if not named:
+        return f"By {few} settings no key can be told from one that does nothing for {found.metric} ({listed(other)})."
     rest = f"; {listed(other)} cannot be told from chance" if other else ""
-    return f"By {few} settings what decides on {said.metric} is {listed(told)}{rest}."
+    return f"By {few} settings what decides on {found.metric} is {listed(named)}{rest}."

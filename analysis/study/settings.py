@@ -1,4 +1,4 @@
-"""The settings of a study over their seeds: means with intervals, differences to the baseline, and what is missing."""
+"""The settings of a study under one objective: means over seeds, the baseline, trials without a number."""
 
 from __future__ import annotations
 
@@ -8,59 +8,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from analysis.stats.power import detectable, holm
-from analysis.stats.seed_bootstrap import ROUNDING, SeedMean, seed_means
+from analysis.stats.effects import Seed, seed_order
+from analysis.stats.seed_bootstrap import SeedMean, seed_means
 from asyppo_cli.keys import did_you_mean
-from asyppo_cli.runs.studies import DEFAULT_SETTING, Direction, Study, StudyTrial, TrialState
-
-Seed = int | None
-Told = Literal["better", "worse", "no difference", "cannot tell"]
+from asyppo_cli.runs.studies import DEFAULT_SETTING, Study, StudyTrial, TrialState
 
 
 @dataclass(frozen=True)
-class Setting:
-    """A setting with its trials; of each objective the finite ``values`` by seed and their mean, None of none."""
+class StudySetting:
+    """A setting with its trials; of one objective the finite ``values`` by seed and their mean, None without any."""
 
     name: str
     point: Mapping[str, str]
     trials: tuple[StudyTrial, ...]
-    values: tuple[Mapping[Seed, float], ...]
-    means: tuple[SeedMean | None, ...]
+    values: Mapping[Seed, float]
+    mean: SeedMean | None
     seconds: float | None
 
-    @property
-    def seeds(self) -> tuple[Seed, ...]:
-        """Seeds with a value of the first objective, in order."""
-        return tuple(self.values[0])
-
     def count(self, state: TrialState) -> int:
-        """How many of its trials are in that state."""
+        """Number of its trials in that state."""
         return sum(trial.state == state for trial in self.trials)
 
 
 @dataclass(frozen=True)
-class Effect:
-    """``setting`` minus ``baseline`` over the seeds that both have.
-
-    ``told`` is what the interval allows to be said alone; ``holm`` is p after Holm's correction for all comparisons of
-    the objective, ``detectable`` the least difference that so many seeds show in four of five cases.
-    """
-
-    setting: str
-    baseline: str
-    difference: SeedMean
-    holm: float
-    told: Told
-
-    @property
-    def detectable(self) -> float:
-        """In the objective's own unit."""
-        return detectable(self.difference.spread, self.difference.seeds)
-
-
-@dataclass(frozen=True)
-class Gap:
-    """A trial without a number, and why: its state, or that it is not there at all (``name`` None)."""
+class MissingTrial:
+    """A trial without a number: its state, or that it does not exist (``name`` None)."""
 
     name: str | None
     setting: str
@@ -69,26 +41,16 @@ class Gap:
     reason: str | None = None
 
 
-def settings_of(study: Study) -> list[Setting]:
-    """All settings in the order met, those without a finished trial too."""
+def settings_of(study: Study, objective: int = 0) -> list[StudySetting]:
+    """All settings in the order met under the objective of that number, also those without a finished trial."""
     groups: dict[str, list[StudyTrial]] = {}
     for trial in study.trials:
         groups.setdefault(trial.setting, []).append(trial)
-    objectives = range(len(study.objectives))
-    values = {name: tuple(_by_seed(trials, i) for i in objectives) for name, trials in groups.items()}
-    samples = [(name, i) for name in groups for i in objectives if values[name][i]]
-    means = dict(
-        zip(samples, seed_means([list(values[name][i].values()) for name, i in samples], "levels"), strict=True)
-    )
+    values = {name: _by_seed(trials, objective) for name, trials in groups.items()}
+    known = [name for name in groups if values[name]]
+    means = dict(zip(known, seed_means([list(values[name].values()) for name in known], "levels"), strict=True))
     return [
-        Setting(
-            name=name,
-            point=trials[0].point,
-            trials=tuple(trials),
-            values=values[name],
-            means=tuple(means.get((name, i)) for i in objectives),
-            seconds=_seconds(trials),
-        )
+        StudySetting(name, trials[0].point, tuple(trials), values[name], means.get(name), _seconds(trials))
         for name, trials in groups.items()
     ]
 
@@ -110,23 +72,17 @@ def value_of(trial: StudyTrial, objective: int) -> float | None:
     return trial.values[objective]
 
 
-def seed_order(seed: Seed) -> tuple[bool, int]:
-    """Trials without a seed first."""
-    return seed is not None, seed or 0
-
-
 def _seconds(trials: Sequence[StudyTrial]) -> float | None:
     known = sorted(t.seconds for t in trials if t.state == "finished" and t.seconds is not None)
     return statistics.fmean(known) if known else None
 
 
-def baseline_of(study: Study, settings: Sequence[Setting]) -> str | None:
+def baseline_of(study: Study, names: Sequence[str]) -> str | None:
     """The setting that others are compared with: the one named, the default of a search, or the first of a grid.
 
     Raises:
         ValueError: the one named is not among the settings.
     """
-    names = [setting.name for setting in settings]
     if study.baseline is not None and study.baseline not in names:
         near = did_you_mean(study.baseline, names)
         raise ValueError(f"study {study.name}: the baseline {study.baseline!r} is none of its settings; {near}")
@@ -137,58 +93,21 @@ def baseline_of(study: Study, settings: Sequence[Setting]) -> str | None:
     return names[0]
 
 
-def effects(settings: Sequence[Setting], baseline: str | None, objective: int, direction: Direction) -> list[Effect]:
-    """Every other setting against the baseline, as far as they have seeds in common; the best comes first."""
-    reference = next((setting for setting in settings if setting.name == baseline), None)
-    if reference is None:
-        return []
-    own = reference.values[objective]
-    paired = {s.name: _paired(own, s.values[objective]) for s in settings if s is not reference}
-    names = [name for name, differences in paired.items() if differences]
-    found = seed_means([paired[name] for name in names], "differences")
-    adjusted = holm([difference.p for difference in found])
-    sign = 1 if direction == "maximize" else -1
-    rows = [
-        Effect(name, reference.name, difference, p, told(difference, direction))
-        for name, difference, p in zip(names, found, adjusted, strict=True)
-    ]
-    return sorted(rows, key=lambda row: (-sign * row.difference.mean, row.setting))
-
-
-def _paired(reference: Mapping[Seed, float], other: Mapping[Seed, float]) -> list[float]:
-    return [minus(other[seed], reference[seed]) for seed in reference if seed in other]
-
-
-def minus(a: float, b: float) -> float:
-    """The difference, and 0 where both are equal but for rounding."""
-    return 0.0 if abs(a - b) <= ROUNDING * max(abs(a), abs(b)) else a - b
-
-
-def told(difference: SeedMean, direction: Direction) -> Told:
-    """What its interval allows to be said of a difference."""
-    sign = 1 if direction == "maximize" else -1
-    interval = difference.interval
-    if not interval.known:
-        return "cannot tell"
-    if interval.holds(0.0):
-        return "no difference"
-    return "better" if sign * interval.mean > 0 else "worse"
-
-
-def gaps(study: Study) -> list[Gap]:
-    """Every trial that gave no number; of a grid also those that are not there though other settings have the seed."""
-    found = [Gap(t.name, t.setting, t.seed, t.state, t.reason) for t in study.trials if t.state != "finished"]
+def missing_trials(study: Study) -> list[MissingTrial]:
+    """Every trial without a number; of a grid also those that do not exist though other settings have the seed."""
+    found = [MissingTrial(t.name, t.setting, t.seed, t.state, t.reason) for t in study.trials if t.state != "finished"]
     for trial in study.trials:
-        if trial.state == "finished":
-            none = [o.metric for i, o in enumerate(study.objectives) if value_of(trial, i) is None]
-            if none:
-                reason = f"no finite {', '.join(none)}"
-                found.append(Gap(trial.name, trial.setting, trial.seed, "without a number", reason))
-    return found + (_missing(study) if study.kind == "grid" else [])
+        none = [o.metric for i, o in enumerate(study.objectives) if value_of(trial, i) is None]
+        if trial.state == "finished" and none:
+            reason = f"no finite {', '.join(none)}"
+            found.append(MissingTrial(trial.name, trial.setting, trial.seed, "without a number", reason))
+    return found + (_nonexistent(study) if study.kind == "grid" else [])
 
 
-def _missing(study: Study) -> list[Gap]:
+def _nonexistent(study: Study) -> list[MissingTrial]:
     there = {(trial.setting, trial.seed) for trial in study.trials}
     settings = dict.fromkeys(trial.setting for trial in study.trials)
     seeds = sorted({trial.seed for trial in study.trials}, key=seed_order)
-    return [Gap(None, name, seed, "missing") for name in settings for seed in seeds if (name, seed) not in there]
+    return [
+        MissingTrial(None, name, seed, "missing") for name in settings for seed in seeds if (name, seed) not in there
+    ]

@@ -14,8 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.figures.csv_export import csv_text
-from analysis.figures.style import INK, MUTED, caption, density_colours, grid, log_ticks, look, new_figure, styled
-from analysis.tokens.resampling import Estimate, Resamples, by_response, by_response_and_group, ratio
+from analysis.figures.style import (
+    INK,
+    MUTED,
+    caption,
+    density_colours,
+    grid,
+    log_ticks,
+    new_figure,
+    series_style,
+    styled,
+)
+from analysis.stats.intervals import Interval
+from analysis.tokens.resampling import Resamples, by_response, by_response_and_group, ratio
 from analysis.tokens.table import TokenTable, steps_words
 
 if TYPE_CHECKING:
@@ -40,10 +51,10 @@ class Reliability:
 
     name: str
     value: Array
-    outcome: tuple[Estimate, ...]
+    outcome: tuple[Interval, ...]
     error: float
-    bias: Estimate
-    explained: Estimate
+    bias: Interval
+    explained: Interval
 
 
 @dataclass(frozen=True)
@@ -192,7 +203,7 @@ def _draw_steps(ax: Axes, data: Agreement) -> None:
     shared: dict[str, Any] = {"markersize": 3.5, "markeredgewidth": 0}
     many = len(data.steps) > 40
     for m, name in enumerate(data.names):
-        colour, marker = look(m) if m < len(data.names) - 1 else (INK, "X")
+        colour, marker = series_style(m) if m < len(data.names) - 1 else (INK, "X")
         ax.plot(
             data.steps, data.explained[:, m], color=colour, marker="" if many else marker,
             label=name, **shared,
@@ -218,7 +229,7 @@ def _draw_reliability(ax: Axes, data: Agreement) -> None:
     values = np.concatenate([part.value for part in data.reliability])
     ax.axline((0.5, 0.5), slope=1, color=MUTED, linewidth=0.8, linestyle=(0, (4, 2)))
     for m, part in enumerate(data.reliability):
-        colour, marker = look(m) if m < len(data.names) - 1 else (INK, "X")
+        colour, marker = series_style(m) if m < len(data.names) - 1 else (INK, "X")
         outcome = np.array([[at.value, at.low, at.high] for at in part.outcome])
         known = np.isfinite(outcome[:, 1])
         ax.vlines(part.value[known], outcome[known, 1], outcome[known, 2], color=colour, linewidth=0.8, alpha=0.7)

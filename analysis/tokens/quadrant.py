@@ -15,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.figures.csv_export import csv_text
-from analysis.tokens.resampling import Estimate, Resamples, by_response_and_group
+from analysis.stats.intervals import Interval
+from analysis.tokens.resampling import Resamples, by_response_and_group
 from analysis.tokens.table import TokenTable, choose_steps, load, require_disagreement, steps_words
 from asyppo_cli.runs.directory import RunDirectory
 
 Array = NDArray[Any]
 COLUMNS = ("value_std", "gradient_norm")
 # Bins of the density to each side: as many as its states can fill.
-FEWEST_BINS, MOST_BINS = 24, 90
+MIN_BINS, MAX_BINS = 24, 90
 # The axis begins where this share of the states that are not zero lies below; those are counted in its first bin.
 TAIL = 0.005
 
@@ -45,9 +46,9 @@ class LogAxis:
 
 @dataclass(frozen=True)
 class Quadrant:
-    """States by two quantities, x sigma and y gradient.
+    """States by two quantities, x std and y gradient.
 
-    ``shares[i, j]``: of the states, those with sigma small (0) or large (1) and gradient likewise; large is above the
+    ``shares[i, j]``: of the states, those with std small (0) or large (1) and gradient likewise; large is above the
     median of the state's step. ``concordant`` is the share in small/small and large/large, ``independent`` what it
     would be if both were independent with these margins, ``excess`` their difference, ``phi`` the correlation of the
     two splits, ``odds_ratio`` of the four cells. ``counts`` ``[bins + 1, bins + 1]``, bin 0 for zeros. Over several
@@ -61,11 +62,11 @@ class Quadrant:
     relative: bool
     medians: tuple[float, float]
     shares: Array
-    concordant: Estimate
+    concordant: Interval
     independent: float
-    excess: Estimate
-    phi: Estimate
-    odds_ratio: Estimate
+    excess: Interval
+    phi: Interval
+    odds_ratio: Interval
     x: LogAxis
     y: LogAxis
     counts: Array
@@ -85,21 +86,21 @@ def quadrant(run: RunDirectory, steps: str = "middle") -> Quadrant:
 def split_at_medians(table: TokenTable) -> Quadrant:
     """Cells, association and density of the table's states."""
     relative = len(table.steps) > 1
-    sigma, gradient = (table[name].copy() if relative else table[name] for name in COLUMNS)
+    std, gradient = (table[name].copy() if relative else table[name] for name in COLUMNS)
     cell = np.empty(len(table), np.int8)
     medians = (math.nan, math.nan)
     for step, rows in table.slices():
-        medians = float(np.median(sigma[rows])), float(np.median(gradient[rows]))
-        cell[rows] = 2 * (sigma[rows] > medians[0]) + (gradient[rows] > medians[1])
+        medians = float(np.median(std[rows])), float(np.median(gradient[rows]))
+        cell[rows] = 2 * (std[rows] > medians[0]) + (gradient[rows] > medians[1])
         if relative:
             _require_positive(table.run, step, medians)
-            sigma[rows] /= medians[0]
+            std[rows] /= medians[0]
             gradient[rows] /= medians[1]
     cells = by_response_and_group(table, cell, 4)
     shares = cells.sum(0).reshape(2, 2) / len(table)
     resamples = Resamples(table.responses)
     estimates = resamples.estimates(np.repeat(cells[:, None], 4, axis=1), _association)
-    x_axis, x = _binned(sigma)
+    x_axis, x = _binned(std)
     y_axis, y = _binned(gradient)
     width = x_axis.bins + 1
     counts = np.bincount(x * np.int32(width) + y, minlength=width**2)
@@ -130,11 +131,11 @@ def _require_positive(run: str, step: int, medians: tuple[float, float]) -> None
 
 def _association(cells: Array) -> Array:
     """Concordant share, its excess over independence, phi and odds ratio; ``cells`` ``[..., 4, 4]``, 4 times alike."""
-    small, low_sigma, high_sigma, large = np.moveaxis(cells[..., 0, :], -1, 0)
-    total = small + low_sigma + high_sigma + large
+    small, low_std, high_std, large = np.moveaxis(cells[..., 0, :], -1, 0)
+    total = small + low_std + high_std + large
     concordant = (small + large) / total
-    margins = (small + low_sigma) * (high_sigma + large) * (small + high_sigma) * (low_sigma + large)
-    products = small * large, low_sigma * high_sigma
+    margins = (small + low_std) * (high_std + large) * (small + high_std) * (low_std + large)
+    products = small * large, low_std * high_std
     phi = (products[0] - products[1]) / np.sqrt(margins)
     excess = concordant - _independent(cells[..., 0, :])
     return np.stack([concordant, excess, phi, products[0] / products[1]], axis=-1)
@@ -150,7 +151,7 @@ def _independent(cells: Array) -> Array:
 
 def _binned(values: Array) -> tuple[LogAxis, Array]:
     """The axis of a quantity, and each state's bin on it: 0 for zeros, then 1 to ``bins``."""
-    count = int(np.clip(math.sqrt(len(values)) / 2, FEWEST_BINS, MOST_BINS))
+    count = int(np.clip(math.sqrt(len(values)) / 2, MIN_BINS, MAX_BINS))
     positive = values[values > 0]
     if not len(positive):
         return LogAxis(count, -1.0, 0.0, 1.0, 0.0), np.zeros(len(values), np.int32)
@@ -176,13 +177,13 @@ def cells_csv(data: Quadrant) -> str:
     """The four cells and the association."""
     words = ("small", "large")
     rows: list[list[Any]] = [
-        [f"{words[i]} sigma, {words[j]} gradient", data.shares[i, j], None, None] for i in (0, 1) for j in (0, 1)
+        [f"{words[i]} std, {words[j]} gradient", data.shares[i, j], None, None] for i in (0, 1) for j in (0, 1)
     ]
     named = {"concordant": data.concordant, "excess": data.excess, "phi": data.phi, "odds_ratio": data.odds_ratio}
     rows += [[name, at.value, at.low, at.high] for name, at in named.items()]
     rows += [["concordant_if_independent", data.independent, None, None]]
-    rows += [["median_sigma", data.medians[0], None, None], ["median_gradient", data.medians[1], None, None]]
-    rows += [["zero_sigma", data.x.zero_share, None, None], ["zero_gradient", data.y.zero_share, None, None]]
+    rows += [["median_std", data.medians[0], None, None], ["median_gradient", data.medians[1], None, None]]
+    rows += [["zero_std", data.x.zero_share, None, None], ["zero_gradient", data.y.zero_share, None, None]]
     rows += [["states", data.states, None, None], ["responses", data.responses, None, None]]
     return csv_text(["what", "number", "low", "high"], rows)
 
@@ -196,7 +197,7 @@ def density_csv(data: Quadrant) -> str:
 
     filled = zip(*np.nonzero(data.counts), strict=True)
     rows = ([*ends(x, i), *ends(y, j), int(data.counts[i, j])] for i, j in filled)
-    return csv_text(["sigma_from", "sigma_to", "gradient_from", "gradient_to", "states"], rows)
+    return csv_text(["std_from", "std_to", "gradient_from", "gradient_to", "states"], rows)
 
 
 def quadrant_finding(data: Quadrant) -> list[str]:

@@ -8,50 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.stats.intervals import LEVEL, Interval
 from analysis.tokens.table import TokenTable
 
 Array = NDArray[Any]
-LEVEL = 0.95
 DRAWS = 1000
 # More responses than this are first put together at random: sums of independent responses are as independent, the
 # interval stays the same, and a resample costs no more.
-MOST_CLUSTERS = 4096
+MAX_CLUSTERS = 4096
 # Below this, resampling knows too little of the spread to speak of an interval.
-FEWEST_CLUSTERS = 10
-MOST_DIGITS = 6
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its 95 % interval; the ends are NaN where there are too few responses for one."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def known(self) -> bool:
-        """Whether there is an interval."""
-        return math.isfinite(self.low) and math.isfinite(self.high)
-
-    def holds(self, value: float) -> bool:
-        """Whether the value lies in the interval, ends included."""
-        return self.low <= value <= self.high
-
-    def words(self, scale: float = 1.0, digits: int = 2, unit: str = "") -> str:
-        """``0.31 (95 % interval 0.28 to 0.34)``, or that there is none; more digits where the interval is narrow."""
-        half = abs(scale) * (self.high - self.low) / 2
-        if self.known and half > 0:
-            digits = min(max(digits, math.ceil(-math.log10(half)) + 1), MOST_DIGITS)
-        number, low, high = (f"{round(scale * x, digits) + 0.0:.{digits}f}" for x in (self.value, self.low, self.high))
-        interval = f"95 % interval {low} to {high}" if self.known else "too few responses for an interval"
-        return f"{number}{unit} ({interval})"
+MIN_CLUSTERS = 10
 
 
 class Resamples:
@@ -59,14 +30,14 @@ class Resamples:
 
     def __init__(self, responses: int, seed: int = 0, draws: int = DRAWS) -> None:
         random = np.random.default_rng(seed)
-        self.clusters = min(responses, MOST_CLUSTERS)
+        self.clusters = min(responses, MAX_CLUSTERS)
         self._cluster = random.permutation(responses) % self.clusters
         drawn = random.integers(self.clusters, size=(draws, self.clusters))
         drawn += self.clusters * np.arange(draws)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=draws * self.clusters)
         self._weights = counts.reshape(draws, self.clusters).astype(np.float32)
 
-    def estimates(self, sums: Array, statistic: Callable[[Array], Array]) -> list[Estimate]:
+    def estimates(self, sums: Array, statistic: Callable[[Array], Array]) -> list[Interval]:
         """One estimate for each of J statistics; ``sums`` ``[R, J, K]``, ``statistic`` ``[..., J, K] -> [..., J]``."""
         if not sums.shape[1]:
             return []
@@ -77,7 +48,7 @@ class Resamples:
             values, samples = statistic(together.sum(0)), statistic(drawn)
         return [self._interval(float(value), samples[:, j]) for j, value in enumerate(values)]
 
-    def estimate(self, sums: Array, statistic: Callable[[Array], Array]) -> Estimate:
+    def estimate(self, sums: Array, statistic: Callable[[Array], Array]) -> Interval:
         """The estimate of one statistic; ``sums`` ``[R, K]``, ``statistic`` ``[..., K] -> [...]``."""
         return self.estimates(sums[:, None], statistic)[0]
 
@@ -88,12 +59,12 @@ class Resamples:
         begins = np.searchsorted(self._cluster[order], np.arange(self.clusters))
         return np.asarray(np.add.reduceat(sums[order], begins, axis=0))
 
-    def _interval(self, value: float, samples: Array) -> Estimate:
+    def _interval(self, value: float, samples: Array) -> Interval:
         finite = samples[np.isfinite(samples)]
-        if self.clusters < FEWEST_CLUSTERS or len(finite) < 0.9 * len(samples):
-            return Estimate(value, math.nan, math.nan)
+        if self.clusters < MIN_CLUSTERS or len(finite) < 0.9 * len(samples):
+            return Interval(value, math.nan, math.nan)
         low, high = np.quantile(finite, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return Estimate(value, float(low), float(high))
+        return Interval(value, float(low), float(high))
 
 
 def ratio(sums: Array) -> Array:

@@ -1,6 +1,6 @@
 """The tokens at whose states the critics disagree most, and least.
 
-A token's state is the prefix before it. Tokens are compared by the percentile of sigma within its step, since sigma
+A token's state is the prefix before it. Tokens are compared by the percentile of std within its step, since std
 itself shrinks over training and a token of early steps would look disputed. Of thousands of tokens some are far from
 the middle by chance: only those are shown that stand out in spite of their number.
 """
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from analysis.figures.csv_export import csv_text
 from analysis.figures.style import BLUE, MUTED, ORANGE, caption, grid, new_figure, printable, styled
-from analysis.tokens.resampling import Estimate, Resamples, by_response_and_group, ratio
+from analysis.stats.intervals import Interval
+from analysis.tokens.resampling import Resamples, by_response_and_group, ratio
 from analysis.tokens.std_correlates import Ranks
 from analysis.tokens.table import TokenTable, steps_words
 
@@ -27,20 +28,20 @@ Array = NDArray[Any]
 COLUMNS = ("token", "value_std", "advantage_kept")
 # Tokens at each end, and how often one has to occur to be ranked.
 MOST = 12
-FEWEST = 30
+MIN = 30
 # Percentiles are spread evenly, from -0.5 to 0.5 as they are kept here.
 SPREAD = 12**-0.5
 ERROR = 0.05
 
 
 @dataclass(frozen=True)
-class TokenSigma:
-    """A token: how often it occurs, its mean percentile of sigma (0-100, 50 = as any), mean sigma, and masked share."""
+class TokenStd:
+    """A token: how often it occurs, its mean percentile of std (0-100, 50 = as any), mean std, and masked share."""
 
     text: str
     count: int
-    percentile: Estimate
-    sigma: float
+    percentile: Interval
+    std: float
     masked_share: float
 
 
@@ -53,21 +54,21 @@ class Ranking:
 
     run: str
     steps: tuple[int, ...]
-    highest: tuple[TokenSigma, ...]
-    lowest: tuple[TokenSigma, ...]
+    highest: tuple[TokenStd, ...]
+    lowest: tuple[TokenStd, ...]
     ranked: int
     kinds: int
 
 
 def by_token(table: TokenTable, ranks: Ranks, resamples: Resamples, most: int = MOST) -> Ranking:
-    """Rank the tokens that occur at least :data:`FEWEST` times by how surely they lie above or below the middle.
+    """Rank the tokens that occur at least :data:`MIN` times by how surely they lie above or below the middle.
 
     Surely: with an error of 5 % over all of them (Bonferroni), and with an interval over responses that leaves out 50.
     """
     code, kinds = table["token"], len(table.texts["token"])
     count = np.bincount(code, minlength=kinds)
-    mean = np.bincount(code, weights=ranks.sigma, minlength=kinds) / np.maximum(count, 1)
-    often = np.flatnonzero(count >= FEWEST)
+    mean = np.bincount(code, weights=ranks.std, minlength=kinds) / np.maximum(count, 1)
+    often = np.flatnonzero(count >= MIN)
     doubt = NormalDist().inv_cdf(1 - ERROR / 2 / max(len(often), 1)) * SPREAD
     margin = doubt / np.sqrt(np.minimum(count, table.responses).clip(1))
     found = [
@@ -84,31 +85,31 @@ def _surest(bound: Array, among: Array, most: int) -> Array:
     return order[bound[order] > 0]
 
 
-def _describe(table: TokenTable, ranks: Ranks, codes: Array, resamples: Resamples) -> list[TokenSigma]:
+def _describe(table: TokenTable, ranks: Ranks, codes: Array, resamples: Resamples) -> list[TokenStd]:
     texts = table.texts["token"]
     number = np.full(len(texts), len(codes), np.int16)
     number[codes] = np.arange(len(codes))
     group, groups = number[table["token"]], len(codes) + 1
     counts = by_response_and_group(table, group, groups)[:, :-1]
-    sums = by_response_and_group(table, group, groups, 100 * (ranks.sigma + 0.5))[:, :-1]
+    sums = by_response_and_group(table, group, groups, 100 * (ranks.std + 0.5))[:, :-1]
     percentiles = resamples.estimates(np.stack([sums, counts], axis=2), ratio)
     total = counts.sum(0)
-    sigma = np.bincount(group, weights=table["value_std"], minlength=groups)[:-1] / total
+    std = np.bincount(group, weights=table["value_std"], minlength=groups)[:-1] / total
     masked = np.bincount(group[~table["advantage_kept"]], minlength=groups)[:-1] / total
     return [
-        TokenSigma(texts[code], int(total[i]), percentiles[i], float(sigma[i]), float(masked[i]))
+        TokenStd(texts[code], int(total[i]), percentiles[i], float(std[i]), float(masked[i]))
         for i, code in enumerate(codes)
     ]
 
 
 def tokens_csv(data: Ranking) -> str:
-    """Twin of :func:`draw_tokens`, with each token's mean sigma and masked share."""
+    """The numbers of :func:`draw_tokens`, with each token's mean std and masked share."""
     rows = [
-        [end, t.text, t.count, t.percentile.value, t.percentile.low, t.percentile.high, t.sigma, t.masked_share]
+        [end, t.text, t.count, t.percentile.value, t.percentile.low, t.percentile.high, t.std, t.masked_share]
         for end, tokens in (("highest", data.highest), ("lowest", data.lowest))
         for t in tokens
     ]
-    return csv_text(["end", "token", "count", "percentile", "low", "high", "sigma_mean", "masked_share"], rows)
+    return csv_text(["end", "token", "count", "percentile", "low", "high", "std_mean", "masked_share"], rows)
 
 
 def draw_tokens(data: Ranking) -> Figure:
@@ -141,22 +142,22 @@ def draw_tokens(data: Ranking) -> Figure:
     return figure
 
 
-def _ends(at: Estimate) -> tuple[float, ...]:
+def _ends(at: Interval) -> tuple[float, ...]:
     return (at.low, at.high) if at.known else (at.value,)
 
 
 def tokens_finding(data: Ranking) -> str:
     """The ends of the ranking, in words."""
     if not data.highest and not data.lowest:
-        return f"By token: none of the {data.ranked} (of {data.kinds}) that occur {FEWEST} times stands out."
+        return f"By token: none of the {data.ranked} (of {data.kinds}) that occur {MIN} times stands out."
 
-    def some(tokens: tuple[TokenSigma, ...]) -> str:
+    def some(tokens: tuple[TokenStd, ...]) -> str:
         return (
             ", ".join(f"{printable(t.text)!r} ({t.percentile.value:.0f}, {t.count:,} times)" for t in tokens[:4])
             or "none"
         )
 
     return (
-        f"By token (mean percentile of σ, {data.ranked} of {data.kinds} kinds occur {FEWEST} times): "
+        f"By token (mean percentile of σ, {data.ranked} of {data.kinds} kinds occur {MIN} times): "
         f"most disputed {some(data.highest)}; least {some(data.lowest)}."
     )

@@ -1,6 +1,6 @@
 """What disagreement means: whether it predicts the error of the value, and whether it marks the same states as entropy.
 
-Legend: ``N`` tokens, ``J`` shares. All ranks are within a step, so that what training does to the scale of sigma, of
+Legend: ``N`` tokens, ``J`` shares. All ranks are within a step, so that what training does to the scale of std, of
 the error and of entropy is not taken for an association.
 """
 
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from analysis.figures.csv_export import csv_text
 from analysis.figures.style import AMBER, BLUE, MUTED, ORANGE, caption, grid, new_figure, styled
+from analysis.stats.intervals import Interval
 from analysis.tokens.resampling import (
-    Estimate,
     Resamples,
     by_response_and_group,
     pearson,
@@ -42,9 +42,9 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Meaning:
-    """``spearman`` of sigma and |value - reward| within steps; the mean of that error by tenth of sigma.
+    """``spearman`` of std and |value - reward| within steps; the mean of that error by tenth of std.
 
-    ``overlap`` for each of ``shares``: how much of the lowest-sigma set lies in the lowest-entropy set of the same
+    ``overlap`` for each of ``shares``: how much of the lowest-std set lies in the lowest-entropy set of the same
     size; chance gives the share itself. ``masked_overlap``: likewise for the states that the run masked, whose share
     is ``masked_share``; None where it masked none.
     """
@@ -52,31 +52,31 @@ class Meaning:
     run: str
     steps: tuple[int, ...]
     responses: int
-    spearman: Estimate
-    error_by_decile: tuple[Estimate, ...]
-    overlap: tuple[Estimate, ...]
+    spearman: Interval
+    error_by_decile: tuple[Interval, ...]
+    overlap: tuple[Interval, ...]
     masked_share: float
-    masked_overlap: Estimate | None
+    masked_overlap: Interval | None
     shares: tuple[float, ...] = SHARES
 
-    def overlap_at(self, share: float) -> Estimate:
+    def overlap_at(self, share: float) -> Interval:
         """The overlap at one of the shares."""
         return self.overlap[self.shares.index(share)]
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Of each state within its step, ``[N]``: centred rank of sigma; places of sigma and entropy, from the lowest."""
+    """Of each state within its step, ``[N]``: centred rank of std; places of std and entropy, from the lowest."""
 
-    sigma: Array
-    sigma_place: Array
+    std: Array
+    std_place: Array
     entropy_place: Array
 
 
 def rank_states(table: TokenTable) -> Ranks:
     """The ranks that several analyses share; sorting is what takes their time."""
-    sigma, sigma_place = ranks_by_step(table, table["value_std"])
-    return Ranks(sigma, sigma_place, ranks_by_step(table, table["entropy"])[1])
+    std, std_place = ranks_by_step(table, table["value_std"])
+    return Ranks(std, std_place, ranks_by_step(table, table["entropy"])[1])
 
 
 def meaning(table: TokenTable, ranks: Ranks, resamples: Resamples) -> Meaning:
@@ -87,7 +87,7 @@ def meaning(table: TokenTable, ranks: Ranks, resamples: Resamples) -> Meaning:
         run=table.run,
         steps=table.steps,
         responses=table.responses,
-        spearman=resamples.estimate(product_sums(table, ranks.sigma, ranks_by_step(table, error)[0]), pearson),
+        spearman=resamples.estimate(product_sums(table, ranks.std, ranks_by_step(table, error)[0]), pearson),
         error_by_decile=_by_decile(table, ranks, error, resamples),
         overlap=_overlap(table, ranks, resamples),
         masked_share=float(masked.mean()),
@@ -95,21 +95,21 @@ def meaning(table: TokenTable, ranks: Ranks, resamples: Resamples) -> Meaning:
     )
 
 
-def _by_decile(table: TokenTable, ranks: Ranks, error: Array, resamples: Resamples) -> tuple[Estimate, ...]:
-    decile = np.clip(((ranks.sigma + 0.5) * DECILES).astype(np.int8), 0, DECILES - 1)
+def _by_decile(table: TokenTable, ranks: Ranks, error: Array, resamples: Resamples) -> tuple[Interval, ...]:
+    decile = np.clip(((ranks.std + 0.5) * DECILES).astype(np.int8), 0, DECILES - 1)
     counts = by_response_and_group(table, decile, DECILES)
     sums = by_response_and_group(table, decile, DECILES, error)
     return tuple(resamples.estimates(np.stack([sums, counts], axis=2), ratio))
 
 
-def _overlap(table: TokenTable, ranks: Ranks, resamples: Resamples) -> tuple[Estimate, ...]:
+def _overlap(table: TokenTable, ranks: Ranks, resamples: Resamples) -> tuple[Interval, ...]:
     levels = len(SHARES) + 1
     lowest, both = np.empty(len(table), np.uint8), np.empty(len(table), np.uint8)
     for _, rows in table.slices():
-        places = ranks.sigma_place[rows], ranks.entropy_place[rows]
+        places = ranks.std_place[rows], ranks.entropy_place[rows]
         size = rows.stop - rows.start
-        # Where all sigma are the same no state is the lowest, as in the gate itself.
-        varies = bool(np.ptp(ranks.sigma[rows]) > 0)
+        # Where all std are the same no state is the lowest, as in the gate itself.
+        varies = bool(np.ptp(ranks.std[rows]) > 0)
         of_place = _level_of_place(size) if varies else np.full(size, len(SHARES), np.uint8)
         lowest[rows] = of_place[places[0]]
         both[rows] = np.maximum(lowest[rows], of_place[places[1]])
@@ -123,7 +123,7 @@ def _level_of_place(size: int) -> Array:
     return np.searchsorted(counts, np.arange(size), side="right").astype(np.uint8)
 
 
-def _masked_overlap(table: TokenTable, ranks: Ranks, masked: Array, resamples: Resamples) -> Estimate:
+def _masked_overlap(table: TokenTable, ranks: Ranks, masked: Array, resamples: Resamples) -> Interval:
     both = np.empty(len(table), np.bool_)
     for _, rows in table.slices():
         both[rows] = masked[rows] & (ranks.entropy_place[rows] < np.count_nonzero(masked[rows]))
@@ -136,9 +136,9 @@ def _count(table: TokenTable, flags: Array) -> Array:
 
 
 def meaning_csv(data: Meaning) -> str:
-    """Twin of :func:`draw_meaning`."""
+    """The numbers of :func:`draw_meaning`."""
     rows: list[list[Any]] = [
-        ["mean_error_by_sigma_tenth", n + 1, at.value, at.low, at.high] for n, at in enumerate(data.error_by_decile)
+        ["mean_error_by_std_tenth", n + 1, at.value, at.low, at.high] for n, at in enumerate(data.error_by_decile)
     ]
     pairs = zip(data.shares, data.overlap, strict=True)
     rows += [["overlap_with_lowest_entropy", share, at.value, at.low, at.high] for share, at in pairs]
@@ -193,7 +193,7 @@ def _draw_overlap(ax: Axes, data: Meaning) -> None:
     grid(ax)
 
 
-def _points(ax: Axes, x: Array, estimates: tuple[Estimate, ...], scale: float, colour: str, label: str = "") -> None:
+def _points(ax: Axes, x: Array, estimates: tuple[Interval, ...], scale: float, colour: str, label: str = "") -> None:
     y = scale * np.array([[at.value, at.low, at.high] for at in estimates])
     known = np.isfinite(y[:, 1])
     ax.plot(x, y[:, 0], color=colour, marker="o", markersize=4, linewidth=1.2, label=label)
@@ -224,7 +224,7 @@ def error_finding(data: Meaning) -> str:
 
 
 def overlap_finding(data: Meaning) -> str:
-    """How much the sets of lowest sigma and lowest entropy share, in words."""
+    """How much the sets of lowest std and lowest entropy share, in words."""
     at = data.overlap_at(PAPER_SHARE)
     if not math.isfinite(at.value):
         return "No step has states of different σ: there is no lowest-σ set."

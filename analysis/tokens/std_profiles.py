@@ -1,6 +1,6 @@
 """How far the critics disagree: over training, along a response, in right and in wrong ones.
 
-Legend: ``S`` steps, ``P`` probabilities, ``sigma`` the critics' standard deviation at a state (column ``value_std``),
+Legend: ``S`` steps, ``P`` probabilities, ``std`` the critics' standard deviation at a state (column ``value_std``),
 in units of the reward. A response is right if its reward is at least 0.5.
 """
 
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from analysis.figures.csv_export import csv_text
 from analysis.figures.style import BLUE, GREEN, ORANGE, caption, grid, log_ticks, new_figure, styled
-from analysis.tokens.resampling import Estimate, Resamples, by_response, difference_of_means, grouped_quantiles
+from analysis.stats.intervals import Interval
+from analysis.tokens.resampling import Resamples, by_response, difference_of_means, grouped_quantiles
 from analysis.tokens.table import TokenTable, steps_words
 
 if TYPE_CHECKING:
@@ -29,15 +30,15 @@ RIGHT = 0.5
 POSITION_BINS = 16
 RELATIVE_BINS = 20
 # A bin with fewer tokens than this says nothing about quartiles.
-FEWEST_TOKENS = 20
+MIN_TOKENS = 20
 
 
 @dataclass(frozen=True)
 class Training:
-    """Of each step: ``quantiles`` ``[S, P]`` of sigma, and what the gates did.
+    """Of each step: ``quantiles`` ``[S, P]`` of std, and what the gates did.
 
-    ``mask_threshold`` is the highest sigma among states whose advantage was masked, ``filter_threshold`` the lowest
-    among those that lost the entropy bonus; NaN where a gate was off or did not cut at one sigma.
+    ``mask_threshold`` is the highest std among states whose advantage was masked, ``filter_threshold`` the lowest
+    among those that lost the entropy bonus; NaN where a gate was off or did not cut at one std.
     """
 
     run: str
@@ -50,15 +51,15 @@ class Training:
 
 
 def over_training(table: TokenTable) -> Training:
-    """Distribution of sigma and the thresholds of both gates at every step."""
-    sigma, kept, bonus = table["value_std"], table["advantage_kept"], table["entropy_kept"]
+    """Distribution of std and the thresholds of both gates at every step."""
+    std, kept, bonus = table["value_std"], table["advantage_kept"], table["entropy_kept"]
     slices = [rows for _, rows in table.slices()]
     return Training(
         run=table.run,
         steps=table.steps,
-        quantiles=np.array([np.quantile(sigma[rows], PROBABILITIES) for rows in slices]),
-        mask_threshold=np.array([cut(sigma[rows], ~kept[rows]) for rows in slices]),
-        filter_threshold=np.array([-cut(-sigma[rows], ~bonus[rows]) for rows in slices]),
+        quantiles=np.array([np.quantile(std[rows], PROBABILITIES) for rows in slices]),
+        mask_threshold=np.array([cut(std[rows], ~kept[rows]) for rows in slices]),
+        filter_threshold=np.array([-cut(-std[rows], ~bonus[rows]) for rows in slices]),
         masked_share=np.array([1 - kept[rows].mean() for rows in slices]),
         filtered_share=np.array([1 - bonus[rows].mean() for rows in slices]),
     )
@@ -74,7 +75,7 @@ def cut(signal: Array, taken: Array) -> float:
 
 @dataclass(frozen=True)
 class Along:
-    """Quartiles of sigma by place: ``edges`` ``[B + 1]``, ``right`` and ``wrong`` ``[B, 3]`` (NaN: too few tokens)."""
+    """Quartiles of std by place: ``edges`` ``[B + 1]``, ``right`` and ``wrong`` ``[B, 3]`` (NaN: too few tokens)."""
 
     edges: Array
     right: Array
@@ -93,12 +94,12 @@ class Places:
     wrong_responses: int
     right_mean: float
     wrong_mean: float
-    wrong_minus_right: Estimate
+    wrong_minus_right: Interval
 
 
 def by_place(table: TokenTable, resamples: Resamples) -> Places:
     """Where in a response, and in which responses, the critics disagree."""
-    position, sigma = table["position"], table["value_std"]
+    position, std = table["position"], table["value_std"]
     right = table.of_response("reward") >= RIGHT
     is_right = np.repeat(right, table.lengths)
     # The middle of the token, in whole numbers: floats would put some of them into the bin before.
@@ -107,14 +108,14 @@ def by_place(table: TokenTable, resamples: Resamples) -> Places:
     )
     edges = _position_edges(position)
     bins = np.repeat(np.arange(len(edges) - 1, dtype=np.int16), np.diff(edges).astype(np.int64))
-    total, count = by_response(table, sigma), table.lengths
+    total, count = by_response(table, std), table.lengths
     sums = np.stack([total * ~right, count * ~right, total * right, count * right], axis=1)
     wrong_tokens, right_tokens = max(int(sums[:, 1].sum()), 1), max(int(sums[:, 3].sum()), 1)
     return Places(
         run=table.run,
         steps=table.steps,
-        position=_along(bins[position], edges, sigma, is_right),
-        relative=_along(part, np.linspace(0, 100, RELATIVE_BINS + 1), sigma, is_right),
+        position=_along(bins[position], edges, std, is_right),
+        relative=_along(part, np.linspace(0, 100, RELATIVE_BINS + 1), std, is_right),
         right_responses=int(right.sum()),
         wrong_responses=int((~right).sum()),
         right_mean=float(sums[:, 2].sum()) / right_tokens,
@@ -131,35 +132,35 @@ def _position_edges(position: Array) -> Array:
     return np.unique(np.concatenate([[0], inner, [len(counts)]])).astype(np.float64)
 
 
-def _along(place: Array, edges: Array, sigma: Array, is_right: Array) -> Along:
+def _along(place: Array, edges: Array, std: Array, is_right: Array) -> Along:
     bins = len(edges) - 1
     group = np.minimum(place, bins - 1) + np.int16(bins) * is_right
-    quartiles = grouped_quantiles(sigma, group, 2 * bins, QUARTILES)
-    quartiles[np.bincount(group, minlength=2 * bins) < FEWEST_TOKENS] = np.nan
+    quartiles = grouped_quantiles(std, group, 2 * bins, QUARTILES)
+    quartiles[np.bincount(group, minlength=2 * bins) < MIN_TOKENS] = np.nan
     return Along(edges, right=quartiles[bins:], wrong=quartiles[:bins])
 
 
 def training_csv(data: Training) -> str:
-    """Twin of :func:`draw_training`."""
-    header = ["step", *(f"sigma_p{100 * p:.0f}" for p in PROBABILITIES)]
+    """The numbers of :func:`draw_training`."""
+    header = ["step", *(f"std_p{100 * p:.0f}" for p in PROBABILITIES)]
     header += ["mask_threshold", "filter_threshold", "masked_share", "filtered_share"]
     gates = (data.mask_threshold, data.filter_threshold, data.masked_share, data.filtered_share)
     return csv_text(header, [[s, *q, *g] for s, q, *g in zip(data.steps, data.quantiles, *gates, strict=True)])
 
 
 def places_csv(data: Places) -> str:
-    """Twin of :func:`draw_places`."""
+    """The numbers of :func:`draw_places`."""
     rows = [
         [axis, outcome, along.edges[b], along.edges[b + 1], *quartiles[b]]
         for axis, along in (("position_tokens", data.position), ("position_percent", data.relative))
         for outcome, quartiles in (("right", along.right), ("wrong", along.wrong))
         for b in range(len(quartiles))
     ]
-    return csv_text(["axis", "outcome", "from", "to", "sigma_p25", "sigma_p50", "sigma_p75"], rows)
+    return csv_text(["axis", "outcome", "from", "to", "std_p25", "std_p50", "std_p75"], rows)
 
 
 def draw_training(data: Training) -> Figure:
-    """Bands of sigma over training with both thresholds."""
+    """Bands of std over training with both thresholds."""
     with styled():
         figure = new_figure(7.4, 3.4)
         ax = figure.subplots()
@@ -174,7 +175,7 @@ def draw_training(data: Training) -> Figure:
         ):
             if np.isfinite(threshold).any():
                 ax.plot(steps, threshold, color=colour, linestyle=dashes, label=name)
-        _sigma_axis(ax, q)
+        _std_axis(ax, q)
         if len(data.steps) == 1:
             ax.set_xticks(data.steps)
         ax.set_xlabel("training step")
@@ -192,10 +193,10 @@ def _spread_out(data: Training) -> tuple[Array, list[Array]]:
     return data.steps[0] + np.array([-0.4, 0.4]), [np.repeat(one, 2, axis=0) for one in series]
 
 
-def _sigma_axis(ax: Axes, values: Array) -> None:
+def _std_axis(ax: Axes, values: Array) -> None:
     finite = values[np.isfinite(values)]
     positive = finite[finite > 0]
-    # A share of the states' range says more than its end where sigma spans decades.
+    # A share of the states' range says more than its end where std spans decades.
     if len(positive) and finite.min() > 0 and positive.max() / positive.min() > 30:
         ax.set_yscale("log")
         log_ticks(ax.yaxis)
@@ -206,7 +207,7 @@ def _sigma_axis(ax: Axes, values: Array) -> None:
 
 
 def draw_places(data: Places) -> Figure:
-    """Quartiles of sigma along the response, right and wrong responses apart."""
+    """Quartiles of std along the response, right and wrong responses apart."""
     with styled():
         figure = new_figure(7.2, 3.4)
         left, right = figure.subplots(1, 2, sharey=True)
@@ -218,7 +219,7 @@ def draw_places(data: Places) -> Figure:
             ax.set_xlabel(label)
             ax.set_xlim(along.edges[0], along.edges[-1])
             grid(ax)
-        _sigma_axis(left, np.concatenate([data.position.right, data.position.wrong, data.relative.right]))
+        _std_axis(left, np.concatenate([data.position.right, data.position.wrong, data.relative.right]))
         left.set_title("Where in a response the critics disagree")
         if left.lines:
             left.legend(loc="best")
@@ -239,7 +240,7 @@ def _draw_along(ax: Axes, along: Along, data: Places) -> None:
 
 
 def training_finding(data: Training) -> str:
-    """What became of sigma from the first step to the last, in words."""
+    """What became of std from the first step to the last, in words."""
     first, last = data.quantiles[0, 2], data.quantiles[-1, 2]
     text = f"Median disagreement σ {first:.3g} at step {data.steps[0]}"
     text += f", {last:.3g} at step {data.steps[-1]}" if len(data.steps) > 1 else ""

@@ -1,4 +1,4 @@
-"""Everything about the critics' disagreement in one run: data, findings in words, figures with their twins."""
+"""Everything about the critics' disagreement in one run: data, findings in words, figures with their CSV."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def most_masked(counts: WordCounts, most: int = MOST) -> list[int]:
     return [int(w) for w in order[:most]]
 
 
-def most_eager(counts: WordCounts, most: int = MOST) -> list[int]:
+def highest_rates(counts: WordCounts, most: int = MOST) -> list[int]:
     """Numbers of the words masked most often for how often they occur: by the lower end of their interval."""
     low, _ = intervals(counts)
     order = sorted(np.flatnonzero(counts.masked), key=lambda w: (-low[w], counts.words[int(w)]))

@@ -22,9 +22,9 @@ from analysis.figures.style import (
     printable,
     styled,
 )
-from analysis.wordcloud.counts import WordCounts, intervals, most_eager, most_masked
+from analysis.wordcloud.counts import WordCounts, highest_rates, intervals, most_masked
 from analysis.wordcloud.parts_of_speech import ClassShare
-from analysis.wordcloud.wording import FEWEST, TAKEN, VERB
+from analysis.wordcloud.wording import MIN, TAKEN, VERB
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +55,7 @@ def draw_words(counts: WordCounts, classes: Sequence[str], note: str) -> Figure:
     Raises:
         ValueError: matplotlib is not installed.
     """
-    chosen, eager = most_masked(counts), most_eager(counts)
+    chosen, surest = most_masked(counts), highest_rates(counts)
     with styled():
         height = FRAME + BAR * max(20, len(chosen))
         figure = new_figure(WIDTH, height)
@@ -66,12 +66,12 @@ def draw_words(counts: WordCounts, classes: Sequence[str], note: str) -> Figure:
         _bars(by_count, counts, chosen, classes, counts.masked[chosen], None)
         by_count.set_title("by count")
         by_count.set_xlabel(f"times {VERB[counts.gate]}")
-        _bars(by_rate, counts, eager, classes, 100 * counts.rates()[eager], intervals(counts))
+        _bars(by_rate, counts, surest, classes, 100 * counts.rates()[surest], intervals(counts))
         by_rate.axvline(100 * counts.share, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), label="all tokens")
         by_rate.legend(loc="lower right")
         by_rate.set_title("by rate, sure ones first")
         by_rate.set_xlabel(f"{VERB[counts.gate]} share of its uses (%)")
-        _legend(figure, {classes[w] for w in (*chosen, *eager)})
+        _legend(figure, {classes[w] for w in (*chosen, *surest)})
         caption(figure, note)
     return figure
 
@@ -160,7 +160,7 @@ def _legend(figure: Figure, classes: set[str]) -> None:
 
 def draw_classes(shares: Sequence[ClassShare], gate: str, note: str) -> Figure:
     """Each class that occurs: its share among masked and among other tokens, with intervals over responses."""
-    found = [share for share in shares if share.tokens >= FEWEST]
+    found = [share for share in shares if share.tokens >= MIN]
     places = np.arange(len(found))
     with styled():
         figure = new_figure(6.4, 1.1 + 0.36 * len(found))

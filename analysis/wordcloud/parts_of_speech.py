@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.tokens.resampling import Estimate, Resamples, difference_of_means, ratio
+from analysis.stats.intervals import Interval
+from analysis.tokens.resampling import Resamples, difference_of_means, ratio
 from analysis.tokens.table import TokenTable
 from analysis.tokens.text import FRAGMENT, SPECIAL, read_spelling
 from analysis.wordcloud.counts import KEPT, Gate
@@ -24,7 +25,7 @@ from analysis.wordcloud.counts import KEPT, Gate
 Array = NDArray[Any]
 Tag = Callable[[Sequence[str]], Sequence[str]]
 # Tagging is slow beside counting: so many tokens are drawn as whole responses, more than any share needs.
-MOST_TOKENS = 200_000
+MAX_TOKENS = 200_000
 CONNECTIVES = frozenset(
     {"therefore", "thus", "hence", "so", "consequently", "accordingly", "because", "since", "as", "if", "then", "else"}
     | {"unless", "when", "whereas", "while", "although", "though", "however", "but", "yet", "and", "or", "nor"}
@@ -70,9 +71,9 @@ class ClassShare:
 
     name: str
     tokens: int
-    masked: Estimate
-    others: Estimate
-    difference: Estimate
+    masked: Interval
+    others: Interval
+    difference: Interval
 
 
 def tagger() -> Tag:
@@ -91,7 +92,7 @@ def tagger() -> Tag:
     return lambda words: [label.partition("|")[0] for label in model.tag(words)]
 
 
-def sample_responses(table: TokenTable, most: int = MOST_TOKENS) -> Array:
+def sample_responses(table: TokenTable, most: int = MAX_TOKENS) -> Array:
     """Numbers of whole responses, evenly spread over the table, with about ``most`` tokens together."""
     wanted = max(1, int(table.responses * min(1.0, most / max(1, len(table)))))
     return np.unique(np.linspace(0, table.responses - 1, wanted).round().astype(int))

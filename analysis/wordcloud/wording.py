@@ -1,4 +1,4 @@
-"""What the word cloud shows, in words, and its twins as CSV."""
+"""What the word cloud shows, in words and as CSV."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from analysis.figures.csv_export import csv_text
 from analysis.figures.style import printable
-from analysis.wordcloud.counts import WordCounts, intervals, most_eager, most_masked
+from analysis.wordcloud.counts import WordCounts, highest_rates, intervals, most_masked
 from analysis.wordcloud.parts_of_speech import ClassShare
 
 # What the paper reports of the tokens masked most often, early in training (appendix E).
 CLAIM = {"adjective": "more", "adverb": "more", "symbol": "more", "connective": "less"}
 # Of fewer tokens a share says nothing.
-FEWEST = 30
+MIN = 30
 PLURAL = {"adjective": "adjectives", "adverb": "adverbs", "symbol": "isolated symbols", "connective": "connectives"}
 VERB = {"advantage": "masked", "entropy": "filtered"}
 TAKEN = {"advantage": "advantage", "entropy": "entropy bonus"}
@@ -26,8 +26,8 @@ def word_findings(counts: WordCounts, where: str) -> list[str]:
         f"{quoted(counts.words[w])} ({counts.masked[w]:,} times, {counts.masked[w] / counts.seen[w]:.0%} of its uses)"
         for w in most_masked(counts, 5)
     ]
-    eager = [w for w in most_eager(counts, 5) if low[w] > counts.share]
-    by_rate = [f"{quoted(counts.words[w])} ({counts.rates()[w]:.0%}, at least {low[w]:.0%})" for w in eager]
+    surest = [w for w in highest_rates(counts, 5) if low[w] > counts.share]
+    by_rate = [f"{quoted(counts.words[w])} ({counts.rates()[w]:.0%}, at least {low[w]:.0%})" for w in surest]
     lines = [
         f"{where}: {counts.share:.1%} of {total:,} tokens have their {TAKEN[counts.gate]} {verb}.",
         f"{verb.capitalize()} most often: {', '.join(by_count)}.",
@@ -42,11 +42,11 @@ def word_findings(counts: WordCounts, where: str) -> list[str]:
 def class_findings(counts: WordCounts, shares: Sequence[ClassShare]) -> list[str]:
     """The paper's claim, class by class, and "therefore" on its own."""
     named = {share.name: share for share in shares}
-    missing = [PLURAL[name] for name in CLAIM if named[name].tokens < FEWEST]
-    lines = [_class_line(named[name], counts) for name in CLAIM if named[name].tokens >= FEWEST]
+    missing = [PLURAL[name] for name in CLAIM if named[name].tokens < MIN]
+    lines = [_class_line(named[name], counts) for name in CLAIM if named[name].tokens >= MIN]
     if missing:
         lines.append(f"Next to no {listed_with_or(missing)} in what was tagged: nothing to say about them.")
-    if named["connective"].tokens >= FEWEST:
+    if named["connective"].tokens >= MIN:
         lines.append(_therefore(counts))
     return lines
 
@@ -88,7 +88,7 @@ def words_csv(counts: WordCounts, classes: Sequence[str]) -> str:
     """Every masked word: class, counts, rate with its interval, and its place in both rankings (from 1)."""
     low, high = intervals(counts)
     by_count = {w: place for place, w in enumerate(most_masked(counts, len(counts.words)), 1)}
-    by_rate = {w: place for place, w in enumerate(most_eager(counts, len(counts.words)), 1)}
+    by_rate = {w: place for place, w in enumerate(highest_rates(counts, len(counts.words)), 1)}
     header = ["word", "class", "seen", "masked", "rate", "low", "high", "place_by_count", "place_by_rate"]
     rows = [
         [

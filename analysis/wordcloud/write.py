@@ -1,4 +1,4 @@
-"""Everything about masked words in one run: data, findings in words, figures with their twins."""
+"""Everything about masked words in one run: data, findings in words, figures with their CSV."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def write(data: WordCloud, folder: Path, formats: Sequence[str] = FORMATS) -> li
     stem = folder / f"wordcloud-{gate}"
     paths = save(draw(data), stem, formats)
     paths.append(save_text(stem.with_suffix(".csv"), wording.words_csv(data.counts, data.classes)))
-    if any(share.tokens >= wording.FEWEST for share in data.shares):
+    if any(share.tokens >= wording.MIN for share in data.shares):
         stem = folder / f"wordcloud-{gate}-classes"
         note = f"{data.run}. {data.where}; {data.tagged:,} tokens tagged"
         paths += save(figure.draw_classes(data.shares, gate, note), stem, formats)

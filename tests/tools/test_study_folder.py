@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from asyppo_cli.runs.studies import PaperAblation
-from tools.results.study_folder import alike, read_asked, read_study
+from tools.results.study_folder import alike, read_definition, read_study
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ["-m", "tools.results.page"]
@@ -103,13 +103,13 @@ def test_a_definition_gives_names_question_and_the_papers_numbers(tmp_path: Path
         made(tmp_path / "f", ["utd=one", "mask_pct=paper"], seed, 0.8)
         made(tmp_path / "f", ["utd=one", "mask_pct=off"], seed, 0.7)
     (tmp_path / "d.yaml").write_text(DEFINITION)
-    study = read_study(tmp_path / "f", read_asked(tmp_path / "d.yaml"))
+    study = read_study(tmp_path / "f", read_definition(tmp_path / "d.yaml"))
     assert [trial.setting for trial in study.trials] == ["without", "without", "with", "with"]
     assert study.question == "Does the mask help?" and study.baseline == "without"
     assert study.paper == PaperAblation("score in %", "the paper", {"with": 52.0, "without": 46.7})
     (tmp_path / "d.yaml").write_text("question: 3")
     with pytest.raises(ValueError, match="is no definition of a study"):
-        read_asked(tmp_path / "d.yaml")
+        read_definition(tmp_path / "d.yaml")
 
 
 def test_settings_that_say_the_same_are_found() -> None:
@@ -144,7 +144,7 @@ def test_the_page_says_what_the_runs_say(masks: Path, tmp_path: Path) -> None:
     for name in ("masks.svg", "masks-curves.svg"):
         assert f"({name})" in page and (out / name).stat().st_size > 5000
     rows = list(csv.DictReader((out / "masks-settings.csv").read_text().splitlines()))
-    assert [row["finished"] for row in rows] == ["3", "3", "0", "3"] and rows[3]["told"] == "worse"
+    assert [row["finished"] for row in rows] == ["3", "3", "0", "3"] and rows[3]["verdict"] == "worse"
     assert len((out / "masks-trials.csv").read_text().splitlines()) == 11
     assert (out / "masks-curves.csv").read_text().count("\n") == 1 + 3 * (2 + 3 * 2)
 

@@ -7,76 +7,73 @@ from pathlib import Path
 from typing import Any
 
 from analysis.figures.style import save, save_text
-from analysis.metrics.curves import unit_of
-from analysis.study.commands import sweep_commands
+from analysis.figures.units import unit_of, with_unit
+from analysis.stats.wording import bare
 from analysis.study.figures.curves import StudyCurves, draw_study_curves, study_curves, study_curves_csv
 from analysis.study.figures.effects import draw_main_effects, main_effects
 from analysis.study.findings import StudyAnswer
-from analysis.study.notes import how_to_read
-from analysis.study.reproduce import machines
-from analysis.study.tables import cell, markdown, seeds_table, settings_csv, trials_csv
-from analysis.study.wording import bare
+from analysis.study.record import settings_csv, trials_csv
+from analysis.study.report import how_to_read
+from analysis.study.reproduce import machines, sweep_commands
+from analysis.study.tables import cell, markdown, seeds_table
 from asyppo_cli.display.drawing import format_duration
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.listing import lookup, read_config
 
 
-def write_results(found: StudyAnswer, folder: Path, output: Path) -> Path:
+def write_results(answer: StudyAnswer, folder: Path, output: Path) -> Path:
     """Write ``NAME.md`` with its figures (SVG) and numbers (CSV) into ``output``; returns the page's path.
 
     Raises:
         ValueError: matplotlib is not installed, a file of a run is damaged, or the output cannot be written to.
     """
-    study, name = found.study, found.study.name
-    objective = study.objectives[0]
-    curves = study_curves(found.settings, folder, objective.metric, found.baseline)
-    effect = main_effects(found.settings, 0, objective, found.baseline, study.paper)
+    study, name, first = answer.study, answer.study.name, answer.objectives[0]
+    curves = study_curves(first.settings, folder, first.metric, answer.baseline)
+    effect = main_effects(first.settings, first.objective, answer.baseline, study.paper)
     save(draw_main_effects(effect), output / name, ("svg",))
     if curves.curves:
         save(draw_study_curves(curves), output / f"{name}-curves", ("svg",))
         save_text(output / f"{name}-curves.csv", study_curves_csv(curves))
-    save_text(output / f"{name}-settings.csv", settings_csv(found.settings, found.effects, study.objectives))
+    save_text(output / f"{name}-settings.csv", settings_csv(answer))
     save_text(output / f"{name}-trials.csv", trials_csv(study))
-    return save_text(output / f"{name}.md", "\n".join(document(found, folder, curves)) + "\n")
+    return save_text(output / f"{name}.md", "\n".join(document(answer, folder, curves)) + "\n")
 
 
-def document(found: StudyAnswer, folder: Path, curves: StudyCurves) -> list[str]:
+def document(answer: StudyAnswer, folder: Path, curves: StudyCurves) -> list[str]:
     """The lines of the page."""
-    study, objective = found.study, found.study.objectives[0]
+    study, first = answer.study, answer.objectives[0]
     runs = [run for trial in study.trials if (run := RunDirectory(folder / trial.name)).exists()]
-    lines = [f"# {cell(study.question or study.name)}", "", f"**{cell(found.verdicts[0])}**", ""]
-    lines += [line for said in found.findings()[1:] for line in (cell(said), "")]
-    lines += [
-        f"![{objective.metric} of every setting]({study.name}.svg)",
-        "",
-        *introduction(runs, objective.metric),
-        "",
-    ]
-    first, *more = found.tables()
-    lines += [f"## {cell(first.title)}", "", *markdown(first), ""]
-    lines += [*("* " + cell(sentence) for sentence in found.differences()), ""] * any(found.effects)
-    if any(found.axes):
-        lines += ["## Axes, averaged over the others", ""]
-        lines += [*("* " + cell(sentence) for sentence in found.axis_differences()), ""]
-    lines += [how_to_read(found, "[studies](../studies.md)"), ""]
-    for table in more:
-        lines += [f"## {cell(table.title)}", "", *markdown(table), ""]
+    lines = [f"# {cell(study.question or study.name)}", "", f"**{cell(first.verdict)}**", ""]
+    lines += [line for finding in answer.findings()[1:] for line in (cell(finding), "")]
+    lines += [f"![{first.metric} of every setting]({study.name}.svg)", "", *introduction(runs, first.metric), ""]
+    table, *more = answer.tables()
+    lines += [*_section(table.title), *markdown(table), "", *_bullets(answer.differences())]
+    if first.axes:
+        lines += [*_section("Axes, averaged over the others"), *_bullets(answer.axis_differences())]
+    lines += [how_to_read(answer, "[studies](../studies.md)"), ""]
+    seeds = seeds_table(first.settings, first.objective)
+    for one in more:
+        lines += [*_section(one.title), *markdown(one), ""]
     if curves.curves:
-        lines += ["## Learning curves", "", f"![{objective.metric} by training step]({study.name}-curves.svg)", ""]
-        lines += [*starting_line(curves), ""]
-    seeds = seeds_table(found.settings, 0, objective)
-    lines += [f"## {cell(seeds.title)}", "", *markdown(seeds), ""]
+        image = f"![{first.metric} by training step]({study.name}-curves.svg)"
+        lines += [*_section("Learning curves"), image, "", *starting_line(curves), ""]
+    lines += [*_section(seeds.title), *markdown(seeds), ""]
     files = [("settings", "one line a setting"), ("trials", "one line a run")]
     files += [("curves", "every point of the curves")] * bool(curves.curves)
     lines += ["Numbers: " + ", ".join(f"[{what}]({study.name}-{kind}.csv)" for kind, what in files) + ".", ""]
-    lines += ["## How it was made", "", "```", *commands(found), "```", ""]
+    commands = [*sweep_commands(answer), f"python -m tools.results.page runs/{study.name}"]
+    lines += [*_section("How it was made"), "```", *commands, "```", ""]
     seconds = sum(trial.seconds or 0.0 for trial in study.trials)
-    return [*lines, f"* {len(study.trials)} runs, {format_duration(seconds)} one after the other", *made_on(runs)]
+    made = [f"{len(study.trials)} runs, {format_duration(seconds)} one after the other", *machines(runs)]
+    return lines + _bullets(made)[:-1]
 
 
-def made_on(runs: Sequence[RunDirectory]) -> list[str]:
-    """Machine, versions and commit."""
-    return [f"* {cell(line)}" for line in machines(runs)]
+def _section(title: str) -> list[str]:
+    return [f"## {cell(title)}", ""]
+
+
+def _bullets(lines: Sequence[str]) -> list[str]:
+    return [*(f"* {cell(line)}" for line in lines), ""] if lines else []
 
 
 def introduction(runs: Sequence[RunDirectory], metric: str) -> list[str]:
@@ -103,16 +100,9 @@ def _all(configs: Sequence[Mapping[str, Any]], key: str) -> str:
 
 
 def starting_line(curves: StudyCurves) -> list[str]:
-    """Where each setting began and ended, in one list."""
-    said = []
+    """The first and the last mean of each setting."""
+    ends = []
     for curve in curves.curves:
-        first, last = curve.means[0].mean, curve.means[-1].mean
-        ends = f"{bare(first, curves.metric)} to {bare(last, curves.metric)}"
-        said.append(f"{cell(curve.setting)} from {ends} in {curve.steps[-1]} steps")
-    sign = unit_of(curves.metric).sign
-    return [f"Means over seeds{f' ({sign})' if sign else ''}: " + "; ".join(said) + "."]
-
-
-def commands(found: StudyAnswer) -> list[str]:
-    """The sweep that makes the runs again, and what wrote this page."""
-    return [*sweep_commands(found.study, found.settings), f"python -m tools.results.page runs/{found.study.name}"]
+        first, last = (bare(curve.means[i].mean, curves.metric) for i in (0, -1))
+        ends.append(f"{cell(curve.setting)} from {first} to {last} in {curve.steps[-1]} steps")
+    return [with_unit("Means over seeds", curves.metric) + ": " + "; ".join(ends) + "."]

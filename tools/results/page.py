@@ -15,9 +15,9 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from analysis.study.findings import answer
+from analysis.study.findings import answer_study
 from tools.results.markdown import write_results
-from tools.results.study_folder import Asked, read_asked, read_study
+from tools.results.study_folder import Definition, read_definition, read_study
 
 SHIPPED = Path(__file__).parents[2] / "sweeps" / "studies"
 
@@ -36,23 +36,23 @@ def main() -> int:
     failed = False
     for folder in chosen.studies:
         try:
-            found = answer(read_study(folder, asked_of(folder, chosen)))
-            path = write_results(found, folder, chosen.output)
+            answer = answer_study(read_study(folder, definition_of(folder, chosen)))
+            path = write_results(answer, folder, chosen.output)
         except ValueError as error:
             print(f"{folder}: {error}")
             failed = True
             continue
-        print("\n".join([f"{path}", *(f"  {line}" for line in found.findings())]))
+        print("\n".join([f"{path}", *(f"  {line}" for line in answer.findings())]))
     return int(failed)
 
 
-def asked_of(folder: Path, chosen: argparse.Namespace) -> Asked:
+def definition_of(folder: Path, chosen: argparse.Namespace) -> Definition:
     """The definition of a folder's study, with what the command line says else."""
     shipped = SHIPPED / f"{folder.resolve().name}.yaml"
     path = chosen.definition or (shipped if shipped.exists() else None)
-    asked = read_asked(path) if path else Asked()
+    definition = read_definition(path) if path else Definition()
     given = {name: getattr(chosen, name) for name in ("question", "baseline", "metric", "direction")}
-    return replace(asked, **{name: value for name, value in given.items() if value is not None})
+    return replace(definition, **{name: value for name, value in given.items() if value is not None})
 
 
 if __name__ == "__main__":

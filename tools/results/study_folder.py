@@ -1,4 +1,4 @@
-"""A folder of runs as a study, from the small files of its runs alone: what varies between them is what was asked.
+"""A folder of runs as a study, from the small files of its runs alone: what varies between them is what was definition.
 
 What the runs cannot know (the question, names for settings, what the paper reports) is taken from a study's definition
 in YAML, as those in ``sweeps/studies/``.
@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from analysis.metrics.series import CARRIED_OUT
-from analysis.stats.results import read_overrides, varying
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.directory import RunDirectory, run_directories
 from asyppo_cli.runs.listing import current_state, lookup, read_config, whole_number
 from asyppo_cli.runs.metric_log import MetricRows, read_metrics
+from asyppo_cli.runs.overrides import is_execution_key, override_pairs, read_overrides, varying
 from asyppo_cli.runs.status import read_status
 from asyppo_cli.runs.studies import Direction, Objective, PaperAblation, Study, StudyTrial
 
@@ -27,7 +26,7 @@ NUMBER_WORDS = {"off": "0", "one": "1", "two": "2", "four": "4", "eight": "8"}
 
 
 @dataclass(frozen=True)
-class Asked:
+class Definition:
     """What a definition says; ``labels`` are settings' names with the overrides that make them."""
 
     question: str | None = None
@@ -38,7 +37,7 @@ class Asked:
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
-def read_asked(path: Path) -> Asked:
+def read_definition(path: Path) -> Definition:
     """The definition in a YAML file, its part for the embedded models.
 
     Raises:
@@ -48,63 +47,55 @@ def read_asked(path: Path) -> Asked:
 
     try:
         known: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        part, told = known["embedded"], known.get("reported")
-        labels = {str(name): _pairs(typed) for name, typed in part.get("settings", {}).items()}
-        paper = told and PaperAblation(
-            told["metric"], told["source"], {str(k): float(v) for k, v in told["values"].items()}
+        part, reported = known["embedded"], known.get("reported")
+        labels = {str(name): override_pairs(typed) for name, typed in part.get("settings", {}).items()}
+        paper = reported and PaperAblation(
+            reported["metric"], reported["source"], {str(k): float(v) for k, v in reported["values"].items()}
         )
-        return Asked(known["question"], part.get("baseline"), known["metric"], known["direction"], paper, labels)
+        return Definition(known["question"], part.get("baseline"), known["metric"], known["direction"], paper, labels)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise ValueError(f"{path} is no definition of a study: {str(error).splitlines()[0]}") from error
 
 
-def _pairs(typed: Sequence[object]) -> dict[str, str]:
-    pairs = (str(text).lstrip("+").partition("=") for text in typed)
-    return {key: value for key, _, value in pairs}
-
-
-def read_study(folder: Path, asked: Asked | None = None) -> Study:
+def read_study(folder: Path, definition: Definition | None = None) -> Study:
     """The study that the runs below ``folder`` make up; a trial for each, in the order of their settings' values.
 
     Raises:
         ValueError: there is no run, or a file of one is damaged.
     """
-    asked = asked or Asked()
+    definition = definition or Definition()
     runs = run_directories(folder)
     if not runs:
         raise ValueError(f"{folder} holds no run: name the folder of a sweep")
     typed = [read_overrides(run) for run in runs]
-    keys = [key for key in varying(typed) if not carried_out(key)]
-    trials = [read_trial(run, overrides, keys, asked) for run, overrides in zip(runs, typed, strict=True)]
-    order = list(asked.labels)
+    keys = [key for key in varying(typed) if not is_execution_key(key)]
+    trials = [read_trial(run, overrides, keys, definition) for run, overrides in zip(runs, typed, strict=True)]
+    order = list(definition.labels)
     trials.sort(key=lambda trial: (order.index(trial.label) if trial.label else len(order), _by_point(trial)))
     settings = list(dict.fromkeys(trial.setting for trial in trials))
     return Study(
         name=folder.resolve().name,
         kind="grid",
-        objectives=(Objective(asked.metric, asked.direction),),
+        objectives=(Objective(definition.metric, definition.direction),),
         trials=tuple(trials),
-        question=asked.question,
-        baseline=None if asked.baseline is None else alike(asked.baseline, settings),
-        paper=None if asked.paper is None else _named_alike(asked.paper, settings),
+        question=definition.question,
+        baseline=None if definition.baseline is None else alike(definition.baseline, settings),
+        paper=None if definition.paper is None else _named_alike(definition.paper, settings),
         overrides=tuple(f"{key}={value}" for key, value in typed[0].items() if _in_all(key, typed)),
     )
 
 
 def _in_all(key: str, typed: Sequence[Mapping[str, str]]) -> bool:
-    return not carried_out(key) and all(one.get(key) == typed[0][key] for one in typed)
+    return not is_execution_key(key) and all(one.get(key) == typed[0][key] for one in typed)
 
 
 def _by_point(trial: StudyTrial) -> list[tuple[bool, float, str]]:
     return [*map(number_first, trial.point.values()), number_first(str(trial.seed))]
 
 
-def carried_out(key: str) -> bool:
-    """Whether a key says how a run is carried out and not what it computes; the seed is one."""
-    return any(key == how or key.startswith(f"{how}.") for how in CARRIED_OUT)
-
-
-def read_trial(run: RunDirectory, overrides: Mapping[str, str], keys: Sequence[str], asked: Asked) -> StudyTrial:
+def read_trial(
+    run: RunDirectory, overrides: Mapping[str, str], keys: Sequence[str], definition: Definition
+) -> StudyTrial:
     """One run as a trial of the study in which ``keys`` vary.
 
     Raises:
@@ -112,13 +103,13 @@ def read_trial(run: RunDirectory, overrides: Mapping[str, str], keys: Sequence[s
     """
     status, config, rows = read_status(run.status), read_config(run), read_metrics(run.metrics)
     state = current_state(run, status)
-    own = (label for label, pairs in asked.labels.items() if pairs.items() <= overrides.items())
+    own = (label for label, pairs in definition.labels.items() if pairs.items() <= overrides.items())
     return StudyTrial(
         name=run.name,
         point={key: overrides[key] if key in overrides else _resolved(config, key) for key in keys},
         seed=whole_number(config, SEED),
         state=state,
-        values=(last_value(rows, asked.metric),) if state == "finished" else (),
+        values=(last_value(rows, definition.metric),) if state == "finished" else (),
         reason=status.message if status else "it has not begun",
         seconds=rows.seconds(),
         label=next(own, None),

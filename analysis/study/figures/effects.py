@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analysis.figures.csv_export import csv_text
-from analysis.figures.labels import MOST_ROWS, shown
+from analysis.figures.labels import MAX_ROWS, shortened
 from analysis.figures.style import AMBER, BLUE, FAINT, GROUND, INK, caption, grid, new_figure, styled
-from analysis.metrics.curves import unit_of
+from analysis.figures.units import objective_label, unit_of
+from analysis.stats.effects import Seed, direction_sign
 from analysis.stats.seed_bootstrap import SeedMean, seed_means
 from analysis.study.axes import averaged, grid_axes
-from analysis.study.settings import Seed, Setting
+from analysis.study.settings import StudySetting
 from asyppo_cli.keys import short_names
 from asyppo_cli.runs.studies import Objective, PaperAblation
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROW_INCHES, WIDTH, PAPER_WIDTH = 0.36, 5.4, 2.3
-LABEL, MOST_DOTS = 34, 30
+LABEL, MAX_DOTS = 34, 30
 
 
 @dataclass(frozen=True)
@@ -59,35 +60,35 @@ class MainEffects:
 
 
 def main_effects(
-    settings: Sequence[Setting], n: int, objective: Objective, baseline: str | None, paper: PaperAblation | None
+    settings: Sequence[StudySetting], objective: Objective, baseline: str | None, paper: PaperAblation | None
 ) -> MainEffects:
-    """The main effects on the objective of number ``n``."""
-    told = None if paper is None or not any(s.name in paper.values for s in settings) else paper
+    """The main effects on the objective under which the settings are."""
+    known = None if paper is None or not any(s.name in paper.values for s in settings) else paper
     axes = grid_axes(settings)
-    if len(axes) > 1 and told is None:
+    if len(axes) > 1 and known is None:
         short = short_names(list(axes))
-        effects = [_marginal(short[key], key, values, settings, n) for key, values in axes.items()]
+        effects = [_marginal(short[key], key, values, settings) for key, values in axes.items()]
         return MainEffects(objective, tuple(effects), None, None, 0)
-    rows = list(settings) if len(settings) <= MOST_ROWS else _most_telling(settings, n, objective, baseline)
+    rows = list(settings) if len(settings) <= MAX_ROWS else _most_telling(settings, objective, baseline)
     key = next(iter(axes)) if len(axes) == 1 else None
     own = [
-        AxisValue(s.point[key] if key else s.name, s.values[n], s.means[n], told.values.get(s.name) if told else None)
+        AxisValue(s.point[key] if key else s.name, s.values, s.mean, known.values.get(s.name) if known else None)
         for s in rows
     ]
-    reference = next((s.means[n] for s in rows if s.name == baseline), None)
+    reference = next((s.mean for s in rows if s.name == baseline), None)
     effect = MainEffect(short_names([key])[key] if key else "setting", tuple(own), 1)
-    return MainEffects(objective, (effect,), reference.mean if reference else None, told, len(settings) - len(rows))
+    return MainEffects(objective, (effect,), reference.mean if reference else None, known, len(settings) - len(rows))
 
 
-def _most_telling(settings: Sequence[Setting], n: int, objective: Objective, baseline: str | None) -> list[Setting]:
+def _most_telling(settings: Sequence[StudySetting], objective: Objective, baseline: str | None) -> list[StudySetting]:
     """The baseline and the best, as many as can be read."""
-    sign = 1 if objective.direction == "maximize" else -1
-    known = [(s.name != baseline, -sign * m.mean, i) for i, s in enumerate(settings) if (m := s.means[n]) is not None]
-    return [settings[i] for _, _, i in sorted(known)[:MOST_ROWS]]
+    sign = direction_sign(objective.direction)
+    known = [(s.name != baseline, -sign * m.mean, i) for i, s in enumerate(settings) if (m := s.mean) is not None]
+    return [settings[i] for _, _, i in sorted(known)[:MAX_ROWS]]
 
 
-def _marginal(short: str, key: str, values: Sequence[str], settings: Sequence[Setting], n: int) -> MainEffect:
-    found = [averaged(settings, n, {key: value}) for value in values]
+def _marginal(short: str, key: str, values: Sequence[str], settings: Sequence[StudySetting]) -> MainEffect:
+    found = [averaged(settings, {key: value}) for value in values]
     means = iter(seed_means([list(seeds.values()) for seeds in found if seeds], "levels"))
     pairs = zip(values, found, strict=True)
     rows = [AxisValue(value, seeds, next(means) if seeds else None) for value, seeds in pairs]
@@ -95,11 +96,11 @@ def _marginal(short: str, key: str, values: Sequence[str], settings: Sequence[Se
 
 
 def main_effects_csv(data: MainEffects) -> str:
-    """Twin of :func:`draw_main_effects`, in the objective's own unit; the paper's numbers are as it prints them."""
+    """The numbers of :func:`draw_main_effects`, in the objective's own unit; the paper's are as it prints them."""
     rows: list[Sequence[Any]] = []
     for effect in data.axes:
         for value in effect.values:
-            ends = (value.mean.interval.low, value.mean.interval.high) if value.mean else (None, None)
+            ends = (value.mean.low, value.mean.high) if value.mean else (None, None)
             rows.append([effect.axis, value.value, "mean", value.mean and value.mean.mean, *ends])
             rows += [[effect.axis, value.value, seed, number, None, None] for seed, number in value.seeds.items()]
             if value.paper is not None:
@@ -120,10 +121,7 @@ def draw_main_effects(data: MainEffects) -> Figure:
         for row, effect in zip(panels, data.axes, strict=True):
             _draw_axis(row[0], effect, data)
         _limit(panels[0][0], data)
-        unit = unit_of(data.objective.metric)
-        better = "more" if data.objective.direction == "maximize" else "less"
-        sign = f" ({unit.sign}; {better} is better)" if unit.sign else f" ({better} is better)"
-        panels[-1][0].set_xlabel(data.objective.metric + sign)
+        panels[-1][0].set_xlabel(objective_label(data.objective))
         if data.paper is not None:
             _draw_paper(panels[0][1], data.axes[0], data.paper)
         caption(figure, _words(data))
@@ -134,23 +132,22 @@ def _draw_axis(ax: Axes, effect: MainEffect, data: MainEffects) -> None:
     scale = unit_of(data.objective.metric).scale
     for row, value in enumerate(effect.values):
         dots = [scale * number for number in value.seeds.values()]
-        if 1 < len(dots) <= MOST_DOTS:
+        if 1 < len(dots) <= MAX_DOTS:
             ax.plot(dots, [row + 0.22] * len(dots), "o", color=FAINT, markersize=3.2, markeredgewidth=0, zorder=2)
         if value.mean is None:
             ax.annotate(
                 "no number", (0.02, row), xycoords=("axes fraction", "data"), va="center", color=FAINT, fontsize=8
             )
             continue
-        interval = value.mean.interval
-        if interval.known:
-            ax.hlines(row, scale * interval.low, scale * interval.high, color=BLUE, linewidth=1.8)
+        if value.mean.known:
+            ax.hlines(row, scale * value.mean.low, scale * value.mean.high, color=BLUE, linewidth=1.8)
         ax.plot(scale * value.mean.mean, row, "D", color=BLUE, markersize=6, markeredgecolor=GROUND, zorder=3)
     if data.baseline is not None:
         ax.axvline(scale * data.baseline, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    ax.set_yticks(range(len(effect.values)), [shown(value.value, LABEL) for value in effect.values])
+    ax.set_yticks(range(len(effect.values)), [shortened(value.value, LABEL) for value in effect.values])
     ax.set_ylim(len(effect.values) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
-    ax.set_title(shown(effect.axis, 50))
+    ax.set_title(shortened(effect.axis, 50))
     grid(ax, "x")
 
 
@@ -174,7 +171,7 @@ def _draw_paper(ax: Axes, effect: MainEffect, paper: PaperAblation) -> None:
     ax.tick_params(axis="y", length=0)
     ax.margins(x=0.2)
     ax.set_title("the paper\n(other models and data)", fontsize=8)
-    ax.set_xlabel(shown(paper.metric, 40))
+    ax.set_xlabel(shortened(paper.metric, 40))
     grid(ax, "x")
 
 

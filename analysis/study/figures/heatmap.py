@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.figures.csv_export import csv_text
-from analysis.figures.labels import shown
+from analysis.figures.labels import shortened
 from analysis.figures.style import caption, density_colours, new_figure, styled
-from analysis.metrics.curves import unit_of
+from analysis.figures.units import unit_of, with_unit
 from analysis.stats.seed_bootstrap import SeedMean, seed_means
+from analysis.stats.wording import bare
 from analysis.study.axes import averaged, grid_axes
-from analysis.study.settings import Setting
-from analysis.study.wording import bare
+from analysis.study.settings import StudySetting
 from asyppo_cli.keys import short_names
 from asyppo_cli.runs.studies import Objective
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_PANELS, MOST_VALUES = 3, 16
+MAX_PANELS, MAX_VALUES = 3, 16
 CELL = (0.95, 0.5)
 LABEL = 18
 
@@ -50,25 +50,24 @@ class Interactions:
     averaged: bool
 
 
-def interactions(settings: Sequence[Setting], n: int, objective: Objective) -> Interactions:
+def interactions(settings: Sequence[StudySetting], objective: Objective) -> Interactions:
     """The maps of a full grid of at least two axes that can be read; none elsewhere."""
-    axes = {key: values for key, values in grid_axes(settings).items() if len(values) <= MOST_VALUES}
+    axes = {key: values for key, values in grid_axes(settings).items() if len(values) <= MAX_VALUES}
     short = short_names(list(axes))
-    pairs = list(itertools.combinations(axes, 2))[:MOST_PANELS]
-    maps = [_map(settings, n, (first, axes[first]), (second, axes[second]), short) for first, second in pairs]
+    pairs = list(itertools.combinations(axes, 2))[:MAX_PANELS]
+    maps = [_map(settings, (first, axes[first]), (second, axes[second]), short) for first, second in pairs]
     return Interactions(objective, tuple(maps), len(grid_axes(settings)) > 2)
 
 
 def _map(
-    settings: Sequence[Setting],
-    n: int,
+    settings: Sequence[StudySetting],
     first: tuple[str, Sequence[str]],
     second: tuple[str, Sequence[str]],
     short: dict[str, str],
 ) -> HeatMap:
     (down, row_values), (across, column_values) = first, second
     cells = [
-        [list(averaged(settings, n, {down: row, across: column}).values()) for column in column_values]
+        [list(averaged(settings, {down: row, across: column}).values()) for column in column_values]
         for row in row_values
     ]
     means = iter(seed_means([numbers for row in cells for numbers in row if numbers], "levels"))
@@ -77,12 +76,12 @@ def _map(
 
 
 def interactions_csv(data: Interactions) -> str:
-    """Twin of :func:`draw_interactions`, in the objective's own unit."""
+    """The numbers of :func:`draw_interactions`, in the objective's own unit."""
     rows: list[Sequence[Any]] = []
     for one in data.maps:
         for row, cells in zip(one.row_values, one.cells, strict=True):
             for column, at in zip(one.column_values, cells, strict=True):
-                numbers = [at.mean, at.interval.low, at.interval.high, at.seeds] if at else [None, None, None, 0]
+                numbers = [at.mean, at.low, at.high, at.seeds] if at else [None, None, None, 0]
                 rows.append([one.rows, row, one.columns, column, *numbers])
     return csv_text(["axis", "value", "axis_2", "value_2", data.objective.metric, "low", "high", "seeds"], rows)
 
@@ -99,9 +98,8 @@ def draw_interactions(data: Interactions) -> Figure:
         axes = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
         for ax, one in zip(axes, data.maps, strict=True):
             image = _draw(ax, one, data.objective.metric, (low, high if high > low else low + 1.0))
-        unit = unit_of(data.objective.metric)
         bar = figure.colorbar(image, ax=list(axes), fraction=0.05, pad=0.02)
-        bar.set_label(data.objective.metric + (f" ({unit.sign})" if unit.sign else ""))
+        bar.set_label(with_unit(data.objective.metric))
         bar.outline.set_visible(False)
         words = "mean over seeds, below it half the width of its 95 % interval"
         caption(figure, words + ("; averaged over the other axes" if data.averaged else ""))
@@ -125,10 +123,10 @@ def _draw(ax: Axes, one: HeatMap, metric: str, limits: tuple[float, float]) -> A
                 fontsize=7.5,
                 color="#FFFFFF" if dark else "#10243A" if at else None,
             )
-    ax.set_xticks(range(len(one.column_values)), [shown(value, LABEL) for value in one.column_values])
-    ax.set_yticks(range(len(one.row_values)), [shown(value, LABEL) for value in one.row_values])
-    ax.set_xlabel(shown(one.columns, 40))
-    ax.set_ylabel(shown(one.rows, 40))
+    ax.set_xticks(range(len(one.column_values)), [shortened(value, LABEL) for value in one.column_values])
+    ax.set_yticks(range(len(one.row_values)), [shortened(value, LABEL) for value in one.row_values])
+    ax.set_xlabel(shortened(one.columns, 40))
+    ax.set_ylabel(shortened(one.rows, 40))
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     return image
@@ -137,5 +135,5 @@ def _draw(ax: Axes, one: HeatMap, metric: str, limits: tuple[float, float]) -> A
 def _cell(at: SeedMean | None, metric: str) -> str:
     if at is None:
         return "no number"
-    half = f"\n± {bare(at.interval.halfwidth, metric)}" if at.interval.known else ""
+    half = f"\n± {bare(at.halfwidth, metric)}" if at.known else ""
     return bare(at.mean, metric) + half

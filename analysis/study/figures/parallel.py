@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analysis.figures.csv_export import csv_text
-from analysis.figures.labels import shown
+from analysis.figures.labels import shortened
 from analysis.figures.style import MUTED, ORANGE, caption, density_colours, new_figure, styled
-from analysis.metrics.curves import unit_of
+from analysis.figures.units import unit_of, with_unit
+from analysis.stats.effects import direction_sign
 from analysis.study.importance import UNSET, is_log, numbers_of
-from analysis.study.settings import Setting
+from analysis.study.settings import StudySetting
 from asyppo_cli.keys import short_names
 from asyppo_cli.runs.studies import Objective
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # More lines than these are a surface, more uprights a forest.
-MOST_LINES, MOST_KEYS, MOST_WORDS = 300, 8, 12
+MAX_LINES, MAX_KEYS, MAX_WORDS = 300, 8, 12
 LABEL = 16
 # What is not set stands apart from the numbers by this share of the upright.
 UNSET_ROOM = 0.14
@@ -41,23 +42,23 @@ class Parallel:
     """``settings`` by rising merit, so that the best are drawn last; ``scores`` in [0, 1], 1 the best."""
 
     objective: Objective
-    settings: tuple[Setting, ...]
+    settings: tuple[StudySetting, ...]
     numbers: tuple[float, ...]
     uprights: tuple[Upright, ...]
     scores: tuple[float, ...]
     left_out: int
 
 
-def parallel(settings: Sequence[Setting], n: int, objective: Objective, order: Sequence[str]) -> Parallel:
+def parallel(settings: Sequence[StudySetting], objective: Objective, order: Sequence[str]) -> Parallel:
     """Lines of the best settings; uprights in the ``order`` of their importance, those not named there after them."""
-    sign = 1 if objective.direction == "maximize" else -1
-    known = [(sign * mean.mean, setting) for setting in settings if (mean := setting.means[n]) is not None]
+    sign = direction_sign(objective.direction)
+    known = [(sign * mean.mean, setting) for setting in settings if (mean := setting.mean) is not None]
     known.sort(key=lambda pair: pair[0])
-    drawn = known[-MOST_LINES:]
+    drawn = known[-MAX_LINES:]
     rows = [setting for _, setting in drawn]
     keys = list(dict.fromkeys([*order, *(key for setting in settings for key in setting.point)]))
     columns = {key: [setting.point.get(key, UNSET) for setting in rows] for key in keys}
-    varying = [key for key in keys if len(set(columns[key])) > 1][:MOST_KEYS]
+    varying = [key for key in keys if len(set(columns[key])) > 1][:MAX_KEYS]
     short = short_names(varying)
     uprights = [upright(short[key], columns[key]) for key in varying]
     numbers = [sign * score for score, _ in drawn]
@@ -83,7 +84,7 @@ def upright(name: str, column: Sequence[str]) -> Upright:
     if not numbers:
         words = sorted(set(column))
         step = {word: i / max(1, len(words) - 1) for i, word in enumerate(words)}
-        marks = tuple((step[word], word) for word in words[:: -(-len(words) // MOST_WORDS)])
+        marks = tuple((step[word], word) for word in words[:: -(-len(words) // MAX_WORDS)])
         return Upright(name, tuple(step[value] for value in column), marks)
     scale = _scale(numbers, UNSET_ROOM if UNSET in column else 0.0)
     apart = ((0.0, UNSET),) if UNSET in column else ()
@@ -116,15 +117,14 @@ def ticks(numbers: Sequence[float]) -> list[float]:
 
 
 def _objective(numbers: Sequence[float], metric: str) -> Upright:
-    unit = unit_of(metric)
-    amounts = [unit.scale * number for number in numbers]
+    amounts = [unit_of(metric).scale * number for number in numbers]
     scale = _scale(amounts) if amounts else float
     marks = tuple((scale(tick), f"{tick:g}") for tick in ticks(amounts)) if amounts else ()
-    return Upright(metric + (f" ({unit.sign})" if unit.sign else ""), tuple(map(scale, amounts)), marks)
+    return Upright(with_unit(metric), tuple(map(scale, amounts)), marks)
 
 
 def parallel_csv(data: Parallel) -> str:
-    """Twin of :func:`draw_parallel`: the settings drawn, the best first."""
+    """The numbers of :func:`draw_parallel`: the settings drawn, the best first."""
     keys = list(dict.fromkeys(key for setting in data.settings for key in setting.point))
     rows = [
         [setting.name, *(setting.point.get(key) for key in keys), number]
@@ -147,7 +147,7 @@ def draw_parallel(data: Parallel) -> Figure:
             ax.plot(range(len(heights)), heights, **(best if row == last else line))
         for place, one in enumerate(data.uprights):
             _draw_upright(ax, place, one)
-        ax.set_xticks(range(len(data.uprights)), [shown(one.name, 22) for one in data.uprights])
+        ax.set_xticks(range(len(data.uprights)), [shortened(one.name, 22) for one in data.uprights])
         ax.set_xlim(-0.25, len(data.uprights) - 0.4)
         ax.set_ylim(-0.06, 1.06)
         ax.set_yticks([])
@@ -162,7 +162,7 @@ def _draw_upright(ax: Axes, place: int, one: Upright) -> None:
     box = {"boxstyle": "square,pad=0.1", "facecolor": ax.get_facecolor(), "edgecolor": "none", "alpha": 0.75}
     for height, text in one.marks:
         ax.plot([place, place + 0.04], [height, height], color=MUTED, linewidth=0.9, zorder=3)
-        ax.text(place + 0.06, height, shown(text, LABEL), fontsize=7, va="center", zorder=4, bbox=box)
+        ax.text(place + 0.06, height, shortened(text, LABEL), fontsize=7, va="center", zorder=4, bbox=box)
 
 
 def _words(data: Parallel) -> str:

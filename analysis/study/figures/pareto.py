@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analysis.figures.csv_export import csv_text
-from analysis.figures.labels import shown
+from analysis.figures.labels import shortened
 from analysis.figures.style import BLUE, FAINT, GROUND, INK, ORANGE, caption, grid, new_figure, styled
-from analysis.metrics.curves import unit_of
-from analysis.study.search import front
-from analysis.study.settings import Setting
+from analysis.figures.units import objective_label, unit_of
+from analysis.study.search import front, front_points
+from analysis.study.settings import StudySetting
 from asyppo_cli.runs.studies import Objective
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_LABELS = 12
+MAX_LABELS = 12
 
 
 @dataclass(frozen=True)
@@ -31,26 +31,19 @@ class Pareto:
     baseline: str | None
 
 
-def pareto(settings: Sequence[Setting], objectives: Sequence[Objective], baseline: str | None) -> Pareto:
-    """The first two objectives of a study."""
-    first, second = objectives[:2]
-    points = [
-        (s.name, s.means[0].mean, s.means[1].mean)
-        for s in settings
-        if s.means[0] is not None and s.means[1] is not None
-    ]
-    two = [_of_two(setting) for setting in settings]
-    kept = {setting.name for setting in front(two, (first, second))}
-    names = [name for name, *_ in sorted(points, key=lambda point: (point[1], point[2])) if name in kept]
-    return Pareto((first, second), tuple(points), tuple(names), baseline)
-
-
-def _of_two(setting: Setting) -> Setting:
-    return Setting(setting.name, setting.point, setting.trials, setting.values[:2], setting.means[:2], setting.seconds)
+def pareto(
+    by_objective: Sequence[Sequence[StudySetting]], objectives: Sequence[Objective], baseline: str | None
+) -> Pareto:
+    """The first two objectives of a study, from all settings under each."""
+    points = front_points(by_objective[:2])
+    kept = front(points, objectives[:2])
+    names = [point.name for point in sorted(kept, key=lambda point: point.means)]
+    rows = [(point.name, point.means[0], point.means[1]) for point in points]
+    return Pareto((objectives[0], objectives[1]), tuple(rows), tuple(names), baseline)
 
 
 def pareto_csv(data: Pareto) -> str:
-    """Twin of :func:`draw_pareto`, in the objectives' own units."""
+    """The numbers of :func:`draw_pareto`, in the objectives' own units."""
     kept = set(data.front)
     rows = [[name, x, y, int(name in kept)] for name, x, y in data.points]
     return csv_text(["setting", *(o.metric for o in data.objectives), "on_front"], rows)
@@ -77,9 +70,7 @@ def draw_pareto(data: Pareto) -> Figure:
             ax.plot(*places[data.baseline], "s", color=ORANGE, markersize=7, markeredgecolor=INK, zorder=4)
         _label(ax, data, places)
         for name, objective in zip(("x", "y"), data.objectives, strict=True):
-            sign = unit_of(objective.metric).sign
-            better = "more" if objective.direction == "maximize" else "less"
-            ax.set(**{f"{name}label": f"{objective.metric} ({sign + '; ' if sign else ''}{better} is better)"})
+            ax.set(**{f"{name}label": objective_label(objective)})
         ax.margins(0.12)
         grid(ax, "both")
         caption(figure, _words(data))
@@ -87,11 +78,11 @@ def draw_pareto(data: Pareto) -> Figure:
 
 
 def _label(ax: Axes, data: Pareto, places: dict[str, tuple[float, float]]) -> None:
-    for name in data.front[:MOST_LABELS]:
-        ax.annotate(shown(name, 26), places[name], xytext=(6, 6), textcoords="offset points", fontsize=7)
+    for name in data.front[:MAX_LABELS]:
+        ax.annotate(shortened(name, 26), places[name], xytext=(6, 6), textcoords="offset points", fontsize=7)
 
 
 def _words(data: Pareto) -> str:
     parts = ["diamonds: no other setting is as good in both and better in one"]
-    parts += [f"square: {shown(data.baseline, 40)}"] * (data.baseline in {name for name, *_ in data.points})
+    parts += [f"square: {shortened(data.baseline, 40)}"] * (data.baseline in {name for name, *_ in data.points})
     return "; ".join(parts)

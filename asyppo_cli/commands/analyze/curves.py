@@ -18,7 +18,7 @@ asyppo analyze curves SWEEP --metric accuracy,entropy --x tokens
 
 asyppo analyze curves RUN_A RUN_B -m reward/mean --smooth none
 
-asyppo analyze curves SWEEP --headline
+asyppo analyze curves SWEEP --summary
 """
 
 
@@ -45,33 +45,31 @@ def curves(
     smooth: Annotated[
         str, typer.Option("--smooth", help="paper (its appendix C.1), none, or a mean over so many steps.")
     ] = "paper",
-    headline: Annotated[
-        bool, typer.Option("--headline", help="Accuracy, seconds per step and peak memory instead.")
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Bars of accuracy, seconds per step and peak memory instead.")
     ] = False,
     runs_dir: options.RunsDir = Path("runs"),
     output: options.Output = None,
     formats: options.Formats = options.ALL_FORMATS,
 ) -> None:
     """Draw metrics of runs; those that differ by their seed only are joined into a mean with a 95 % interval."""
-    from analysis.metrics.series import group_by_setting
+    from analysis.metrics.run_groups import group_by_setting
     from asyppo_cli import console
 
     chosen, kinds = options.chosen_runs(runs, runs_dir), options.chosen_formats(formats)
     groups = group_by_setting(chosen)
     for notice in (notice for group in groups for metrics in group.metrics.values() for notice in metrics.notices):
         console.warn(notice)
-    stem = options.output_folder(output, chosen) / ("headline" if headline else "curves")
+    stem = options.output_folder(output, chosen) / ("summary" if summary else "curves")
     from analysis.figures.style import save, save_text
     from analysis.metrics import curves
-    from analysis.metrics import summary_bars as comparison
+    from analysis.metrics import summary_bars as bars
 
-    if headline:
-        table = comparison.headline(groups)
-        figure, csv = comparison.draw_headline(table), comparison.headline_csv(table)
-        findings = comparison.headline_findings(table)
+    if summary:
+        table = bars.summary_bars(groups)
+        figure, csv, findings = bars.draw_summary(table), bars.summary_csv(table), bars.summary_findings(table)
     else:
         typed = [word.strip() for part in metric or [] for word in part.split(",")]
         data = curves.curves(groups, typed, x.value, smooth)
-        figure, csv = curves.draw_metrics(data), curves.curves_csv(data)
-        findings = curves.curves_findings(data)
-    options.tell(findings, [*save(figure, stem, kinds), save_text(stem.with_suffix(".csv"), csv)])
+        figure, csv, findings = curves.draw_metrics(data), curves.curves_csv(data), curves.curves_findings(data)
+    options.print_findings(findings, [*save(figure, stem, kinds), save_text(stem.with_suffix(".csv"), csv)])

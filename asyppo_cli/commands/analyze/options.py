@@ -1,4 +1,4 @@
-"""What all analyses can be asked, and how they find their runs, name their folder and tell what they found."""
+"""Options that the analyses share, and how they find their runs, choose a folder and print their findings."""
 
 from __future__ import annotations
 
@@ -64,8 +64,6 @@ def _runs_of(name: str, runs_dir: Path) -> list[RunDirectory]:
         runs = run_directories(path)
         if runs and name:
             return runs
-        if (path / "sweep.json").is_file():
-            raise ValueError(f"the sweep {path} has no run yet: start it with asyppo sweep")
     if "/" in name:
         raise ValueError(f"there is no run in {name}: give the folder of a run or of a sweep")
     return [find_run(runs_dir, name)]
@@ -100,8 +98,8 @@ def chosen_formats(text: str) -> tuple[str, ...]:
     return tuple(kind for kind in FORMATS if kind in typed)
 
 
-def tell(findings: Iterable[str], paths: Sequence[Path]) -> None:
-    """Print what was found, in words, then where it is drawn: one line for files that differ by their ending only."""
+def print_findings(findings: Iterable[str], paths: Sequence[Path]) -> None:
+    """Print the findings, then the files: one line for files that differ by their ending only."""
     from asyppo_cli import console
 
     for finding in findings:
@@ -158,13 +156,13 @@ def comparable(runs: Sequence[RunDirectory], steps: str) -> list[RunDirectory]:
 
 def show_runs(titles: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]]) -> None:
     """Numbers of several runs side by side, with their mean and its 95 % t interval."""
-    from analysis.stats.intervals import mean_interval
+    from analysis.stats.seed_bootstrap import seed_mean
     from asyppo_cli import console
     from asyppo_cli.console import Column
 
     def mean(values: Sequence[float]) -> str:
         known = [value for value in values if math.isfinite(value)]
-        at = mean_interval(known) if len(known) > 1 else None
+        at = seed_mean(known) if len(known) > 1 else None
         return "-" if at is None else f"{at.mean:.3f} ± {at.halfwidth:.3f}"
 
     console.heading("Runs side by side")

@@ -48,7 +48,7 @@ def quadrant(
         paths.append(save_text(folder / "quadrant.csv", cells_csv(data)))
         paths.append(save_text(folder / "quadrant-density.csv", density_csv(data)))
         console.heading(label)
-        options.tell(quadrant_finding(data), paths)
+        options.print_findings(quadrant_finding(data), paths)
         rows.append((label, [data.concordant.value, data.independent, data.phi.value]))
     if len(rows) > 1:
         options.show_runs(["in the like cells", "independent", "φ"], rows)

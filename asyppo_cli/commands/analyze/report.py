@@ -42,5 +42,5 @@ def report(
     path = save_page(folder / "report.html", written(chosen, datetime.now().astimezone(), version("asyppo")))
     for one in map(read_files, chosen):
         found = [f"{d.level}: {d.title}" for d in diagnose(one.metrics, one.config)]
-        options.tell([f"{one.run.name}: {outcome_sentence(one)}", *found], [])
-    options.tell([], [path])
+        options.print_findings([f"{one.run.name}: {outcome_sentence(one)}", *found], [])
+    options.print_findings([], [path])

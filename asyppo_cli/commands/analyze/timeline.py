@@ -33,7 +33,7 @@ def timeline(
     from analysis.figures.style import save, save_text
     from analysis.metrics.timeline import draw_timeline, finding, read_timeline, timeline_csv
     from analysis.metrics.timeline import timeline as choose
-    from asyppo_cli.commands.analyze.options import chosen_formats, chosen_runs, output_folder, tell
+    from asyppo_cli.commands.analyze.options import chosen_formats, chosen_runs, output_folder, print_findings
 
     kinds, runs = chosen_formats(formats), chosen_runs(names, runs_dir)
     findings, paths = [], []
@@ -45,4 +45,4 @@ def timeline(
         stem = output_folder(output, [run]) / ("timeline" if output is None else f"timeline-{run.name}")
         paths += [*save(draw_timeline(shown), stem, kinds), save_text(stem.with_suffix(".csv"), timeline_csv(shown))]
         findings.append(finding(shown))
-    tell(findings, paths)
+    print_findings(findings, paths)

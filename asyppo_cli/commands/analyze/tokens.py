@@ -75,7 +75,7 @@ def tokens(
         readings, start, what = chosen(run, step, prompt, order, only, limit)
     folder = options.output_folder(output, [run])
     path = save_page(folder / "tokens.html", token_page(token_data(run.name, readings, start, what)))
-    options.tell([f"{run.name}: {what}"], [path])
+    options.print_findings([f"{run.name}: {what}"], [path])
 
 
 def usual_source(run: RunDirectory, step: int | None, order: str) -> str:

@@ -43,7 +43,7 @@ def value_std(
     for run, label, folder in zip(chosen, labels, options.folders_of(output, chosen), strict=True):
         data = analysed(run, steps)
         console.heading(label)
-        options.tell(findings(data), write(data, folder, kinds))
+        options.print_findings(findings(data), write(data, folder, kinds))
         overlap, explained = data.meaning.overlap_at(0.05), data.agreement.reliability[-1].explained
         rows.append((label, [data.meaning.spearman.value, overlap.value, explained.value]))
     if len(rows) > 1:

@@ -50,4 +50,4 @@ def wordcloud(
     for run, folder in zip(chosen, options.folders_of(output, chosen), strict=True):
         data = word_cloud(run, steps, gate, classes)
         console.heading(run.name)
-        options.tell(findings(data), write(data, folder, kinds))
+        options.print_findings(findings(data), write(data, folder, kinds))

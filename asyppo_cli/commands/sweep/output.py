@@ -32,10 +32,10 @@ def write_results(study: Study, folder: Path) -> None:
 
 def print_results(study: Study, folder: Path) -> None:
     """Print the results so far; nothing is written."""
-    from analysis.study.findings import answer, weigh
+    from analysis.study.findings import answer_study, with_importance
     from analysis.study.write import FOLDER
 
-    print_answer(study, weigh(answer(study)))
+    print_answer(study, with_importance(answer_study(study)))
     page = folder / FOLDER / "report.html"
     if page.is_file():
         console.note(f"figures, tables and report of the last sweep: {page}")

@@ -1,4 +1,4 @@
-"""The look: three formats, the same files each time, dark pages, labels that any token can be."""
+"""The style: three formats, the same files each time, dark pages, labels that any token can be."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from analysis.figures.style import (
     GROUND,
     INK,
     caption,
-    look,
     new_figure,
     power_of_ten,
     printable,
     save,
     save_text,
+    series_style,
     styled,
 )
 
@@ -51,7 +51,7 @@ def test_an_svg_turns_dark_with_its_page(tmp_path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert "@media (prefers-color-scheme:dark)" in text
     assert f'[style*="fill: {GROUND.lower()}"]{{fill:{DARK[GROUND].lower()} !important}}' in text
-    # Whatever the look draws with, the sheet knows, as matplotlib writes it.
+    # Whatever the style draws with, the sheet knows, as matplotlib writes it.
     used = set(re.findall(r'style="[^"]*?(?:fill|stroke): (#[0-9a-f]{6})', text.split("</style>", 1)[1]))
     assert used >= {GROUND.lower(), INK.lower()} and used <= {light.lower() for light in (*DARK, *COLOURS)}
     assert "$5 &amp; &lt;b&gt;" in text, "a dollar is a dollar"
@@ -72,7 +72,7 @@ def test_colours_are_seen_on_light_and_on_dark() -> None:
     for colour in COLOURS:
         # Lines and dots; each has a marker besides its colour.
         assert contrast(colour, GROUND) > 2.1 and contrast(DARK.get(colour, colour), DARK[GROUND]) > 4.5
-    assert len({look(i) for i in range(49)}) == 49 and look(7)[0] == look(0)[0]
+    assert len({series_style(i) for i in range(49)}) == 49 and series_style(7)[0] == series_style(0)[0]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Metrics of several runs: names, groups, smoothing by hand, axes, intervals, figures against their twins."""
+"""Metrics of several runs: names, groups, smoothing by hand, axes, intervals, figures against their CSV."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from analysis.metrics.curves import curves, curves_csv, curves_findings, draw_metrics, unit_of
-from analysis.metrics.series import find_metrics, group_by_setting, moving_mean, series, smoothed_at
-from analysis.metrics.summary_bars import draw_headline, headline, headline_csv, headline_findings
+from analysis.figures.units import unit_of
+from analysis.metrics.curves import curves, curves_csv, curves_findings, draw_metrics
+from analysis.metrics.run_groups import find_metrics, group_by_setting
+from analysis.metrics.series import moving_mean, series, smoothed_at
+from analysis.metrics.summary_bars import draw_summary, summary_bars, summary_csv, summary_findings
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.metric_log import metrics_line
 
@@ -74,9 +76,9 @@ def test_runs_that_differ_by_seed_only_are_one_setting(make: MakeRun) -> None:
     groups = group_by_setting([a, other, b])
     assert [(group.label, list(group.runs)) for group in groups] == [("grpo", [1, 2]), ("rloo", [1])]
     found = series(groups[0], "reward/mean", "step", "none")
-    assert found is not None and found.raw.tolist() == pytest.approx([0.3, 0.4, 0.5, 0.6])
+    assert found.raw.tolist() == pytest.approx([0.3, 0.4, 0.5, 0.6])
     # 12.706 * 0.1414 / sqrt(2): Student's t with one degree of freedom.
-    assert found.smooth[0].halfwidth == pytest.approx(1.2706, abs=1e-4)
+    assert found.means[0].halfwidth == pytest.approx(1.2706, abs=1e-4)
 
 
 def test_settings_are_called_by_what_differs(make: MakeRun) -> None:
@@ -105,7 +107,7 @@ def test_settings_of_one_method_are_called_as_they_were_typed(make: MakeRun) -> 
 def test_axes(make: MakeRun, axis: Any, places: list[float]) -> None:
     (group,) = group_by_setting([make("a", 1, rising(0.1))])
     found = series(group, "reward/mean", axis, "paper")
-    assert found is not None and found.x.tolist() == pytest.approx(places)
+    assert found.x.tolist() == pytest.approx(places)
 
 
 def test_metrics_are_found_by_parts_of_their_names(make: MakeRun) -> None:
@@ -124,7 +126,7 @@ def test_metrics_are_found_by_parts_of_their_names(make: MakeRun) -> None:
         find_metrics([], group_by_setting([make("empty", 1, [])]))
 
 
-def test_the_curves_are_their_twin(make: MakeRun) -> None:
+def test_the_curves_are_their_csv(make: MakeRun) -> None:
     groups = group_by_setting(
         [make("a", 1, rising(0.1)), make("b", 2, rising(0.3)), make("c", 1, rising(0.2), seeds=3)]
     )
@@ -139,7 +141,14 @@ def test_the_curves_are_their_twin(make: MakeRun) -> None:
             assert list(line.get_xdata()) == pytest.approx([float(row["step_x"]) for row in chosen])
     assert right.get_title(loc="left") == "eval/accuracy (%)"
     said = " ".join(curves_findings(data))
-    assert "No difference" not in said and "on one common seed: cannot tell, add seeds" in said
+    assert "no difference" not in said and "on one common seed; one seed allows no conclusion, add seeds" in said
+
+
+def test_evaluations_are_not_smoothed(make: MakeRun) -> None:
+    (group,) = group_by_setting([make("a", 1, rising(0.1, 8))])
+    accuracy, reward = (series(group, metric, "step", "paper") for metric in ("eval/accuracy", "reward/mean"))
+    assert [at.mean for at in accuracy.means] == accuracy.raw.tolist() and accuracy.means[-1].mean == 0.9
+    assert reward.means[-1].mean < reward.raw[-1] - 0.05
 
 
 def test_a_seed_that_stopped_early_is_told(make: MakeRun) -> None:
@@ -154,8 +163,8 @@ def test_differences_are_told_only_where_they_are(make: MakeRun) -> None:
     same = [make(f"s{seed}", seed, rising(0.1 * seed + 0.01 * (-1) ** seed), kind="same") for seed in (1, 2, 3)]
     best = [make(f"b{seed}", seed, rising(0.1 * seed + 0.2 + 0.001 * seed), kind="best") for seed in (1, 2, 3)]
     said = curves_findings(curves(group_by_setting([*near, *same, *best]), ["accuracy"], "step", "none"))
-    assert "No difference at this number of seeds" in said[1]
-    assert "No difference" not in said[2] and "+20.2 points against" in said[2] and "3 common seeds" in said[2]
+    assert len(said) == 5 and "no difference at this number of seeds" in said[2]
+    assert "is higher than" in said[4] and "+20.2 points" in said[4] and "3 common seeds" in said[4]
 
 
 @pytest.mark.parametrize(
@@ -171,18 +180,18 @@ def test_units(metric: str, sign: str, scale: float) -> None:
     assert (unit_of(metric).sign, unit_of(metric).scale) == (sign, scale)
 
 
-def test_the_headline_by_hand(make: MakeRun) -> None:
+def test_the_summary_by_hand(make: MakeRun) -> None:
     groups = group_by_setting(
         [make("a", 1, rising(0.1)), make("b", 2, rising(0.3)), make("c", 1, rising(0.2), extra=1)]
     )
-    data = headline(groups)
+    data = summary_bars(groups)
     assert [at.mean for at in data.quantities["eval/accuracy"] if at] == pytest.approx([0.6, 0.6])
     assert [at.mean for at in data.quantities["memory/peak_bytes"] if at] == [2.0**32, 2.0**32]
-    axes = draw_headline(data).axes
-    rows = list(csv.DictReader(io.StringIO(headline_csv(data))))
+    axes = draw_summary(data).axes
+    rows = list(csv.DictReader(io.StringIO(summary_csv(data))))
     for ax, metric, scale in zip(axes, data.quantities, (100, 1, 2**-30), strict=True):
         drawn = [patch.get_width() for patch in ax.patches]
         assert drawn == pytest.approx([scale * float(row["mean"]) for row in rows if row["metric"] == metric])
-    assert "held-out accuracy after training 60 ± 1.3e+02 %" in headline_findings(data)[0]
+    assert "held-out accuracy after training 60 ± 1.3e+02 %" in summary_findings(data)[0]
     with pytest.raises(ValueError, match="no accuracy, step time or memory yet"):
-        headline(group_by_setting([make("empty", 1, [])]))
+        summary_bars(group_by_setting([make("empty", 1, [])]))

@@ -61,7 +61,7 @@ def test_steps_that_are_not_there_are_named() -> None:
         timeline("r", BARS, [7])
 
 
-def test_every_bar_is_drawn_and_in_the_twin() -> None:
+def test_every_bar_is_drawn_and_in_the_csv() -> None:
     shown = timeline("r", BARS, [1, 2])
     drawn = {(patch.get_x(), patch.get_width()) for patch in draw_timeline(shown).axes[0].patches}
     assert {(bar.start, bar.end - bar.start) for bar in shown.bars} <= drawn

@@ -141,7 +141,7 @@ def test_no_text_leaves_its_block(tmp_path: Path, word: str) -> None:
 
 
 def test_text_is_escaped_and_cannot_steer() -> None:
-    assert text('<b a="1">&\u202e\x1b') == "&lt;b a=&quot;1&quot;&gt;&amp;\\u202e\\x1b"
+    assert text('<b a="1">&\u202e\x1b') == "&lt;b a=&#34;1&#34;&gt;&amp;\\u202e\\x1b"
 
 
 def test_the_policy_admits_one_script_by_its_hash() -> None:
@@ -169,11 +169,11 @@ def test_spellings_of_vocabularies_are_read() -> None:
 
 
 def test_a_page_stays_small_enough_for_a_browser(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("analysis.pages.token_source.MOST_TOKENS", 4)
+    monkeypatch.setattr("analysis.pages.token_source.MAX_TOKENS", 4)
     (part,) = training_readings(run, None, None, "disputed", "all", 9)
     # One token, then three, then no room for two more.
     assert [int(part.stats.ids[row]) for row in part.rows] == [1, 2] and part.left_out == 2
-    monkeypatch.setattr("analysis.pages.token_source.MOST_TOKENS", 2)
+    monkeypatch.setattr("analysis.pages.token_source.MAX_TOKENS", 2)
     (part,) = training_readings(run, None, None, "best", "all", 9)
     assert [int(part.stats.ids[row]) for row in part.rows] == [2]
 
@@ -183,7 +183,7 @@ def test_probes_are_thinned_to_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for step in range(9):
         record(run.probes(step), step, [["a", "b"]], [1])
     assert len(probe_readings(run, None, "all", 8)) == 9
-    monkeypatch.setattr("analysis.pages.token_source.MOST_TOKENS", 8)
+    monkeypatch.setattr("analysis.pages.token_source.MAX_TOKENS", 8)
     assert [part.step for part in probe_readings(run, None, "all", 8)] == [0, 3, 5, 8]
-    monkeypatch.setattr("analysis.pages.token_source.MOST_TOKENS", 7)
+    monkeypatch.setattr("analysis.pages.token_source.MAX_TOKENS", 7)
     assert [part.step for part in probe_readings(run, None, "all", 8, step=1)] == [0, 1, 8]

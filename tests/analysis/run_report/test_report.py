@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from analysis.pages.html import tag
+from analysis.pages.html import joined, tag
 from analysis.pages.token_source import thinned
 from analysis.run_report.diagnostics import diagnose
 from analysis.run_report.report import report
@@ -243,8 +243,8 @@ def test_damage_is_named(tmp_path: Path) -> None:
 
 
 def test_elements_escape_what_is_not_markup() -> None:
-    assert tag("p", "<b>", tag("i", 1), class_='a"b') == '<p class="a&quot;b">&lt;b&gt;<i>1</i></p>'
-    assert tag("", "<") == "&lt;" and tag("img", alt=None, src="x") == '<img src="x">'
+    assert tag("p", "<b>", tag("i", 1), class_='a"b') == '<p class="a&#34;b">&lt;b&gt;<i>1</i></p>'
+    assert joined("<") == "&lt;" and tag("img", alt=None, src="x") == '<img src="x">'
 
 
 def test_many_steps_are_thinned_evenly() -> None:

@@ -7,13 +7,14 @@ import statistics
 import numpy as np
 import pytest
 
-from analysis.stats.intervals import mean_interval, t_probability, t_quantile
+from analysis.stats.intervals import t_probability, t_quantile
 from analysis.stats.seed_bootstrap import (
-    MOST_ENUMERATED,
+    MAX_ENUMERATED,
     probabilities,
     quantiles,
     resampled,
     resamples,
+    seed_mean,
     seed_means,
     standard_error,
     student,
@@ -33,8 +34,8 @@ def test_probabilities_belong_to_the_quantiles() -> None:
 def test_few_seeds_have_students_interval() -> None:
     (two, three) = seed_means([[0.8, 0.9], [1.0, 2.0, 3.0]], "levels")
     assert two.method == three.method == "t"
-    known = mean_interval([1.0, 2.0, 3.0])
-    assert (three.interval.low, three.interval.high) == pytest.approx((known.low, known.high))
+    known = seed_mean([1.0, 2.0, 3.0])
+    assert (three.low, three.high) == pytest.approx((known.low, known.high))
     assert three.spread == pytest.approx(1.0) and math.isnan(three.p)
 
 
@@ -47,10 +48,10 @@ def test_a_worked_paired_test() -> None:
 def test_differences_and_bands_are_students_however_many_seeds() -> None:
     for kind in ("differences", "bands"):
         (found,) = seed_means([SIX], kind)
-        known = mean_interval(SIX)
-        assert found.method == "t" and found.interval.low == pytest.approx(known.low)
+        known = seed_mean(SIX)
+        assert found.method == "t" and found.low == pytest.approx(known.low)
     (level,) = seed_means([SIX], "levels")
-    assert level.method == "bootstrap" and level.interval.low != pytest.approx(known.low)
+    assert level.method == "bootstrap" and level.low != pytest.approx(known.low)
 
 
 def test_the_bootstrap_is_that_of_all_resamples_by_brute_force() -> None:
@@ -67,7 +68,7 @@ def test_the_bootstrap_is_that_of_all_resamples_by_brute_force() -> None:
 
 
 def test_resamples_stand_for_all_there_are() -> None:
-    for n in range(2, MOST_ENUMERATED + 1):
+    for n in range(2, MAX_ENUMERATED + 1):
         counts, shares = resamples(n)
         assert len(counts) == math.comb(2 * n - 1, n) and shares.sum() == pytest.approx(1.0)
         assert (counts.sum(1) == n).all() and shares @ counts == pytest.approx(np.ones(n))
@@ -107,10 +108,8 @@ def test_many_at_once_are_each_alone() -> None:
     together = seed_means(samples, "levels")
     for sample, found in zip(samples, together, strict=True):
         (alone,) = seed_means([sample], "levels")
-        assert alone.interval.mean == pytest.approx(found.interval.mean)
-        assert (alone.interval.low, alone.interval.high) == pytest.approx(
-            (found.interval.low, found.interval.high), nan_ok=True
-        )
+        assert alone.mean == pytest.approx(found.mean)
+        assert (alone.low, alone.high) == pytest.approx((found.low, found.high), nan_ok=True)
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 6, 9])
@@ -118,15 +117,15 @@ def test_seeds_that_do_not_differ(n: int) -> None:
     # 0.1 is no binary number: its mean and spread are off by rounding.
     for kind in ("levels", "differences"):
         (found,) = seed_means([[0.1] * n], kind)
-        assert (found.interval.low, found.interval.high) == pytest.approx((0.1, 0.1)) and found.spread == 0.0
+        assert (found.low, found.high) == pytest.approx((0.1, 0.1)) and found.spread == 0.0
     assert found.p == pytest.approx(0.0, abs=1e-9)
     (none,) = seed_means([[0.0] * n], "differences")
-    assert none.p == 1.0 and none.interval.holds(0.0)
+    assert none.p == 1.0 and none.holds(0.0)
 
 
 def test_one_seed_and_none() -> None:
     (one,) = seed_means([[0.5]], "levels")
-    assert one.mean == 0.5 and one.method == "none" and not one.interval.known and math.isnan(one.spread)
+    assert one.mean == 0.5 and one.method == "none" and not one.known and math.isnan(one.spread)
     assert seed_means([], "levels") == []
 
 

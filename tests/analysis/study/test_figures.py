@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from study_cases import ACCURACY, grid, study, trial
 
-from analysis.figures.labels import shown
+from analysis.figures.labels import shortened
 from analysis.figures.style import styled
 from analysis.study.axes import grid_axes
 from analysis.study.figures.curves import draw_study_curves, study_curves, study_curves_csv
@@ -40,7 +40,7 @@ def two_axes(**more: Any) -> Study:
 def test_a_main_effect_averages_over_the_other_axes_seed_by_seed() -> None:
     settings = settings_of(two_axes())
     assert grid_axes(settings) == {"x.n": ["1", "2"], "w": ["a", "b"]}
-    data = main_effects(settings, 0, MORE, "x.n=1 w=a", None)
+    data = main_effects(settings, MORE, "x.n=1 w=a", None)
     assert [effect.axis for effect in data.axes] == ["n", "w"] and data.baseline is None
     one, two = data.axes[0].values
     assert one.seeds == pytest.approx({1: 0.56, 2: 0.57, 3: 0.58})
@@ -54,13 +54,13 @@ def test_a_main_effect_averages_over_the_other_axes_seed_by_seed() -> None:
 def test_seeds_that_lack_a_setting_are_not_averaged() -> None:
     asked = two_axes()
     fewer = study([t for t in asked.trials if not (t.setting == "x.n=2 w=b" and t.seed == 3)])
-    data = main_effects(settings_of(fewer), 0, MORE, None, None)
+    data = main_effects(settings_of(fewer), MORE, None, None)
     assert list(data.axes[0].values[1].seeds) == [1, 2] and list(data.axes[0].values[0].seeds) == [1, 2, 3]
 
 
 def test_a_list_of_settings_is_one_axis_of_names() -> None:
     asked = study([trial({"a": "1"}, 1, 0.5), trial({"b": "2"}, 1, 0.6), trial({"a": "1", "b": "2"}, 1, 0.7)])
-    data = main_effects(settings_of(asked), 0, MORE, None, None)
+    data = main_effects(settings_of(asked), MORE, None, None)
     assert [value.value for value in data.axes[0].values] == ["a=1", "b=2", "a=1 b=2"] and data.axes[
         0
     ].axis == "setting"
@@ -69,27 +69,29 @@ def test_a_list_of_settings_is_one_axis_of_names() -> None:
 def test_the_papers_numbers_stand_beside_on_their_own_scale() -> None:
     asked = grid({"1": [0.5, 0.6], "2": [0.7, 0.8]})
     paper = PaperAblation("score in %", "the paper", {"k=2": 51.2})
-    data = main_effects(settings_of(asked), 0, MORE, "k=1", paper)
+    data = main_effects(settings_of(asked), MORE, "k=1", paper)
     assert [value.paper for value in data.axes[0].values] == [None, 51.2]
     ours, theirs = draw_main_effects(data).axes
     assert theirs.get_title(loc="left").startswith("the paper") and theirs.get_xlabel() == "score in %"
     assert list(theirs.lines[0].get_xdata()) == [51.2] and ours.get_xlim()[1] > 60 > theirs.get_xlim()[1]
     assert "the paper" not in [
-        ax.get_title(loc="left")
-        for ax in draw_main_effects(main_effects(settings_of(asked), 0, MORE, "k=1", None)).axes
+        ax.get_title(loc="left") for ax in draw_main_effects(main_effects(settings_of(asked), MORE, "k=1", None)).axes
     ]
 
 
 def test_a_map_has_every_pair_and_says_where_there_is_none() -> None:
     asked = two_axes()
     trials = [t if t.setting != "x.n=2 w=b" else trial(t.point, t.seed, state="failed") for t in asked.trials]
-    data = interactions(settings_of(study(trials)), 0, MORE)
+    data = interactions(settings_of(study(trials)), MORE)
     (only,) = data.maps
     assert only.cells[1][1] is None and only.cells[1][0] is not None
     assert only.cells[1][0].mean == pytest.approx(0.72)
-    assert [text.get_text() for text in draw_interactions(data).axes[0].texts][2:] == ["72.0\n± 2.5", "no number"]
+    assert [text.get_text() for text in draw_interactions(data).axes[0].texts][2:] == [
+        "72.0\n± 2.5",
+        "no number",
+    ]
     assert [row["seeds"] for row in rows(interactions_csv(data))] == ["3", "3", "3", "0"]
-    assert interactions(settings_of(grid({"1": [0.5]})), 0, MORE).maps == ()
+    assert interactions(settings_of(grid({"1": [0.5]})), MORE).maps == ()
 
 
 def test_uprights_are_scales_of_numbers_or_words() -> None:
@@ -123,20 +125,19 @@ def test_marks_are_round_and_few(numbers: list[float], found: list[float] | None
 
 def test_lines_cross_at_their_values_and_the_best_comes_last() -> None:
     asked = study([trial({"a": str(i), "w": "xy"[i % 2]}, 1, i / 10, name=f"t{i}") for i in range(5)], kind="search")
-    data = parallel(settings_of(asked), 0, MORE, ["w", "a"])
+    data = parallel(settings_of(asked), MORE, ["w", "a"])
     assert [one.name for one in data.uprights] == ["w", "a", "eval/accuracy (%)"]
     assert data.settings[-1].name == "a=4 w=x" and data.scores[-1] == 1.0
     lines = draw_parallel(data).axes[0].lines
     assert list(lines[4].get_ydata()) == [0.0, 1.0, 1.0] and lines[4].get_linewidth() > lines[0].get_linewidth()
     assert rows(parallel_csv(data))[0]["a"] == "4"
-    assert parallel(settings_of(asked), 0, Objective(ACCURACY, "minimize"), []).settings[-1].name == "a=0 w=x"
+    assert parallel(settings_of(asked), Objective(ACCURACY, "minimize"), []).settings[-1].name == "a=0 w=x"
 
 
 def test_the_front_is_drawn_in_order() -> None:
     trials = [trial({"k": str(i)}, 1, x, y) for i, (x, y) in enumerate([(0.9, 3.0), (0.8, 1.0), (0.7, 2.0)])]
-    data = pareto(
-        settings_of(study([*trials, trial({}, 1, 0.6, 4.0)], objectives=[MORE, LESS])), [MORE, LESS], "default"
-    )
+    found = study([*trials, trial({}, 1, 0.6, 4.0)], objectives=[MORE, LESS])
+    data = pareto([settings_of(found, n) for n in (0, 1)], [MORE, LESS], "default")
     assert data.front == ("k=1", "k=0")
     ax = draw_pareto(data).axes[0]
     assert list(ax.lines[1].get_xdata()) == pytest.approx([80.0, 90.0]) and len(ax.lines[0].get_xdata()) == 2
@@ -169,8 +170,8 @@ def test_curves_are_read_from_the_runs_of_finished_trials(tmp_path: Path) -> Non
 
 
 def test_names_are_cut_where_they_are_alike() -> None:
-    assert shown("critic_count=1 policy.model=/a/b/c/model-1", 21) == "critic_cou…/c/model-1"
-    assert shown("a\nb", 9) == "a↵b" and len(shown("x" * 99, 12)) == 12
+    assert shortened("critic_count=1 policy.model=/a/b/c/model-1", 21) == "critic_cou…/c/model-1"
+    assert shortened("a\nb", 9) == "a↵b" and len(shortened("x" * 99, 12)) == 12
 
 
 def overlapping(figure: Any) -> list[str]:
@@ -203,16 +204,16 @@ def test_nothing_lies_on_anything_else(count: int, name: str, tmp_path: Path) ->
     for one in asked.trials:
         write_metrics(tmp_path, one.name, {0: 0.4, 10: one.values[0]})
     paper = PaperAblation("score", "the paper", {setting.name: 0.5 + i / 50 for i, setting in enumerate(settings)})
-    assert overlapping(draw_main_effects(main_effects(settings, 0, MORE, settings[0].name, paper))) == []
+    assert overlapping(draw_main_effects(main_effects(settings, MORE, settings[0].name, paper))) == []
     assert overlapping(draw_study_curves(study_curves(settings, tmp_path, ACCURACY, settings[0].name))) == []
 
 
 @pytest.mark.parametrize("values", [[0.5, 0.5, 0.5], [math.nan, 0.5, math.inf], [0.7]])
 def test_numbers_that_are_equal_or_none_are_drawn(values: list[float]) -> None:
     settings = settings_of(grid({"1": values, "2": values}))
-    assert overlapping(draw_main_effects(main_effects(settings, 0, MORE, "k=1", None))) == []
-    assert overlapping(draw_parallel(parallel(settings, 0, MORE, []))) == []
-    both = settings_of(study([trial({"k": "1"}, 1, 0.5, 2.0), trial({"k": "2"}, 1, 0.5, 2.0)], objectives=[MORE, LESS]))
-    draw_pareto(pareto(both, [MORE, LESS], None))
-    maps = interactions(settings_of(study([trial({"a": a, "b": b}, 1, 0.5) for a in "12" for b in "12"])), 0, MORE)
+    assert overlapping(draw_main_effects(main_effects(settings, MORE, "k=1", None))) == []
+    assert overlapping(draw_parallel(parallel(settings, MORE, []))) == []
+    both = study([trial({"k": "1"}, 1, 0.5, 2.0), trial({"k": "2"}, 1, 0.5, 2.0)], objectives=[MORE, LESS])
+    draw_pareto(pareto([settings_of(both, n) for n in (0, 1)], [MORE, LESS], None))
+    maps = interactions(settings_of(study([trial({"a": a, "b": b}, 1, 0.5) for a in "12" for b in "12"])), MORE)
     assert overlapping(draw_interactions(maps)) == []

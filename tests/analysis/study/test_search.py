@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from study_cases import ACCURACY, study, trial
 
-from analysis.study.findings import answer, weigh
+from analysis.study.findings import answer_study, with_importance
 from analysis.study.importance import explained, groups_of, importance_sentence, importances, ped_anova
-from analysis.study.search import found, front
-from analysis.study.settings import Setting, settings_of
-from asyppo_cli.runs.studies import Objective, Study
+from analysis.study.search import FrontPoint, front, front_points, search_result
+from analysis.study.settings import settings_of
+from asyppo_cli.runs.studies import Objective, Study, StudyTrial
 
 MORE, LESS = Objective(ACCURACY, "maximize"), Objective("time/step", "minimize")
 
@@ -36,11 +36,11 @@ def test_the_best_are_ranked_and_counted_against_the_default() -> None:
         kind="search",
     )
     settings = settings_of(asked)
-    said = found(settings, "default", 0, MORE)
+    said = search_result(settings, "default", MORE)
     assert [s.name for s in said.best] == ["k=1", "k=2", "default", "k=0", "k=3"]
     assert (said.known, said.beating) == (5, 2)
-    assert [s.name for s in found(settings, None, 0, Objective(ACCURACY, "minimize")).best][:2] == ["k=3", "k=0"]
-    words = answer(asked).findings()
+    assert [s.name for s in search_result(settings, None, Objective(ACCURACY, "minimize")).best][:2] == ["k=3", "k=0"]
+    words = answer_study(asked).findings()
     assert words[0].startswith("5 settings were tried, one seed each, default among them.")
     assert "The best of 5 settings is k=1 with 90.0 %; 2 of the 4 others beat default; chosen as the best" in words[1]
 
@@ -52,6 +52,11 @@ def brute_front(points: list[tuple[float, ...]]) -> set[int]:
         for i, p in enumerate(points)
         if not any(q != p and all(a <= b for a, b in zip(q, p, strict=True)) for q in points)
     }
+
+
+def points_of(trials: list[StudyTrial], objectives: list[Objective]) -> list[FrontPoint]:
+    found = study(trials, objectives=objectives)
+    return front_points([settings_of(found, n) for n in range(len(objectives))])
 
 
 @pytest.mark.parametrize("size", [2, 3])
@@ -66,20 +71,19 @@ def test_the_front_is_that_of_its_definition(size: int) -> None:
             for i, point in enumerate(points)
         ]
         draw.shuffle(trials)
-        kept = {int(s.point["k"]) for s in front(settings_of(study(trials, objectives=objectives)), objectives)}
+        kept = {int(point.name.removeprefix("k=")) for point in front(points_of(trials, objectives), objectives)}
         assert kept == brute_front(points)
 
 
 def test_a_setting_without_a_number_of_each_is_not_on_the_front() -> None:
     trials = [trial({"k": "1"}, 1, 0.9, math.nan), trial({"k": "2"}, 1, 0.8, 2.0), trial({"k": "3"}, 1, state="failed")]
-    settings = settings_of(study(trials, objectives=[MORE, LESS]))
-    assert [s.name for s in front(settings, [MORE, LESS])] == ["k=2"]
+    assert [point.name for point in front(points_of(trials, [MORE, LESS]), [MORE, LESS])] == ["k=2"]
 
 
 def test_what_matters_is_found_and_nothing_else() -> None:
     pytest.importorskip("optuna")
-    said = importances(settings_of(searched(120, 0.03)), 0, MORE)
-    assert {one.key: one.told for one in said.keys} == {
+    said = importances(settings_of(searched(120, 0.03)), MORE)
+    assert {one.key: one.significant for one in said.keys} == {
         "learner.policy.lr": True,
         "gates.mask_pct": False,
         "critic_count": False,
@@ -91,23 +95,23 @@ def test_what_matters_is_found_and_nothing_else() -> None:
 
 def test_noise_is_seldom_taken_for_something() -> None:
     pytest.importorskip("optuna")
-    said = [importances(settings_of(searched(30, 0.0, seed)), 0, MORE) for seed in range(20)]
-    assert sum(any(one.told for one in found.keys) for found in said) <= 3
+    said = [importances(settings_of(searched(30, 0.0, seed)), MORE) for seed in range(20)]
+    assert sum(any(one.significant for one in found.keys) for found in said) <= 3
     assert "no key can be told from one that does nothing" in importance_sentence(said[0])
 
 
 def test_too_few_say_nothing() -> None:
-    few = importances(settings_of(searched(9, 0.03)), 0, MORE)
+    few = importances(settings_of(searched(9, 0.03)), MORE)
     assert few.keys == () and importance_sentence(few).endswith("importance needs 10 settings, and 9 have a number.")
     same = study([trial({"k": str(i)}, 1, 0.5) for i in range(12)], kind="search")
-    assert importances(settings_of(same), 0, MORE).why == "nothing varies, so nothing is important"
+    assert importances(settings_of(same), MORE).why == "nothing varies, so nothing is important"
 
 
 def test_the_default_has_no_place_on_the_scales() -> None:
     pytest.importorskip("optuna")
     asked = searched(60, 0.03)
     with_default = study([*asked.trials, trial({}, 1, 0.2)], kind="search")
-    assert importances(settings_of(with_default), 0, MORE) == importances(settings_of(asked), 0, MORE)
+    assert importances(settings_of(with_default), MORE) == importances(settings_of(asked), MORE)
 
 
 def test_the_share_explained_is_that_of_groups_by_hand() -> None:
@@ -143,8 +147,8 @@ def test_ped_anova_is_optunas_own() -> None:
 
 def test_without_optuna_a_notice_says_what_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    said = weigh(answer(searched(20, 0.03)))
-    assert said.importances == () and said.notices == (
+    said = with_importance(answer_study(searched(20, 0.03)))
+    assert said.objectives[0].importances is None and said.notices == (
         "importance is left out: the importance of settings needs the package optuna: pip install optuna",
     )
     assert said.findings()[-1] == said.notices[0]
@@ -152,7 +156,7 @@ def test_without_optuna_a_notice_says_what_is_left_out(monkeypatch: pytest.Monke
 
 def test_seeds_of_a_search_are_averaged() -> None:
     trials = [trial({"k": k}, s, v + s / 100) for k, v in (("1", 0.7), ("2", 0.8)) for s in (1, 2, 3)]
-    said = answer(study(trials, kind="search", baseline="k=1"))
-    assert "k=2 (+10.0 points) is better than k=1." in said.verdicts[0]
-    settings: list[Setting] = list(said.settings)
-    assert said.searched[0].best[0].means[0] == settings[1].means[0]
+    said = answer_study(study(trials, kind="search", baseline="k=1"))
+    assert "k=2 (+10.0 points) is better than k=1." in said.objectives[0].verdict
+    search = said.objectives[0].search
+    assert search is not None and search.best[0].mean == said.objectives[0].settings[1].mean

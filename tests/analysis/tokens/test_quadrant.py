@@ -117,7 +117,7 @@ def test_the_picture_is_the_table(make_run: MakeRun) -> None:
     median = 10 ** main.lines[0].get_xdata()[0]
     assert median == pytest.approx(data.medians[0], rel=1e-5)
     cells = {row["what"]: row["number"] for row in csv.DictReader(io.StringIO(cells_csv(data)))}
-    assert float(cells["large sigma, large gradient"]) == pytest.approx(data.shares[1, 1])
+    assert float(cells["large std, large gradient"]) == pytest.approx(data.shares[1, 1])
     assert float(cells["phi"]) == pytest.approx(data.phi.value, rel=1e-6)
 
 

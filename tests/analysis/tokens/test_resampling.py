@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.stats.intervals import Interval
 from analysis.tokens.resampling import (
-    Estimate,
     Resamples,
     by_response,
     by_response_and_group,
@@ -92,11 +92,11 @@ def test_quantiles_of_groups() -> None:
 @pytest.mark.parametrize(
     ("estimate", "said"),
     [
-        (Estimate(0.314, 0.28, 0.35), "0.314 (95 % interval 0.280 to 0.350)"),
-        (Estimate(-1e-9, -0.5, 0.5), "0.00 (95 % interval -0.50 to 0.50)"),
-        (Estimate(0.0812, 0.0810, 0.0814), "0.08120 (95 % interval 0.08100 to 0.08140)"),
-        (Estimate(0.5, math.nan, math.nan), "0.50 (too few responses for an interval)"),
+        (Interval(0.314, 0.28, 0.35), "0.314 (95 % interval 0.280 to 0.350)"),
+        (Interval(-1e-9, -0.5, 0.5), "0.00 (95 % interval -0.50 to 0.50)"),
+        (Interval(0.0812, 0.0810, 0.0814), "0.08120 (95 % interval 0.08100 to 0.08140)"),
+        (Interval(0.5, math.nan, math.nan), "0.50 (too few responses for an interval)"),
     ],
 )
-def test_an_estimate_in_words(estimate: Estimate, said: str) -> None:
+def test_an_estimate_in_words(estimate: Interval, said: str) -> None:
     assert estimate.words() == said

@@ -1,4 +1,4 @@
-"""Disagreement analysed: worked examples, the algorithm's own functions as oracles, figures against their twins."""
+"""Disagreement analysed: worked examples, the algorithm's own functions as oracles, figures against their tables."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_tokens_that_stand_out_are_found_and_no_others(make_run: MakeRun) -> Non
     (found,) = data.highest
     ranks = pd.Series(np.float32(sigma)).rank(pct=True)[token == 3]
     assert found.percentile.value == pytest.approx(100 * ranks.mean(), abs=0.2)
-    assert found.count == int((token == 3).sum()) and found.sigma == pytest.approx(sigma[token == 3].mean(), abs=1e-6)
+    assert found.count == int((token == 3).sum()) and found.std == pytest.approx(sigma[token == 3].mean(), abs=1e-6)
     assert data.ranked == data.kinds == 5
     # Among 200 tokens of 40 occurrences some are far from the middle by chance.
     token = random.permutation(np.repeat(np.arange(200), 40))
@@ -210,21 +210,21 @@ def data(run: RunDirectory) -> ValueStd:
     return value_std(run)
 
 
-def test_the_figures_draw_what_their_twins_say(data: ValueStd) -> None:
+def test_the_figures_draw_what_their_tables_say(data: ValueStd) -> None:
     ax = std_profiles.draw_training(data.training).axes[0]
-    twin = rows_of(std_profiles.training_csv(data.training))
+    table = rows_of(std_profiles.training_csv(data.training))
     lines = {line.get_label(): line.get_ydata() for line in ax.lines}
     for label, column in (
-        ("median", "sigma_p50"),
+        ("median", "std_p50"),
         ("below: advantage masked", "mask_threshold"),
         ("above: no entropy bonus", "filter_threshold"),
     ):
-        assert list(lines[label]) == pytest.approx([float(row[column]) for row in twin], rel=1e-6)
+        assert list(lines[label]) == pytest.approx([float(row[column]) for row in table], rel=1e-6)
     left, right = std_correlates.draw_meaning(data.meaning).axes
-    twin = rows_of(std_correlates.meaning_csv(data.meaning))
-    drawn = [row for row in twin if row["what"] == "mean_error_by_sigma_tenth"]
+    table = rows_of(std_correlates.meaning_csv(data.meaning))
+    drawn = [row for row in table if row["what"] == "mean_error_by_std_tenth"]
     assert list(left.lines[0].get_ydata()) == pytest.approx([float(row["number"]) for row in drawn], rel=1e-6)
-    drawn = [row for row in twin if row["what"] == "overlap_with_lowest_entropy"]
+    drawn = [row for row in table if row["what"] == "overlap_with_lowest_entropy"]
     assert list(right.lines[0].get_ydata()) == pytest.approx([100 * float(row["number"]) for row in drawn], rel=1e-6)
     assert right.lines[2].get_ydata()[0] == 38.0, "the paper's point"
 
@@ -235,23 +235,23 @@ def test_a_single_step_is_seen(run: RunDirectory) -> None:
     assert ax.lines[0].get_ydata().tolist() == [data.quantiles[0, 2]] * 2 and list(ax.get_xticks()) == [20]
 
 
-def test_places_and_critics_draw_what_their_twins_say(data: ValueStd) -> None:
+def test_places_and_critics_draw_what_their_tables_say(data: ValueStd) -> None:
     left, _ = std_profiles.draw_places(data.places).axes
-    twin = rows_of(std_profiles.places_csv(data.places))
-    drawn = [row for row in twin if (row["axis"], row["outcome"]) == ("position_tokens", "wrong")]
-    wrong = [float(row["sigma_p50"] or "nan") for row in drawn]
+    table = rows_of(std_profiles.places_csv(data.places))
+    drawn = [row for row in table if (row["axis"], row["outcome"]) == ("position_tokens", "wrong")]
+    wrong = [float(row["std_p50"] or "nan") for row in drawn]
     assert list(left.lines[1].get_ydata()) == pytest.approx(wrong, rel=1e-6, nan_ok=True)
     axes = critic_agreement.draw_agreement(data.agreement).axes
     assert axes[0].collections[0].get_array().sum() == data.agreement.density.sum()
     cells = rows_of(critic_agreement.density_csv(data.agreement))
     assert sum(int(row["states"]) for row in cells) == data.agreement.density.sum()
-    twin = rows_of(critic_agreement.agreement_csv(data.agreement))
-    drawn = [row for row in twin if (row["what"], row["of"]) == ("outcome by value", "together")]
+    table = rows_of(critic_agreement.agreement_csv(data.agreement))
+    drawn = [row for row in table if (row["what"], row["of"]) == ("outcome by value", "together")]
     line = next(line for line in reversed(axes[2].lines) if len(line.get_xdata()) == len(drawn))
     assert list(line.get_ydata()) == pytest.approx([float(row["number"]) for row in drawn], rel=1e-6)
 
 
-def test_every_figure_is_written_with_its_twin(data: ValueStd, tmp_path: Path) -> None:
+def test_every_figure_is_written_with_its_table(data: ValueStd, tmp_path: Path) -> None:
     paths = write(data, tmp_path, ["svg"])
     names = ["training", "places", "tokens", "critics", "meaning"]
     assert {path.name for path in paths} == {

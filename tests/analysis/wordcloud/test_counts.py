@@ -15,9 +15,9 @@ from analysis.tokens.table import load
 from analysis.wordcloud.counts import (
     COLUMNS,
     count_masked,
+    highest_rates,
     initial_steps,
     intervals,
-    most_eager,
     most_masked,
     readable,
     wilson,
@@ -114,7 +114,7 @@ def test_rare_words_do_not_win_by_luck(tmp_path: Path) -> None:
     rare = [(f"rare{i}", int(i % 4 == 0)) for i in range(200)]
     record(run, 1, [common, rare, [("plain", int(i % 10 == 0)) for i in range(500)]])
     counts = count_masked(load(run, [1], COLUMNS))
-    assert counts.words[most_eager(counts)[0]] == "often"
+    assert counts.words[highest_rates(counts)[0]] == "often"
     assert counts.words[most_masked(counts)[0]] == "often"
     low, high = intervals(counts)
     assert (low <= counts.rates() + 1e-12).all() and (counts.rates() <= high + 1e-12).all()

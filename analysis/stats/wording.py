@@ -1,17 +1,17 @@
-"""Numbers of a study in words: amounts in the metric's unit, differences, trials that gave no number."""
+"""Numbers in words: amounts in the metric's unit, means over seeds, differences."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from analysis.metrics.curves import unit_of
+from analysis.figures.units import unit_of
+from analysis.stats.effects import Effect
 from analysis.stats.intervals import Interval
 from analysis.stats.seed_bootstrap import SeedMean
-from analysis.study.settings import Effect, Gap
 
 ALPHA = 0.05
-MOST_NAMED = 6
+MAX_NAMED = 6
 
 
 def level(value: float | None, metric: str) -> str:
@@ -64,22 +64,22 @@ def mean_words(mean: SeedMean | None, metric: str) -> str:
     if mean is None:
         return "no finished trial with a number"
     seeds = f"{mean.seeds} seed{'s' if mean.seeds > 1 else ''}"
-    inner = f"95 % interval {span(mean.interval, metric)}, {seeds}" if mean.interval.known else f"{seeds}, no interval"
+    inner = f"95 % interval {span(mean, metric)}, {seeds}" if mean.known else f"{seeds}, no interval"
     return f"{level(mean.mean, metric)} ({inner})"
 
 
 def effect_sentence(effect: Effect, metric: str, comparisons: int) -> str:
     """What may be said of one difference."""
     pair, found = f"{effect.setting} against {effect.baseline}", effect.difference
-    if effect.told == "cannot tell":
+    if effect.verdict == "cannot tell":
         return f"{pair}: {change(found.mean, metric)} on one common seed; one seed allows no conclusion, add seeds"
-    inner = f"95 % interval {span(found.interval, metric, signs=True)}, {found.seeds} common seeds"
-    if effect.told == "no difference":
+    inner = f"95 % interval {span(found, metric, signs=True)}, {found.seeds} common seeds"
+    if effect.verdict == "no difference":
         seen = f"one of {size(effect.detectable, metric)} would have been seen in four of five cases"
         seen = seen if effect.detectable > 0 else "the seeds do not differ at all"
         return f"{pair}: no difference at this number of seeds ({change(found.mean, metric)}; {inner}; {seen})"
     return (
-        f"{effect.setting} is {effect.told} than {effect.baseline}: {change(found.mean, metric)} ({inner}"
+        f"{effect.setting} is {effect.verdict} than {effect.baseline}: {change(found.mean, metric)} ({inner}"
         f"{_corrected(effect, comparisons)})"
     )
 
@@ -96,26 +96,8 @@ def small(p: float) -> str:
     return "-" if not math.isfinite(p) else "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
-def gap_sentence(found: Sequence[Gap], trials: int) -> str | None:
-    """Which trials gave no number, counted by why and named; None where all did."""
-    if not found:
-        return None
-    parts = []
-    for state in dict.fromkeys(gap.state for gap in found):
-        some = [gap for gap in found if gap.state == state]
-        parts.append(f"{len(some)} {state} ({listed([_named(gap) for gap in some])})")
-    there = sum(gap.name is not None for gap in found)
-    return f"{trials - there} of {trials} trials gave a number; {'; '.join(parts)}."
-
-
-def _named(gap: Gap) -> str:
-    if gap.name is None:
-        return f"{gap.setting} with seed {gap.seed}"
-    return f"{gap.name}: {gap.reason}" if gap.reason else gap.name
-
-
-def listed(names: Sequence[str], most: int = MOST_NAMED) -> str:
+def listed(names: Sequence[str], limit: int = MAX_NAMED) -> str:
     """``a, b and c``; of many the first few and how many more."""
-    if len(names) > most:
-        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    if len(names) > limit:
+        return f"{', '.join(names[:limit])} and {len(names) - limit} more"
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
