@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
+from asyppo_cli.runs.records import RecordTexts
 from asyppo_cli.types import (
     LossTerms,
     Problem,
@@ -95,7 +96,7 @@ class Grader(Protocol):
 
 
 class Tokenizer(Protocol):
-    """The part of a Hugging Face tokenizer that the house uses."""
+    """The part of a Hugging Face tokenizer that is used here."""
 
     eos_token_id: int
     pad_token_id: int
@@ -110,6 +111,38 @@ class Tokenizer(Protocol):
 
     def chat(self, system: str, user: str) -> list[int]:
         """Token ids of a conversation up to where the assistant begins."""
+        ...
+
+
+class Journal(Protocol):
+    """Where a run is written down (the run directory)."""
+
+    def metrics(self, row: Mapping[str, float]) -> None:
+        """Add one row of metrics."""
+        ...
+
+    def records(self, step: int, columns: Mapping[str, Any], texts: RecordTexts) -> None:
+        """Write the token records of a step."""
+        ...
+
+    def probes(self, step: int, columns: Mapping[str, Any], texts: RecordTexts) -> None:
+        """Write the token records of the probes after a step."""
+        ...
+
+    def samples(self, step: int, rows: list[dict[str, Any]]) -> None:
+        """Write readable samples of a step."""
+        ...
+
+    def timeline(self, step: int, spans: Sequence[Any]) -> None:
+        """Write when each phase of a step began and ended (``track``, ``phase``, ``start``, ``end``)."""
+        ...
+
+    def checkpoint(self, step: int, fill: Callable[[Path], None], metric: float | None) -> None:
+        """Write a checkpoint: ``fill`` puts files into the folder it is given."""
+        ...
+
+    def failure(self, step: int, tensors: Mapping[str, Any]) -> Path:
+        """Keep a batch on which a step failed; returns where."""
         ...
 
 

@@ -17,7 +17,7 @@ from time import perf_counter
 
 from step import Silent
 
-from asyppo_cli.builders.loop import build_grader, build_loop, gather
+from asyppo_cli.builders.loop import build_grader, build_loop, load_inputs
 from asyppo_cli.config.load import load
 from asyppo_cli.training.clock import Clock
 from asyppo_cli.training.loop import Loop
@@ -27,7 +27,7 @@ class Driven:
     """A run that is taken on step by step."""
 
     def __init__(self, loop: Loop) -> None:
-        self.loop, self.step, self.position = loop, 0, 0
+        self.loop, self.step = loop, 0
 
     def go(self, steps: int) -> tuple[float, float, float]:
         """Seconds a step of ``steps`` steps, and of these in sampling and in everything else."""
@@ -35,8 +35,7 @@ class Driven:
         for _ in range(steps):
             self.step += 1
             clock = Clock(Silent())
-            self.loop.stepper.run(self.step, self.position, clock)
-            self.position += self.loop.stepper.supply.gatherer.prompts
+            self.loop.train_step.run(self.step, clock)
             sampling += clock.seconds["sample"] + clock.seconds["grade"]
         seconds = perf_counter() - start
         return seconds / steps, sampling / steps, (seconds - sampling) / steps
@@ -57,7 +56,7 @@ def main() -> int:
                 ["critics.warmup_steps=0", *arguments.overrides, f"rollout.async_generate_level={level}"]
             ).config
             grader = stack.enter_context(closing(build_grader(config)))
-            loop = stack.enter_context(closing(build_loop(config, gather(config), grader, Silent(), Silent())))
+            loop = stack.enter_context(closing(build_loop(config, load_inputs(config), grader, Silent(), Silent())))
             runs.append(Driven(loop))
             runs[-1].go(2)
         rounds = [(runs[0].go(arguments.steps), runs[1].go(arguments.steps)) for _ in range(arguments.rounds)]

@@ -109,7 +109,7 @@ def first_steps(device: str) -> list[dict[str, float]]:
     from unittest.mock import MagicMock
 
     # All that only a whole run needs is imported here, so that the other parts do not.
-    from asyppo_cli.builders.loop import build_grader, build_loop, gather
+    from asyppo_cli.builders.loop import build_grader, build_loop, load_inputs
     from asyppo_cli.config.load import load
     from asyppo_cli.runs import metrics as names
     from asyppo_cli.training.clock import Clock
@@ -121,10 +121,10 @@ def first_steps(device: str) -> list[dict[str, float]]:
     rows = []
     with (
         closing(build_grader(config)) as grader,
-        closing(build_loop(config, gather(config), grader, MagicMock(), MagicMock())) as loop,
+        closing(build_loop(config, load_inputs(config), grader, MagicMock(), MagicMock())) as loop,
     ):
         for step in range(1, STEPS + 1):
-            outcome = loop.stepper.run(step, (step - 1) * config.rollout.prompts, Clock(MagicMock()))
+            outcome = loop.train_step.run(step, Clock(MagicMock()))
             rows.append({name: float(outcome.metrics[name]) for name in wanted})
     return rows
 

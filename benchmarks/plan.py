@@ -123,10 +123,10 @@ def longest_response(folder: Path) -> int:
 
 def longest_prompt(overrides: list[str]) -> int:
     """Tokens of the longest prompt of the held-out set."""
-    from asyppo_cli.builders.loop import gather
+    from asyppo_cli.builders.loop import load_inputs
     from asyppo_cli.config.load import load
 
-    return max(len(prompt.tokens) for prompt in gather(load(overrides).config).heldout)
+    return max(len(prompt.tokens) for prompt in load_inputs(load(overrides).config).heldout)
 
 
 def planned(overrides: list[str], folder: Path, response: int) -> dict[str, float]:

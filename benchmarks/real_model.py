@@ -153,7 +153,7 @@ def floor(model: str, overrides: list[str]) -> None:
     import torch
 
     from asyppo_cli.algorithm.critics import assign
-    from asyppo_cli.builders.loop import build_grader, build_loop, gather
+    from asyppo_cli.builders.loop import build_grader, build_loop, load_inputs
     from asyppo_cli.config.load import load
     from asyppo_cli.engines.hf.prompt_packing import plan_parts, predicting_outputs, predicting_positions
     from asyppo_cli.training.clock import Clock
@@ -182,15 +182,15 @@ def floor(model: str, overrides: list[str]) -> None:
     config = load([*EXPERIMENT, f"policy.model={model}", *overrides]).config
     low = config.learner.dtype == "bfloat16"
     with closing(build_grader(config)) as grader:
-        loop = build_loop(config, gather(config), grader, Silent(), Silent())
-        stepper: Any = loop.stepper
+        loop = build_loop(config, load_inputs(config), grader, Silent(), Silent())
+        stepper: Any = loop.train_step
         for step in (1, 2):
-            outcome = stepper.run(step, (step - 1) * config.rollout.prompts, Clock(Silent()))
+            outcome = stepper.run(step, Clock(Silent()))
         rollout, batch, critics = outcome.rollout, outcome.batch, stepper.critics.critics
         shares = assign(rollout.prompt_index, len(critics), stepper.critics.split)
-        prompts, params = [p.tokens for p in rollout.prompts], stepper.supply.gatherer.params
+        prompts, params = [p.tokens for p in rollout.prompts], stepper.source.sampler.params
         works: dict[str, Callable[[], Any]] = {
-            "sample": lambda: stepper.supply.sampler.sample(prompts, rollout.group_size, params),
+            "sample": lambda: stepper.source.sampler.sampler.sample(prompts, rollout.group_size, params),
             "values": lambda: [passes(critic, batch, False) for critic in critics],
             "critics": lambda: [
                 passes(critic, batch.rows(share.nonzero()[:, 0]), True)
@@ -203,7 +203,7 @@ def floor(model: str, overrides: list[str]) -> None:
             start, spent = perf_counter(), process_time()
             work()
             seconds[name] = (perf_counter() - start, process_time() - spent)
-        loop.stepper.supply.sampler.close()
+        loop.train_step.supply.sampler.close()
     print(json.dumps(seconds))
 
 

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from asyppo_cli.builders.device import set_threads
-from asyppo_cli.builders.loop import build_grader, build_loop, gather
+from asyppo_cli.builders.loop import build_grader, build_loop, load_inputs
 from asyppo_cli.config.load import load
 from asyppo_cli.engines.torch.malloc import keep_freed_memory
 from asyppo_cli.ports import Sampler, Weights
@@ -93,13 +93,11 @@ def learn(overrides: list[str], steps: int, file: Path) -> dict[str, Any]:
     set_threads(config.learner)
     keep_freed_memory()
     with closing(build_grader(config)) as grader:
-        loop = build_loop(config, gather(config), grader, Silent(), Silent())
-        supply = loop.stepper.supply
-        replayed = Replayed(file, supply.sampler)
-        supply.gatherer = replace(supply.gatherer, collector=replace(supply.gatherer.collector, sampler=replayed))
-        supply.sampler = replayed
+        loop = build_loop(config, load_inputs(config), grader, Silent(), Silent())
+        replayed = Replayed(file, loop.source.sampler.sampler)
+        loop.source.sampler = replace(loop.source.sampler, sampler=replayed)
         if not file.exists():
-            supply.gatherer.gather(1, 0, Clock(Silent()))
+            loop.source.sampler.batch(1, 0, Clock(Silent()))
         # The sampler's model is not part of what is measured.
         replayed.source = replayed
         loop = replace(loop, evaluate=lambda *_: None)
@@ -109,7 +107,8 @@ def learn(overrides: list[str], steps: int, file: Path) -> dict[str, Any]:
         for step in range(1, steps + 1):
             clock = Clock(Silent())
             # The same problems each time: their responses are the file's.
-            loop.stepper.run(step, 0, clock)
+            loop.source.position = 0
+            loop.train_step.run(step, clock)
             rows.append(clock.seconds)
         lines = Path("/proc/self/status").read_text().splitlines()
         peak = int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024

@@ -22,7 +22,7 @@ import torch
 from transformers.cache_utils import DynamicCache
 
 from asyppo_cli.algorithm.critics import assign
-from asyppo_cli.builders.loop import build_grader, build_loop, gather
+from asyppo_cli.builders.loop import build_grader, build_loop, load_inputs
 from asyppo_cli.config.load import load
 from asyppo_cli.engines.hf.microbatches import plan_micro_batches
 from asyppo_cli.training.clock import Clock
@@ -92,10 +92,10 @@ def bare_passes(module: Any, batch: Sequences, budget: int, backward: bool) -> N
 
 def floor(loop: Loop, outcome: StepOutcome, budget: int) -> dict[str, float]:
     """Seconds of each part of the floor."""
-    stepper: Any = loop.stepper
+    stepper: Any = loop.train_step
     seconds = {}
     start = perf_counter()
-    bare_sampling(stepper.supply.sampler._model, outcome)
+    bare_sampling(stepper.source.sampler.sampler._model, outcome)
     seconds["sample"] = perf_counter() - start
     if stepper.critics is not None:
         critics = [critic._module.backbone for critic in stepper.critics.critics]
@@ -118,11 +118,10 @@ def floor(loop: Loop, outcome: StepOutcome, budget: int) -> dict[str, float]:
 
 def measure(loop: Loop, steps: int, budget: int) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
     """Phases of ``steps`` steps and of their floors, taken in turn; the first of each is dropped as warm-up."""
-    real, bare, position = [], [], 0
+    real, bare = [], []
     for step in range(1, steps + 2):
         clock = Clock(Silent())
-        outcome = loop.stepper.run(step, position, clock)
-        position += loop.stepper.supply.gatherer.prompts
+        outcome = loop.train_step.run(step, clock)
         real.append(clock.seconds)
         bare.append(floor(loop, outcome, budget))
     return real[1:], bare[1:]
@@ -137,7 +136,7 @@ def main() -> int:
     # Warm-up steps of the critics have no policy phase: leave them out.
     config = load(["critics.warmup_steps=0", *arguments.overrides]).config
     with closing(build_grader(config)) as grader:
-        loop = build_loop(config, gather(config), grader, Silent(), Silent())
+        loop = build_loop(config, load_inputs(config), grader, Silent(), Silent())
         real, bare = measure(loop, arguments.steps, config.learner.micro_batch_tokens)
     phases = list(dict.fromkeys(name for seconds in real for name in seconds))
     print(f"{'phase':<14}{'step s':>9}{'floor s':>9}{'share':>8}")

@@ -1,4 +1,4 @@
-"""Who worked when: the phases of a few steps as bars in time, a lane for each worker."""
+"""Who worked when: the phases of a few steps as bars in time, a track for each worker."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ PHASE_COLOURS = {
     "sync": COLOURS[5],
     "wait": "#D0D7DE",
 }
-LANE_HEIGHT = 0.62
+TRACK_HEIGHT = 0.62
 # A bar narrower than this share of the picture has no room for its name.
 LABEL_SHARE = 0.045
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A phase of a step in one lane, in seconds since the first bar began."""
+    """A phase of a step in one track, in seconds since the first bar began."""
 
-    lane: str
+    track: str
     step: int
     phase: str
     start: float
@@ -42,21 +42,21 @@ class Bar:
 
 @dataclass(frozen=True)
 class Timeline:
-    """Bars of the steps chosen. Lanes in the order met, the trainer's first."""
+    """Bars of the steps chosen. Tracks in the order met, the trainer's first."""
 
     run: str
     bars: tuple[Bar, ...]
 
     @property
-    def lanes(self) -> list[str]:
-        """Names of the lanes."""
-        found = dict.fromkeys(bar.lane for bar in self.bars)
-        return sorted(found, key=lambda lane: lane != "trainer")
+    def tracks(self) -> list[str]:
+        """Names of the tracks."""
+        found = dict.fromkeys(bar.track for bar in self.bars)
+        return sorted(found, key=lambda track: track != "trainer")
 
     @property
     def steps(self) -> list[int]:
         """The steps shown, by what the trainer did."""
-        return sorted({bar.step for bar in self.bars if bar.lane == "trainer"})
+        return sorted({bar.step for bar in self.bars if bar.track == "trainer"})
 
     @property
     def seconds(self) -> float:
@@ -76,7 +76,7 @@ def read_timeline(run: RunDirectory) -> list[Bar]:
     latest = 0
     for number, row in read_objects(run.timeline):
         try:
-            bar = Bar(str(row["lane"]), int(row["step"]), str(row["phase"]), float(row["start"]), float(row["end"]))
+            bar = Bar(str(row["track"]), int(row["step"]), str(row["phase"]), float(row["start"]), float(row["end"]))
         except (ValueError, KeyError, TypeError) as error:
             raise damaged(run.timeline, number) from error
         if bar.step < latest:
@@ -87,13 +87,13 @@ def read_timeline(run: RunDirectory) -> list[Bar]:
 
 
 def timeline(run: str, bars: Sequence[Bar], steps: Iterable[int]) -> Timeline:
-    """The bars of ``steps``, and of what other lanes did meanwhile, from time 0.
+    """The bars of ``steps``, and of what other tracks did meanwhile, from time 0.
 
     Raises:
         ValueError: there is nothing of these steps.
     """
     chosen = set(steps)
-    own = [bar for bar in bars if bar.step in chosen and bar.lane == "trainer"]
+    own = [bar for bar in bars if bar.step in chosen and bar.track == "trainer"]
     if not own:
         known = sorted({bar.step for bar in bars})
         span = f"{known[0]} to {known[-1]}" if known else "none"
@@ -101,14 +101,14 @@ def timeline(run: str, bars: Sequence[Bar], steps: Iterable[int]) -> Timeline:
     begin, end = min(bar.start for bar in own), max(bar.end for bar in own)
     # What was sampled for the first of these steps was sampled before it.
     seen = [bar for bar in bars if bar.end > begin and bar.start < end]
-    return Timeline(run, tuple(Bar(bar.lane, bar.step, bar.phase, bar.start - begin, bar.end - begin) for bar in seen))
+    return Timeline(run, tuple(Bar(bar.track, bar.step, bar.phase, bar.start - begin, bar.end - begin) for bar in seen))
 
 
 def overlap(shown: Timeline) -> tuple[float, float]:
     """Seconds in which the sampler sampled, and those of them in which the trainer worked too."""
     sampling = [(bar.start, bar.end) for bar in shown.bars if bar.phase == "sample"]
     working = [
-        (bar.start, bar.end) for bar in shown.bars if bar.lane == "trainer" and bar.phase not in ("wait", "sample")
+        (bar.start, bar.end) for bar in shown.bars if bar.track == "trainer" and bar.phase not in ("wait", "sample")
     ]
     both = sum(max(0.0, min(a[1], b[1]) - max(a[0], b[0])) for a in sampling for b in working)
     return sum(end - start for start, end in sampling), both
@@ -127,21 +127,21 @@ def finding(shown: Timeline) -> str:
 
 def timeline_csv(shown: Timeline) -> str:
     """All bars, one a line."""
-    rows = [(bar.lane, bar.step, bar.phase, bar.start, bar.end) for bar in shown.bars]
-    return csv_text(["lane", "step", "phase", "start_seconds", "end_seconds"], rows)
+    rows = [(bar.track, bar.step, bar.phase, bar.start, bar.end) for bar in shown.bars]
+    return csv_text(["track", "step", "phase", "start_seconds", "end_seconds"], rows)
 
 
 def draw_timeline(shown: Timeline) -> Figure:
-    """A lane a worker; each bar is named where it has room, and all are in the legend."""
+    """A track a worker; each bar is named where it has room, and all are in the legend."""
     with styled():
-        lanes = shown.lanes
-        figure = new_figure(9.0, 1.3 + 0.62 * len(lanes))
+        tracks = shown.tracks
+        figure = new_figure(9.0, 1.3 + 0.62 * len(tracks))
         ax = figure.subplots()
         phases = [phase for phase in PHASE_COLOURS if any(bar.phase == phase for bar in shown.bars)]
         for bar in shown.bars:
-            row, width = lanes.index(bar.lane), bar.end - bar.start
+            row, width = tracks.index(bar.track), bar.end - bar.start
             colour = PHASE_COLOURS.get(bar.phase, FAINT)
-            ax.barh(row, width, LANE_HEIGHT, bar.start, color=colour, edgecolor=GROUND, linewidth=0.4)
+            ax.barh(row, width, TRACK_HEIGHT, bar.start, color=colour, edgecolor=GROUND, linewidth=0.4)
             if width > LABEL_SHARE * shown.seconds:
                 ink = INK if bar.phase == "wait" else "#FFFFFF"
                 ax.text(
@@ -156,7 +156,7 @@ def draw_timeline(shown: Timeline) -> Figure:
         for phase in phases:
             ax.barh(0, 0, 0, color=PHASE_COLOURS[phase], label=phase)
         ax.barh(0, 0, 0, color=FAINT, label="other")
-        ax.set_yticks(range(len(lanes)), lanes)
+        ax.set_yticks(range(len(tracks)), tracks)
         ax.invert_yaxis()
         ax.set_xlim(0, shown.seconds)
         ax.set_xlabel("time (s)")

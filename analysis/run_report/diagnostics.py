@@ -10,7 +10,7 @@ from typing import Any, Literal
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.listing import lookup, whole_number
 from asyppo_cli.runs.metric_log import MetricRows
-from asyppo_cli.training.health import TIMED_OUT_SHARE, TRUNCATED_SHARE, UNPARSEABLE_SHARE
+from asyppo_cli.training.reporting.health import TIMED_OUT_SHARE, TRUNCATED_SHARE, UNPARSEABLE_SHARE
 
 # Of the last fifth of the steps, the mean is what counts: one bad step is no diagnosis.
 LATE = 0.2

@@ -13,20 +13,23 @@ from asyppo_cli.engines.hf.tokenizer import HuggingFaceTokenizer, check_same_tok
 from asyppo_cli.evaluation.heldout import HeldOut
 from asyppo_cli.keys import did_you_mean
 from asyppo_cli.monitor import Monitor
-from asyppo_cli.ports import Grader, Learner, Sampler
+from asyppo_cli.ports import Grader, Journal, Learner, Sampler
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.tasks.data.problems import load_problems
 from asyppo_cli.tasks.data.prompts import check_prompt_lengths, render
 from asyppo_cli.tasks.data.stream import ProblemStream
 from asyppo_cli.tasks.grading.pool import GraderPool
+from asyppo_cli.training.clock import Clock
 from asyppo_cli.training.estimate import Estimator
-from asyppo_cli.training.loop import Journal, Loop
+from asyppo_cli.training.loop import Loop
 from asyppo_cli.training.objectives import PolicyObjective, ValueObjective
-from asyppo_cli.training.probes import RESPONSES, Probes
-from asyppo_cli.training.rollout import Collector
-from asyppo_cli.training.rollout_source import Gatherer, Supply
+from asyppo_cli.training.reporting.probes import RESPONSES, Probes
+from asyppo_cli.training.reporting.recording import Recorder
+from asyppo_cli.training.rewards import reward
+from asyppo_cli.training.rollouts.rollout import Rollout
+from asyppo_cli.training.rollouts.source import DynamicSampler, RolloutSource
 from asyppo_cli.training.seeds import derive_seed
-from asyppo_cli.training.step import Stepper
+from asyppo_cli.training.step import TrainStep
 from asyppo_cli.training.update import CriticUpdate, Passes, PolicyUpdate
 from asyppo_cli.types import PolicyOutputs, Prompt, ValueOutputs
 
@@ -37,7 +40,7 @@ EVALUATION_SEED = 0
 
 
 @dataclass(frozen=True)
-class Materials:
+class RunInputs:
     """What a run needs before any weight is loaded, checked: tokenizer, problems, prompts."""
 
     tokenizer: HuggingFaceTokenizer
@@ -45,7 +48,7 @@ class Materials:
     heldout: Sequence[Prompt]
 
 
-def gather(config: Config) -> Materials:
+def load_inputs(config: Config) -> RunInputs:
     """Load and check everything but weights.
 
     Raises:
@@ -74,7 +77,7 @@ def gather(config: Config) -> Materials:
     # Problems of a file are there to be checked; others are made when they are needed.
     checked = MOST_CHECKED if config.task.source != "reasoning_gym" else config.rollout.prompts
     prompts_at(0, min(len(train), checked))
-    return Materials(tokenizer, prompts_at, heldout_prompts)
+    return RunInputs(tokenizer, prompts_at, heldout_prompts)
 
 
 def check_best_metric(config: Config) -> None:
@@ -91,76 +94,75 @@ def build_grader(config: Config) -> GraderPool:
 
 def build_loop(
     config: Config,
-    materials: Materials,
+    inputs: RunInputs,
     grader: Grader,
     journal: Journal,
     monitor: Monitor,
     cluster: Cluster | None = None,
 ) -> Loop:
     """All roles of a run, wired; ``cluster`` None: all of them in this process."""
-    tokenizer = materials.tokenizer
+    tokenizer = inputs.tokenizer
     monitor.phase("load models")
     roles = build_roles(config, tokenizer, cluster, monitor.note)
-    sampler, policy, critics = roles.sampler, roles.policy, roles.critics
     note_idle_gates(config, monitor)
-    stepper = Stepper(
+    sampler = build_sampling(config, inputs, roles.sampler, grader)
+    source = RolloutSource(sampler, config.rollout.async_generate_level, config.max_steps)
+    step = TrainStep(
         seed=config.seed,
-        supply=build_supply(config, materials, sampler, grader),
-        estimator=Estimator(
-            config.advantage,
-            config.critics,
-            config.gates,
-            config.policy_loss,
-            config.rewards,
-            config.rollout.response_length,
-        ),
-        policy=build_policy_update(config, policy),
-        critics=build_critic_update(config, critics, roles.overlap.critics),
+        source=source,
+        reward=partial(reward, config=config.rewards, response_length=config.rollout.response_length),
+        estimator=Estimator(config.advantage, config.critics, config.gates, config.policy_loss),
+        policy=build_policy_update(config, roles.policy),
+        critics=build_critic_update(config, roles.critics, roles.overlap.critics),
         reference=roles.reference,
-        warmup_steps=config.critics.warmup_steps if critics else 0,
+        warmup_steps=config.critics.warmup_steps if roles.critics else 0,
         together=roles.overlap.policy,
     )
+    probes = build_probes(config, inputs, step, sampler)
     return Loop(
         max_steps=config.max_steps,
         evaluation=config.evaluation,
         checkpoints=config.checkpoints,
-        records=config.records,
-        stepper=stepper,
-        learners={"policy": policy, **{f"critic_{m}": critic for m, critic in enumerate(critics)}},
-        evaluate=build_heldout(config, materials, sampler, grader).evaluate,
-        token_text=tokenizer.token_text,
+        train_step=step,
+        source=source,
+        learners={"policy": roles.policy, **{f"critic_{m}": critic for m, critic in enumerate(roles.critics)}},
+        evaluate=build_heldout(config, inputs, roles.sampler, grader).evaluate,
+        recorder=Recorder(config.records, journal, tokenizer.token_text, config.sampler.temperature, probes),
         save_tokenizer=tokenizer.save,
         peak_memory=roles.peak_memory,
         logprob_diff_warning=config.sampler.logprob_diff_warning,
         journal=journal,
         monitor=monitor,
-        probes=build_probes(config, materials, stepper),
     )
 
 
-def build_probes(config: Config, materials: Materials, stepper: Stepper) -> Probes | None:
-    """The first held-out prompts, followed through training; None where nothing is recorded."""
-    prompts = materials.heldout[: config.records.probes]
+def build_probes(config: Config, inputs: RunInputs, step: TrainStep, sampler: DynamicSampler) -> Probes | None:
+    """The first held-out prompts, answered anew through training; None where nothing is recorded."""
+    prompts = inputs.heldout[: config.records.probes]
     if not prompts or not config.records.every:
         return None
-    gatherer = stepper.supply.gatherer
-    params = replace(gatherer.params, seed=derive_seed(EVALUATION_SEED, "probes", 0))
-    collector = replace(gatherer.collector, prompts_at=lambda _position, _count: prompts, responses=RESPONSES)
-    policy, critics = stepper.policy.policy, stepper.critics
-    return Probes(len(prompts), collector, params, policy, critics, stepper.estimator)
+    params = replace(sampler.params, seed=derive_seed(EVALUATION_SEED, "probes", 0))
+
+    def answer(asked: Sequence[Prompt]) -> Rollout:
+        return sampler.answer(asked, RESPONSES, params, Clock(None))
+
+    return Probes(prompts, answer, step.reward, step.policy.policy, step.critics, step.estimator, params.seed)
 
 
-def build_supply(config: Config, materials: Materials, sampler: Sampler, grader: Grader) -> Supply:
-    """Batches of a run: sampled, graded, and how far ahead of the trainer."""
+def build_sampling(config: Config, inputs: RunInputs, sampler: Sampler, grader: Grader) -> DynamicSampler:
+    """How the batch of a step is sampled and graded."""
     rollout = config.rollout
-    gatherer = Gatherer(
+    return DynamicSampler(
+        sampler=sampler,
+        grader=grader,
+        tokenizer=inputs.tokenizer,
+        prompts_at=inputs.prompts_at,
         seed=config.seed,
         prompts=rollout.prompts,
+        responses=rollout.responses,
         params=sampling_params(config.sampler, rollout.response_length, config.sampler.temperature, 0),
-        collector=Collector(sampler, grader, materials.tokenizer, materials.prompts_at, rollout.responses),
         max_rounds=config.rewards.max_resamples if config.rewards.drop_uniform_groups else 1,
     )
-    return Supply(gatherer, sampler, rollout.async_generate_level, config.max_steps)
 
 
 def build_policy_update(config: Config, policy: Learner[PolicyOutputs]) -> PolicyUpdate:
@@ -191,12 +193,12 @@ def build_critic_update(
     return CriticUpdate(critics, ValueObjective(config.critics.value_clip), passes, config.critics.split, together)
 
 
-def build_heldout(config: Config, materials: Materials, sampler: Sampler, grader: Grader) -> HeldOut:
+def build_heldout(config: Config, inputs: RunInputs, sampler: Sampler, grader: Grader) -> HeldOut:
     """The held-out evaluation of a run."""
     seed = derive_seed(EVALUATION_SEED, "evaluate", 0)
     params = sampling_params(config.sampler, config.rollout.response_length, config.evaluation.temperature, seed)
     rows, samples = config.sampler.batch_size, config.evaluation.samples
-    return HeldOut(materials.heldout, samples, params, rows, sampler, grader, materials.tokenizer)
+    return HeldOut(inputs.heldout, samples, params, rows, sampler, grader, inputs.tokenizer)
 
 
 def note_idle_gates(config: Config, monitor: Monitor) -> None:

@@ -16,7 +16,7 @@ import torch
 from asyppo_cli.builders.architecture import read_architecture
 from asyppo_cli.builders.device import pick_device, set_threads
 from asyppo_cli.builders.learners import learner_settings
-from asyppo_cli.builders.loop import gather
+from asyppo_cli.builders.loop import load_inputs
 from asyppo_cli.builders.plan import Planned, check_gpus, machine_for
 from asyppo_cli.builders.roles import check_placement, rehearse_placement
 from asyppo_cli.builders.samplers import build_sampler, check_sampler, pick_engine, sampling_params
@@ -40,7 +40,7 @@ def check(config: Config) -> dict[str, Any]:
     # Two checks may say the same.
     found = list(dict.fromkeys(error for error in map(refusal, independent_checks(config)) if error))
     if not found:
-        found = [error for error in [refusal(lambda: gather(config))] if error]
+        found = [error for error in [refusal(lambda: load_inputs(config))] if error]
     engine = None if found else pick_engine(config.sampler.engine, config.policy.model, config.policy.revision)
     sent = 0 if found else sent_at_a_time(config, engine)
     on_cores = not found and config.learner.dtype == "bfloat16" and pick_device(config.learner).type == "cpu"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
 
-from asyppo_cli.builders.loop import build_grader, build_loop, gather
+from asyppo_cli.builders.loop import build_grader, build_loop, load_inputs
 from asyppo_cli.builders.roles import open_cluster
 from asyppo_cli.config.schema import Config
 from asyppo_cli.monitor import Monitor
@@ -36,7 +36,7 @@ def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resu
         RuntimeError: a loss or gradient was not finite.
     """
     monitor.phase("load")
-    materials = gather(config)
+    inputs = load_inputs(config)
     if source := describe_source(config.task):
         monitor.note(source)
     store = CheckpointStore(run.checkpoints, config.checkpoints.keep)
@@ -56,16 +56,16 @@ def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resu
         saying_how_to_go_on(store),
         closing(build_grader(config)) as grader,
         open_cluster(config, run.config, run.last_log().with_suffix(""), monitor) as cluster,
-        closing(build_loop(config, materials, grader, journal, monitor, cluster)) as loop,
+        closing(build_loop(config, inputs, grader, journal, monitor, cluster)) as loop,
     ):
         if checkpoint is not None:
             loop.resume(checkpoint.path)
             monitor.note(f"going on after step {checkpoint.step}")
         elif resume:
             monitor.note("no checkpoint yet: the run starts from its beginning")
-        monitor.start(run.name, config.max_steps, loop.progress.step)
+        monitor.start(run.name, config.max_steps, loop.step)
         ending.finished = loop.run(stop)
-        ending.step = loop.progress.step
+        ending.step = loop.step
     return ending
 
 

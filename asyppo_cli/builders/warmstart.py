@@ -1,4 +1,4 @@
-"""From a warm-start recipe to a supervised model on disk."""
+"""From a warm-start recipe to a train_sftd model on disk."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from asyppo_cli.tasks.data.prompts import render
 from asyppo_cli.tasks.data.traces import TraceErrors, load_traces, worked_trace
 from asyppo_cli.tasks.grading.pool import GraderPool
 from asyppo_cli.training.seeds import derive_seed
-from asyppo_cli.training.sft import Pair, supervise
+from asyppo_cli.training.sft import Pair, train_sft
 from asyppo_cli.types import PolicyOutputs, Problem
 
 # Enough text for a tokenizer to see every merge that matters.
@@ -58,7 +58,7 @@ def warm_start(config: WarmstartConfig, output: Path, monitor: Monitor) -> dict[
 
     monitor.start("warm start", config.steps, 0)
     try:
-        supervise(learner, pairs_at, config.steps, monitor)
+        train_sft(learner, pairs_at, config.steps, monitor)
     finally:
         # Also when stopped: what has been learnt so far is a model too.
         with telling_full_disk(output, full):

@@ -146,12 +146,12 @@ def rehearse(loaded: Loaded[Config], runs_dir: Path, name: str | None) -> None:
     check_runs_dir(runs_dir)
     target = runs_dir / f"{'dry-run' if name is None else check_name(name)}.yaml"
     console.note("checking models, tokenizers, problems and prompts")
-    from asyppo_cli.builders.loop import gather
+    from asyppo_cli.builders.loop import load_inputs
     from asyppo_cli.builders.roles import rehearse_placement
 
-    materials = gather(loaded.config)
+    inputs = load_inputs(loaded.config)
     rehearse_placement(loaded.config)
-    prompt = materials.prompts_at(0, 1)[0]
+    prompt = inputs.prompts_at(0, 1)[0]
     resolved = yaml.safe_dump(loaded.resolved, sort_keys=False)
     try:
         replace_text(target, resolved)

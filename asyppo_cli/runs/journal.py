@@ -59,7 +59,7 @@ class RunJournal:
         write_samples(self._run.samples(step), rows)
 
     def timeline(self, step: int, spans: Sequence[Any]) -> None:
-        """Write when each phase of a step began and ended (``lane``, ``phase``, ``start``, ``end`` in seconds)."""
+        """Write when each phase of a step began and ended (``track``, ``phase``, ``start``, ``end`` in seconds)."""
         with self._run.timeline.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps({"step": step, **vars(span)}) + "\n" for span in spans)
 

@@ -15,29 +15,24 @@ TRAINER = "trainer"
 
 @dataclass(frozen=True)
 class Span:
-    """A phase as it happened: ``lane`` says who was at work; ``start`` and ``end`` are seconds since the epoch."""
+    """A phase as it happened: ``track`` names the thread of work; ``start`` and ``end`` are seconds since the epoch."""
 
-    lane: str
+    track: str
     phase: str
     start: float
     end: float
 
 
 class Clock:
-    """Times one step's phases and tells the monitor as they begin. A ``lane`` is one line of work in time."""
+    """Times the phases of one track and reports each to the monitor; None: work beside what the monitor shows."""
 
-    def __init__(self, monitor: Monitor | None, lane: str = TRAINER) -> None:
-        self._monitor, self._lane = monitor, lane
+    def __init__(self, monitor: Monitor | None, track: str = TRAINER) -> None:
+        self._monitor, self._track = monitor, track
         self.seconds: dict[str, float] = {}
         self.spans: list[Span] = []
 
-    @staticmethod
-    def silent(lane: str) -> Clock:
-        """One that tells no monitor: what it times goes on beside what the monitor shows."""
-        return Clock(None, lane)
-
     @contextmanager
-    def phase(self, name: str, lane: str | None = None) -> Iterator[None]:
+    def phase(self, name: str) -> Iterator[None]:
         """Time the block as phase ``name``; the same name adds up."""
         if self._monitor is not None:
             self._monitor.phase(name)
@@ -45,10 +40,10 @@ class Clock:
         yield
         seconds = perf_counter() - start
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
-        self.spans.append(Span(lane or self._lane, name, began, began + seconds))
+        self.spans.append(Span(self._track, name, began, began + seconds))
 
     def include(self, other: Clock) -> None:
-        """Take over what another clock has timed: the sampling of this step's batch, done during the step before."""
+        """Add what another clock has timed, such as the sampling of this step's batch during the step before."""
         for name, seconds in other.seconds.items():
             self.seconds[name] = self.seconds.get(name, 0.0) + seconds
         self.spans.extend(other.spans)

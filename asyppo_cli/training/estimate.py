@@ -1,7 +1,8 @@
-"""From a graded batch and the critics' values to advantages, returns and gates, as configured."""
+"""From rewards and the critics' values to advantages, returns and gates, as configured."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,52 +11,50 @@ from torch import Tensor
 
 from asyppo_cli.algorithm import baselines, losses, returns, targets
 from asyppo_cli.algorithm.targets import Targets
-from asyppo_cli.config.method import AdvantageConfig, CriticsConfig, GatesConfig, PolicyLossConfig, RewardsConfig
-from asyppo_cli.training.rollout import Rollout
+from asyppo_cli.config.method import AdvantageConfig, CriticsConfig, GatesConfig, PolicyLossConfig
 from asyppo_cli.types import PolicyOutputs
 
 
 @dataclass(frozen=True)
 class Estimator:
-    """Holds the settings; ``response_length`` is the length limit in tokens."""
+    """Holds the settings of the method."""
 
     advantage: AdvantageConfig
     critics: CriticsConfig
     gates: GatesConfig
     policy_loss: PolicyLossConfig
-    rewards: RewardsConfig
-    response_length: int
 
     @property
     def needs_old_outputs(self) -> bool:
-        """Whether the policy must be asked before its update (for entropies or reference divergences)."""
+        """Whether the policy's outputs are needed before its update (for entropies or reference divergences)."""
         signals = {self.gates.mask_signal, self.gates.entropy_filter_signal}
         return "entropy" in signals or (self.policy_loss.kl_coef > 0 and self.policy_loss.kl_in == "reward")
 
     def estimate(
         self,
-        rollout: Rollout,
+        outcomes: Tensor,
+        prompt_index: Tensor,
         mask: Tensor,
         values: Tensor | None,
-        mini_batch: Tensor,
+        mini_batches: Sequence[Tensor],
         seed: int,
         old: PolicyOutputs | None,
         reference: Tensor | None,
     ) -> Targets:
-        """Targets of a batch. ``mask`` bool ``[B, T]``; ``values`` ``[M, B, T]``, None for critic-free methods;
-        ``mini_batch`` int64 ``[B]`` says which policy mini-batch a response is in; ``old`` and ``reference`` are given
-        where :attr:`needs_old_outputs` says so.
+        """Targets of a batch from its rewards ``outcomes [B]``.
+
+        ``mask`` bool ``[B, T]``; ``values`` ``[M, B, T]``, None for critic-free methods; ``mini_batches`` the rows of
+        each of the policy's; ``old`` and ``reference`` are given where :attr:`needs_old_outputs` says so.
         """
-        outcomes = self._outcomes(rollout)
         gating: dict[str, Any] = {
             **self.gates.model_dump(exclude={"scope"}),
             "entropy": None if old is None else old.entropy,
-            "scope_of_row": self._scope(mask, mini_batch),
+            "scope_of_row": self._scope(len(mask), mini_batches),
             "seed": seed,
         }
         if values is None:
             return targets.critic_free_targets(
-                self._critic_free(outcomes, rollout.prompt_index), mask, whiten=self.advantage.whiten, **gating
+                self._critic_free(outcomes, prompt_index), mask, whiten=self.advantage.whiten, **gating
             )
         rewards = returns.outcome_rewards(outcomes, mask)
         if old is not None and reference is not None and self.policy_loss.kl_in == "reward":
@@ -73,26 +72,22 @@ class Estimator:
             **gating,
         )
 
-    def _outcomes(self, rollout: Rollout) -> Tensor:
-        """Rewards ``[B]`` with the soft length penalty, if there is one."""
-        outcomes = rollout.rewards
-        if self.rewards.overlong_cache:
-            lengths = torch.tensor([len(response.tokens) for response in rollout.responses])
-            outcomes = outcomes + baselines.overlong_penalty(lengths, self.response_length, self.rewards.overlong_cache)
-        return outcomes
-
     def _lambda(self, mask: Tensor) -> float | Tensor:
         alpha = self.advantage.length_adaptive_alpha
         return self.advantage.lambd if alpha is None else returns.length_adaptive_lambda(mask.sum(-1), alpha)
 
-    def _scope(self, mask: Tensor, mini_batch: Tensor) -> Tensor | None:
+    def _scope(self, count: int, mini_batches: Sequence[Tensor]) -> Tensor | None:
+        """Number of the scope that each row's shares are counted in, int64 ``[B]``; None: the whole batch."""
         match self.gates.scope:
             case "batch":
                 return None
             case "mini_batch":
-                return mini_batch
+                numbers = torch.zeros(count, dtype=torch.long)
+                for number, rows in enumerate(mini_batches):
+                    numbers[rows] = number
+                return numbers
             case "response":
-                return torch.arange(len(mask))
+                return torch.arange(count)
 
     def _critic_free(self, outcomes: Tensor, prompt_index: Tensor) -> Tensor:
         """One advantage per response, ``[B]``, by comparing responses with each other."""

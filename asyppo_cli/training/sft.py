@@ -1,4 +1,4 @@
-"""Supervised training of a policy on worked traces: how a base for reinforcement learning comes about."""
+"""Supervised fine-tuning of a policy on worked traces: a base for reinforcement learning."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from asyppo_cli.runs import metrics as names
 from asyppo_cli.training.objectives import LikelihoodObjective
 from asyppo_cli.types import PolicyOutputs, PolicyTargets, Sequences
 
+# Steps between two reports to the monitor.
+REPORT_EVERY = 50
+
 Pair = tuple[Sequence[int], Sequence[int]]
 
 
-def supervise(
+def train_sft(
     learner: Learner[PolicyOutputs],
     pairs_at: Callable[[int], Sequence[Pair]],
     steps: int,
     monitor: Monitor,
-    report_every: int = 50,
 ) -> float:
     """Maximise the likelihood of responses given prompts, token-mean; returns the last mean loss in nats a token.
 
@@ -29,17 +31,17 @@ def supervise(
     recent: list[float] = []
     for step in range(steps):
         try:
-            loss = supervised_step(learner, pairs_at(step))
+            loss = sft_step(learner, pairs_at(step))
         except NonFiniteLoss as error:
             raise RuntimeError(f"step {step + 1}: {error}: lower learner.policy.lr") from error
         recent.append(loss)
-        if (step + 1) % report_every == 0 or step + 1 == steps:
+        if (step + 1) % REPORT_EVERY == 0 or step + 1 == steps:
             monitor.step(step + 1, {names.SUPERVISED_LOSS: sum(recent) / len(recent)})
             last, recent = sum(recent) / len(recent), []
     return last
 
 
-def supervised_step(learner: Learner[PolicyOutputs], pairs: Sequence[Pair]) -> float:
+def sft_step(learner: Learner[PolicyOutputs], pairs: Sequence[Pair]) -> float:
     """One optimizer step; returns the loss before it."""
     batch = Sequences.join([prompt for prompt, _ in pairs], [response for _, response in pairs])
     mask = batch.response_mask

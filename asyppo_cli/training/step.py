@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from asyppo_cli.algorithm import diagnostics
@@ -14,18 +14,19 @@ from asyppo_cli.runs import metrics as names
 from asyppo_cli.training.background import in_background
 from asyppo_cli.training.clock import Clock
 from asyppo_cli.training.estimate import Estimator
-from asyppo_cli.training.rollout import Rollout, rollout_metrics
-from asyppo_cli.training.rollout_source import Supply
+from asyppo_cli.training.rewards import Rewards
+from asyppo_cli.training.rollouts.rollout import Rollout, rollout_metrics
+from asyppo_cli.training.rollouts.source import RolloutSource
 from asyppo_cli.training.seeds import derive_seed
 from asyppo_cli.training.update import CriticUpdate, PolicyUpdate
-from asyppo_cli.types import PolicyOutputs, PolicyTargets, Sequences
+from asyppo_cli.types import PolicyOutputs, Sequences
 
-CRITICS_LANE = "critics"
+CRITICS_TRACK = "critics"
 
 
 @dataclass
 class StepOutcome:
-    """A batch on its way through a step; each phase fills in its part.
+    """A batch and all that a step computes of it.
 
     ``parts`` are the rows of the policy's mini-batches, ``values`` ``[M, B, T]`` (None: critic-free), ``old`` the
     outputs of the policy before it learns, ``reference`` log-probabilities ``[B, T]`` of the initial policy,
@@ -35,7 +36,7 @@ class StepOutcome:
     step: int
     rollout: Rollout
     batch: Sequences
-    mask: Tensor
+    rewards: Rewards
     parts: list[Tensor]
     targets: Targets
     old: PolicyOutputs | None = None
@@ -45,7 +46,7 @@ class StepOutcome:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-class BrokenBatch(RuntimeError):
+class NonFiniteBatchError(RuntimeError):
     """A batch on which a value, loss or gradient was not finite; ``tensors`` is what to keep of it."""
 
     def __init__(self, reason: str, rollout: Rollout, batch: Sequences, **tensors: Tensor) -> None:
@@ -60,14 +61,15 @@ class BrokenBatch(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Stepper:
+class TrainStep:
     """All roles of a step. ``critics`` None: a critic-free method; ``reference`` None: no KL term.
 
     ``together``: policy and critics have devices of their own and learn at the same time. The numbers are the same.
     """
 
     seed: int
-    supply: Supply
+    source: RolloutSource
+    reward: Callable[[Rollout], Rewards]
     estimator: Estimator
     policy: PolicyUpdate
     critics: CriticUpdate | None
@@ -75,30 +77,30 @@ class Stepper:
     warmup_steps: int
     together: bool = False
 
-    def run(self, step: int, position: int, clock: Clock) -> StepOutcome:
-        """Step number ``step`` (from 1), problems from ``position`` of the stream on.
+    def run(self, step: int, clock: Clock) -> StepOutcome:
+        """Step number ``step`` (from 1).
 
         Raises:
-            BrokenBatch: a value, loss or gradient is NaN or infinite.
+            NonFiniteBatchError: a value, loss or gradient is NaN or infinite.
         """
-        outcome = self._assess(step, self.supply.take(step, position, clock), clock)
+        outcome = self._assess(step, self.source.next(step, clock), clock)
         try:
             self._learn(outcome, clock)
         except NonFiniteLoss as error:
             advantages, returns = outcome.targets.advantages, outcome.targets.returns
-            raise BrokenBatch(
+            raise NonFiniteBatchError(
                 str(error), outcome.rollout, outcome.batch, advantages=advantages, returns=returns
             ) from error
-        # From here on the sampler is idle: evaluations and probes may use it.
-        self.supply.settle(clock)
+        # Evaluations and probes, which follow, use the sampler.
+        self.source.wait_until_idle(clock)
         if step > self.warmup_steps:
-            self.supply.sync(self.policy.policy.weights(), clock)
+            self.source.sync(self.policy.policy.weights(), clock)
         outcome.metrics |= rollout_metrics(outcome.rollout) | batch_metrics(outcome)
         return outcome
 
     def _assess(self, step: int, rollout: Rollout, clock: Clock) -> StepOutcome:
         """Everything that is known of a batch before any weight changes."""
-        batch = rollout.sequences()
+        batch, rewards = rollout.sequences(), self.reward(rollout)
         parts = self.policy.mini_batches(len(batch), derive_seed(self.seed, "mini_batches", step))
         with clock.phase("values"):
             values = None if self.critics is None else self._values(self.critics, rollout, batch)
@@ -108,33 +110,19 @@ class Stepper:
             old = self.policy.policy.forward(batch) if ask else None
             reference = None if self.reference is None else self.reference.forward(batch).logprobs
         with clock.phase("targets"):
-            mask = batch.response_mask
-            targets = self._targets(step, rollout, mask, values, parts, old, reference)
-        staleness = self.supply.version - rollout.version
-        return StepOutcome(step, rollout, batch, mask, parts, targets, old, values, reference, staleness)
+            seed = derive_seed(self.seed, "gates", step)
+            targets = self.estimator.estimate(
+                rewards.outcomes, rollout.prompt_index, batch.response_mask, values, parts, seed, old, reference
+            )
+        staleness = self.source.version - rollout.version
+        return StepOutcome(step, rollout, batch, rewards, parts, targets, old, values, reference, staleness)
 
     def _values(self, critics: CriticUpdate, rollout: Rollout, batch: Sequences) -> Tensor:
-        """Values ``[M, B, T]``: whatever is made of one that is not finite would hide where it came from."""
+        """Values ``[M, B, T]``, checked here, since everything computed from a NaN would hide where it came from."""
         values = critics.values(batch)
         if not values[:, batch.response_mask].isfinite().all():
-            raise BrokenBatch("a critic's value is NaN or infinite", rollout, batch, values=values)
+            raise NonFiniteBatchError("a critic's value is NaN or infinite", rollout, batch, values=values)
         return values
-
-    def _targets(
-        self,
-        step: int,
-        rollout: Rollout,
-        mask: Tensor,
-        values: Tensor | None,
-        parts: list[Tensor],
-        old: PolicyOutputs | None,
-        reference: Tensor | None,
-    ) -> Targets:
-        mini_batch = torch.zeros(len(mask), dtype=torch.long)
-        for number, rows in enumerate(parts):
-            mini_batch[rows] = number
-        seed = derive_seed(self.seed, "gates", step)
-        return self.estimator.estimate(rollout, mask, values, mini_batch, seed, old, reference)
 
     def _learn(self, outcome: StepOutcome, clock: Clock) -> None:
         """Critics and policy learn, at the same time if the policy need not wait for the critics' new values."""
@@ -142,7 +130,7 @@ class Stepper:
             self._learn_values(outcome, clock)
             self._learn_policy(outcome, clock)
             return
-        beside = Clock.silent(CRITICS_LANE)
+        beside = Clock(None, CRITICS_TRACK)
         values = in_background(lambda: self._learn_values(outcome, beside))
         self._learn_policy(outcome, clock)
         values.result()
@@ -152,53 +140,52 @@ class Stepper:
         """Every critic learns; with values from "after", the policy's targets follow the updated critics."""
         if self.critics is None or outcome.values is None:
             return
+        rollout, batch = outcome.rollout, outcome.batch
         with clock.phase("critics"):
-            prompt_index, seed = outcome.rollout.prompt_index, derive_seed(self.seed, "critics", outcome.step)
-            outcome.metrics |= self.critics.learn(outcome.batch, prompt_index, outcome.targets, outcome.values, seed)
+            seed = derive_seed(self.seed, "critics", outcome.step)
+            outcome.metrics |= self.critics.learn(batch, rollout.prompt_index, outcome.targets, outcome.values, seed)
         if self.estimator.advantage.values == "after":
             with clock.phase("values"):
-                outcome.values = self._values(self.critics, outcome.rollout, outcome.batch)
-                outcome.targets = self._targets(
-                    outcome.step,
-                    outcome.rollout,
-                    outcome.mask,
+                outcome.values = self._values(self.critics, rollout, batch)
+                outcome.targets = self.estimator.estimate(
+                    outcome.rewards.outcomes,
+                    rollout.prompt_index,
+                    batch.response_mask,
                     outcome.values,
                     outcome.parts,
+                    derive_seed(self.seed, "gates", outcome.step),
                     outcome.old,
                     outcome.reference,
                 )
 
     def _learn_policy(self, outcome: StepOutcome, clock: Clock) -> None:
-        """The policy learns, unless only the critics are being warmed up."""
+        """The policy learns, unless only the critics are being warmed up.
+
+        A batch of an earlier version has that version as its old policy. With truncated importance sampling the
+        trainer's policy of this step is the old one (as always), and the truncated weight corrects for the sampler's.
+        """
         if outcome.step <= self.warmup_steps:
             return
         with clock.phase("policy"):
-            counted = torch.ones(len(outcome.batch), dtype=torch.bool)
-            if self.estimator.rewards.truncated == "mask":
-                counted = ~outcome.rollout.truncated
-            targets = self.policy.targets(outcome.batch, outcome.targets, counted, outcome.rollout.rewards > 0)
-            if self.estimator.policy_loss.kl_in == "loss":
-                targets = replace(targets, reference_logprobs=outcome.reference)
-            targets = self._against_the_sampler(targets, outcome)
+            capped = self.policy.objective.importance_cap is not None
+            sampled = outcome.rollout.sampler_logprobs() if capped or outcome.staleness else None
+            old = None if outcome.old is None else outcome.old.logprobs
+            targets = self.policy.targets(
+                outcome.batch.response_mask,
+                outcome.targets,
+                outcome.rewards,
+                outcome.parts,
+                old=old if capped or sampled is None else sampled,
+                sampled=sampled if capped else None,
+                reference=outcome.reference if self.estimator.policy_loss.kl_in == "loss" else None,
+            )
             outcome.old, learnt = self.policy.learn(outcome.batch, targets, outcome.parts, outcome.old)
             outcome.metrics |= learnt
-
-    def _against_the_sampler(self, targets: PolicyTargets, outcome: StepOutcome) -> PolicyTargets:
-        """What the sampler's own log-probabilities are needed for: an old policy that is gone, or a mismatch.
-
-        A batch of an earlier version has that version as its old policy. With truncated importance sampling the
-        trainer's policy of this step is the old one (as always), and the truncated weight accounts for the sampler's.
-        """
-        if self.policy.objective.importance_cap is not None:
-            return replace(targets, sampler_logprobs=outcome.rollout.sampler_logprobs())
-        if outcome.staleness:
-            return replace(targets, old_logprobs=outcome.rollout.sampler_logprobs())
-        return targets
 
 
 def batch_metrics(outcome: StepOutcome) -> dict[str, float]:
     """Numbers over all response tokens of a batch: entropy, sampler difference, gates, and the critics' quality."""
-    mask, values, targets, old = outcome.mask, outcome.values, outcome.targets, outcome.old
+    mask, values, targets, old = outcome.batch.response_mask, outcome.values, outcome.targets, outcome.old
     assert old is not None
     total = int(mask.sum())
     advantages = targets.advantages[mask]

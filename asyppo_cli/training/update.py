@@ -21,6 +21,7 @@ from asyppo_cli.runs import metrics as names
 from asyppo_cli.training import objectives
 from asyppo_cli.training.background import in_background
 from asyppo_cli.training.objectives import PolicyObjective, ValueObjective
+from asyppo_cli.training.rewards import Rewards
 from asyppo_cli.types import PolicyOutputs, PolicyTargets, Sequences, StepReport, ValueOutputs, ValueTargets
 
 T = TypeVar("T")
@@ -118,19 +119,38 @@ class PolicyUpdate:
         rows = torch.arange(count)
         return [rows] if self.passes.mini_batches == 1 else partition(rows, self.passes.mini_batches, seed)
 
-    def targets(self, batch: Sequences, targets: Targets, counted: Tensor, correct: Tensor) -> PolicyTargets:
-        """Targets of the whole batch. ``counted`` bool ``[B]``: responses that count at all; ``correct`` bool ``[B]``.
+    def targets(
+        self,
+        mask: Tensor,
+        targets: Targets,
+        rewards: Rewards,
+        parts: Sequence[Tensor],
+        *,
+        old: Tensor | None,
+        sampled: Tensor | None,
+        reference: Tensor | None,
+    ) -> PolicyTargets:
+        """Targets of the whole batch, complete; means are over each of the mini-batches ``parts``.
 
-        Weights are left to :meth:`learn`, since a mean is taken over each mini-batch.
+        Log-probabilities ``[B, T]``: of the ``old`` policy (None: :meth:`learn` gets them from its first pass), those
+        ``sampled`` with (None: the loss is not corrected for the sampler), of the ``reference`` (None: no KL term).
         """
-        mask = batch.response_mask
+        weights, likelihood = torch.zeros(mask.shape), torch.zeros(mask.shape)
+        for rows in parts:
+            part, counted = mask[rows], rewards.counted[rows]
+            weights[rows] = token_weights(part, self.aggregation, self.response_length, rows=counted)
+            correct = rewards.correct[rows, None] & part
+            likelihood[rows] = correct / correct.sum().clamp(min=1)
         return PolicyTargets(
             mask=mask,
-            weights=counted[:, None] & mask,
+            weights=weights,
             advantages=targets.advantages,
             advantage_kept=targets.advantage_kept,
             entropy_kept=targets.entropy_kept,
-            nll_weights=(correct[:, None] & mask) if self.objective.nll_coef else None,
+            old_logprobs=old,
+            sampler_logprobs=sampled,
+            reference_logprobs=reference,
+            nll_weights=likelihood if self.objective.nll_coef else None,
         )
 
     def learn(
@@ -139,39 +159,24 @@ class PolicyUpdate:
         """All passes over the mini-batches ``parts``; returns the old policy's outputs and metrics.
 
         ``old`` may be None if there is one mini-batch, in the batch's own order: nothing has changed when the first
-        pass sees it, so that pass gives the old log-probabilities for all later ones. Where the targets bring the old
-        policy's log-probabilities (those of an earlier version), the ratio is taken against these.
+        pass sees it, so that pass gives the old outputs. Where the targets hold no old log-probabilities, these are
+        used for all later passes.
         """
         totals: dict[str, float] = {}
         reports = []
         for _ in range(self.passes.epochs):
             for rows in parts:
-                outputs, sums = self._pass(batch, targets, rows, old)
+                part = batch.rows(rows)
+                chosen = targets.rows(rows, int(part.response_lengths.max()))
+                outputs, sums = self.policy.forward_backward(part, chosen, self.objective)
                 reports.append(self.policy.optimizer_step())
                 totals = {name: totals.get(name, 0.0) + value for name, value in sums.items()}
             if old is None:
                 old = outputs
+                if targets.old_logprobs is None:
+                    targets = replace(targets, old_logprobs=old.logprobs)
         assert old is not None
         return old, self._metrics(totals, reports, int(targets.mask.sum()))
-
-    def _pass(
-        self, batch: Sequences, targets: PolicyTargets, rows: Tensor, old: PolicyOutputs | None
-    ) -> tuple[PolicyOutputs, Mapping[str, float]]:
-        """Gradient of one mini-batch."""
-        part = batch.rows(rows)
-        chosen = targets.rows(rows, int(part.response_lengths.max()))
-        width = chosen.mask.shape[1]
-        weights = token_weights(chosen.mask, self.aggregation, self.response_length, rows=chosen.weights.any(-1))
-        likely, before = chosen.nll_weights, chosen.old_logprobs
-        if before is None and old is not None:
-            before = old.logprobs[rows, :width]
-        chosen = replace(
-            chosen,
-            weights=weights,
-            old_logprobs=before,
-            nll_weights=None if likely is None else likely / likely.sum().clamp(min=1),
-        )
-        return self.policy.forward_backward(part, chosen, self.objective)
 
     def _metrics(self, totals: Mapping[str, float], reports: Sequence[StepReport], tokens: int) -> dict[str, float]:
         seen = tokens * self.passes.epochs

@@ -13,7 +13,7 @@ import torch
 from memory import Memory
 from run_files import computed
 
-from asyppo_cli.builders.loop import build_grader, build_loop, gather
+from asyppo_cli.builders.loop import build_grader, build_loop, load_inputs
 from asyppo_cli.config.groups import config_folder
 from asyppo_cli.config.load import load
 from asyppo_cli.runs import metrics as names
@@ -37,7 +37,7 @@ def trained(overrides: list[str]) -> Memory:
     """Two steps of a run, in this process."""
     config, memory = load([*SMALL, "max_steps=2", *overrides]).config, Memory()
     with closing(build_grader(config)) as grader:
-        assert build_loop(config, gather(config), grader, memory, memory).run(Event())
+        assert build_loop(config, load_inputs(config), grader, memory, memory).run(Event())
     return memory
 
 
@@ -96,7 +96,7 @@ def test_a_batch_sampled_ahead_is_compared_with_the_policy_that_sampled_it() -> 
     assert memory.rows[1][names.LOGPROB_DIFF] < 1e-4 < memory.rows[2][names.LOGPROB_DIFF]
     sampled = [(step, span) for step, span in memory.spans if span.phase == "sample"]
     assert [step for step, _ in sampled] == [1, 2, 3, 4]
-    assert [span.lane for _, span in sampled] == ["trainer", "sampler", "sampler", "sampler"]
+    assert [span.track for _, span in sampled] == ["trainer", "sampler", "sampler", "sampler"]
     again = trained(overrides)
     assert [computed(row) for row in again.rows] == [computed(row) for row in memory.rows]
 
@@ -130,13 +130,13 @@ def test_tokenizers_that_differ_are_refused_before_weights_are_read(tmp_path: Pa
     train_tokenizer(["other words"], 300, []).save(llama)
     (llama / "model.safetensors").unlink()
     with pytest.raises(ValueError, match="critics.model=embedded:critic has another tokenizer") as caught:
-        gather(load([f"policy.model={llama}"]).config)
+        load_inputs(load([f"policy.model={llama}"]).config)
     assert "critic_size" in str(caught.value)
 
 
 def test_a_context_too_short_is_refused(llama: Path) -> None:
     with pytest.raises(ValueError, match=r"attends to 256 tokens.*rollout.response_length"):
-        gather(load([f"policy.model={llama}", "critic_size=0.5", "rollout.response_length=200"]).config)
+        load_inputs(load([f"policy.model={llama}", "critic_size=0.5", "rollout.response_length=200"]).config)
 
 
 def test_weights_that_are_missing_are_an_error(llama: Path) -> None:
@@ -151,7 +151,7 @@ def test_weights_that_are_missing_are_an_error(llama: Path) -> None:
 
 def test_checkpoints_are_ranked_by_what_is_measured() -> None:
     for metric in ("null", names.ACCURACY, names.critic(1, "explained_variance")):
-        gather(load([*SMALL, f"checkpoints.best_metric={metric}"]).config)
+        load_inputs(load([*SMALL, f"checkpoints.best_metric={metric}"]).config)
     for metric in ("eval/acuracy", names.critic(2, "loss")):
         with pytest.raises(ValueError, match=rf"checkpoints.best_metric={metric}: .* nearest: "):
-            gather(load([*SMALL, f"checkpoints.best_metric={metric}"]).config)
+            load_inputs(load([*SMALL, f"checkpoints.best_metric={metric}"]).config)

@@ -59,8 +59,8 @@ def test_a_worker_that_is_killed_is_named_and_the_run_goes_on_to_the_bit(
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     roles = sum(last[f"memory/{role}_peak_bytes"] for role in ("policy", "critic_0", "critic_1", "sampler"))
     assert last["memory/peak_bytes"] > roles > 0
-    lanes = [json.loads(line)["lane"] for line in (run / "timeline.jsonl").read_text().splitlines()]
-    assert "critics" in lanes
+    tracks = [json.loads(line)["track"] for line in (run / "timeline.jsonl").read_text().splitlines()]
+    assert "critics" in tracks
 
 
 @pytest.mark.timeout(300)

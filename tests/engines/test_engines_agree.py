@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from asyppo_cli.builders import learners
-from asyppo_cli.builders.loop import build_grader, build_loop, gather
+from asyppo_cli.builders.loop import build_grader, build_loop, load_inputs
 from asyppo_cli.builders.roles import Cluster, roles_of
 from asyppo_cli.config.load import load
 from asyppo_cli.config.schema import Config
@@ -61,7 +61,7 @@ def learnt(*overrides: str, place: Callable[[Config], Cluster] | None = None) ->
     config, journal = load([*SHORT, *overrides]).config, MagicMock()
     cluster = None if place is None else place(config)
     with closing(build_grader(config)) as grader:
-        assert build_loop(config, gather(config), grader, journal, MagicMock(), cluster).run(Event())
+        assert build_loop(config, load_inputs(config), grader, journal, MagicMock(), cluster).run(Event())
     rows: list[Mapping[str, float]] = [call.args[0] for call in journal.metrics.call_args_list]
     return [{name: row[name] for name in COMPARED if name in row} for row in rows if row["step"]]
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from memory import Memory
 
-from asyppo_cli.builders.loop import build_grader, build_loop, gather
+from asyppo_cli.builders.loop import build_grader, build_loop, load_inputs
 from asyppo_cli.config.load import load
 from asyppo_cli.training.clock import Clock
 
@@ -54,7 +54,7 @@ def loop() -> Iterator[Any]:
     config, memory, before = load(SMALL).config, Memory(), torch.get_num_threads()
     with (
         closing(build_grader(config)) as grader,
-        closing(build_loop(config, gather(config), grader, memory, memory)) as loop,
+        closing(build_loop(config, load_inputs(config), grader, memory, memory)) as loop,
     ):
         yield loop
     torch.set_num_threads(before)
@@ -85,4 +85,4 @@ def test_the_table_names_functions_of_every_part() -> None:
 def test_a_training_step_calls_what_the_table_names(name: str, loop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     replace_everywhere(monkeypatch, find(name))
     with pytest.raises(Reached):
-        loop.stepper.run(1, 0, Clock(None))
+        loop.train_step.run(1, Clock(None))

@@ -13,6 +13,7 @@ from asyppo_cli.algorithm.targets import Targets
 from asyppo_cli.engines.hf.models import PolicyModel, ValueModel
 from asyppo_cli.engines.torch.learner import AdamW, TorchLearner
 from asyppo_cli.training.objectives import PolicyObjective, ValueObjective
+from asyppo_cli.training.rewards import Rewards
 from asyppo_cli.training.update import CriticUpdate, Passes, PolicyUpdate
 from asyppo_cli.types import Sequences
 
@@ -40,8 +41,11 @@ def ours(policy: PolicyModel, critic: ValueModel, batch: Sequences, papers_targe
     values = critics.values(batch)
     targets = papers_targets(values, OUTCOMES, mask)
     critics.learn(batch, torch.arange(9) // 3, targets, values, seed=0)
-    everyone = torch.ones(len(batch), dtype=torch.bool)
-    update.learn(batch, update.targets(batch, targets, everyone, OUTCOMES > 0), update.mini_batches(9, 0), None)
+    rewards = Rewards(OUTCOMES, torch.ones(len(batch), dtype=torch.bool), OUTCOMES > 0)
+    parts = update.mini_batches(9, 0)
+    update.learn(
+        batch, update.targets(mask, targets, rewards, parts, old=None, sampled=None, reference=None), parts, None
+    )
 
 
 def textbook(policy: PolicyModel, critic: ValueModel, batch: Sequences) -> None:

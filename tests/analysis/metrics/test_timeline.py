@@ -27,7 +27,7 @@ def write(folder: Path, *bars: Bar) -> RunDirectory:
 
 def test_what_is_hidden_by_training_is_counted() -> None:
     shown = timeline("r", BARS, [1, 2])
-    assert shown.lanes == ["trainer", "sampler"] and shown.steps == [1, 2] and shown.seconds == 15.0
+    assert shown.tracks == ["trainer", "sampler"] and shown.steps == [1, 2] and shown.seconds == 15.0
     # 4 + 7 + 3 seconds of sampling, of which 6 + 3 fall into the policy's updates.
     assert overlap(shown) == (14.0, 9.0)
     assert "64% of 14.00 s" in finding(shown) and "waited 1.00 of 15.00 s" in finding(shown)
@@ -35,7 +35,7 @@ def test_what_is_hidden_by_training_is_counted() -> None:
 
 def test_a_step_shows_what_the_other_lane_did_meanwhile() -> None:
     shown = timeline("r", BARS, [2])
-    assert [(bar.lane, bar.step, bar.start, bar.end) for bar in shown.bars] == [
+    assert [(bar.track, bar.step, bar.start, bar.end) for bar in shown.bars] == [
         ("trainer", 2, 0.0, 4.0),
         ("sampler", 3, 0.0, 3.0),
     ]
@@ -66,5 +66,5 @@ def test_every_bar_is_drawn_and_in_the_csv() -> None:
     drawn = {(patch.get_x(), patch.get_width()) for patch in draw_timeline(shown).axes[0].patches}
     assert {(bar.start, bar.end - bar.start) for bar in shown.bars} <= drawn
     lines = timeline_csv(shown).splitlines()
-    assert lines[0] == "lane,step,phase,start_seconds,end_seconds" and lines[1] == "trainer,1,sample,0,4"
+    assert lines[0] == "track,step,phase,start_seconds,end_seconds" and lines[1] == "trainer,1,sample,0,4"
     assert len(lines) == 1 + len(BARS)

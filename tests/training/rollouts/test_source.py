@@ -11,10 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from asyppo_cli.training.batch_files import read_batch, write_batch
 from asyppo_cli.training.clock import Clock
-from asyppo_cli.training.rollout import Collector
-from asyppo_cli.training.rollout_source import Gatherer, Supply
+from asyppo_cli.training.rollouts.batch_files import read_batch, write_batch
+from asyppo_cli.training.rollouts.source import DynamicSampler, RolloutSource
 from asyppo_cli.types import Problem, Prompt, Response, SamplingParams, Verdict
 
 TIMEOUT = 10.0
@@ -67,91 +66,92 @@ def prompts_at(position: int, count: int) -> list[Prompt]:
     return [Prompt(Problem(f"p{i}", "?", "1"), (2, i)) for i in range(position, position + count)]
 
 
-def supply(level: int, sampler: Numbered, max_steps: int = 3) -> Supply:
-    collector = Collector(sampler, Judge(), Digits(), prompts_at, 2)
-    return Supply(Gatherer(1, 2, SamplingParams(4, 1.0, 1.0, 0, 0), collector, 1), sampler, level, max_steps)
+def source(level: int, sampler: Numbered, max_steps: int = 3) -> RolloutSource:
+    params = SamplingParams(4, 1.0, 1.0, 0, 0)
+    dynamic = DynamicSampler(sampler, Judge(), Digits(), prompts_at, 1, 2, 2, params, max_rounds=1)
+    return RolloutSource(dynamic, level, max_steps)
 
 
 def weights(version: int) -> list[tuple[str, Tensor]]:
     return [("w", torch.tensor(float(version)))]
 
 
-def steps(batches: Supply, first: int = 1, last: int = 3) -> list[tuple[float, int, str]]:
+def steps(batches: RolloutSource, first: int = 1, last: int = 3) -> list[tuple[float, int, str]]:
     """Of each step: the weights that sampled it, its staleness, and its first problem."""
     seen = []
     for step in range(first, last + 1):
         clock = Clock(None)
-        rollout = batches.take(step, 2 * (step - 1), clock)
+        rollout = batches.next(step, clock)
         staleness = batches.version - rollout.version
         seen.append((rollout.responses[0].logprobs[0], staleness, rollout.prompts[0].problem.id))
-        batches.settle(clock)
+        batches.wait_until_idle(clock)
         batches.sync(weights(step), clock)
     return seen
 
 
 def test_in_turn_every_batch_is_the_newest_policys() -> None:
-    assert steps(supply(0, Numbered())) == [(0.0, 0, "p0"), (1.0, 0, "p2"), (2.0, 0, "p4")]
+    assert steps(source(0, Numbered())) == [(0.0, 0, "p0"), (1.0, 0, "p2"), (2.0, 0, "p4")]
 
 
 def test_ahead_every_batch_is_one_version_old_but_the_first() -> None:
-    batches = supply(1, Numbered())
+    batches = source(1, Numbered())
     assert steps(batches) == [(0.0, 0, "p0"), (0.0, 1, "p2"), (1.0, 1, "p4")]
     # There is no step after the last to sample for.
-    assert batches.ahead is None
+    assert batches.pending is None
 
 
 def test_sampling_goes_on_while_the_trainer_works() -> None:
     sampler = Numbered()
-    batches = supply(1, sampler)
-    batches.take(1, 0, Clock(None))
+    batches = source(1, sampler)
+    batches.next(1, Clock(None))
     sampler.free.clear()
     sampler.begun.clear()
-    assert batches.ahead is not None
-    batches.ahead.batch.result(TIMEOUT)
-    batches.take(2, 2, Clock(None))
+    assert batches.pending is not None
+    batches.pending.batch.result(TIMEOUT)
+    batches.next(2, Clock(None))
     # The batch of step 3 has been begun and is not done: the trainer was not made to wait for it.
-    assert sampler.begun.wait(TIMEOUT) and not batches.ahead.batch.done()
+    assert sampler.begun.wait(TIMEOUT) and not batches.pending.batch.done()
     sampler.free.set()
     clock = Clock(None)
-    batches.settle(clock)
-    assert batches.ahead.batch.done() and "wait" in clock.seconds
+    batches.wait_until_idle(clock)
+    assert batches.pending.batch.done() and "wait" in clock.seconds
 
 
-def test_what_was_sampled_ahead_is_timed_in_its_own_lane() -> None:
-    batches = supply(1, Numbered())
-    batches.take(1, 0, Clock(None))
+def test_what_was_sampled_ahead_is_timed_in_its_own_track() -> None:
+    batches = source(1, Numbered())
+    batches.next(1, Clock(None))
     clock = Clock(None)
-    batches.take(2, 2, clock)
-    assert {span.phase for span in clock.spans if span.lane == "sampler"} == {"sample", "grade"}
-    assert {span.phase for span in clock.spans if span.lane == "trainer"} == {"wait"}
+    batches.next(2, clock)
+    assert {span.phase for span in clock.spans if span.track == "sampler"} == {"sample", "grade"}
+    assert {span.phase for span in clock.spans if span.track == "trainer"} == {"wait"}
 
 
 def test_a_sampler_that_dies_in_the_background_is_heard_of() -> None:
     sampler = Numbered()
-    batches = supply(1, sampler)
+    batches = source(1, sampler)
     batches.sync(weights(-1), Clock(None))
     sampler.weights = 0.0
-    batches.take(1, 0, Clock(None))
-    batches.settle(Clock(None))
+    batches.next(1, Clock(None))
+    batches.wait_until_idle(Clock(None))
     sampler.weights = -1.0
-    batches.take(2, 2, Clock(None))
+    batches.next(2, Clock(None))
     with pytest.raises(RuntimeError, match="the engine died"):
-        batches.settle(Clock(None))
+        batches.wait_until_idle(Clock(None))
 
 
 def test_a_batch_that_waits_survives_its_checkpoint(tmp_path: Path) -> None:
-    through = supply(1, Numbered())
+    through = source(1, Numbered())
     steps(through, 1, 1)
     through.save(tmp_path)
     expected = steps(through, 2)
-    resumed = supply(1, Numbered())
+    resumed = source(1, Numbered())
     resumed.load(tmp_path, weights(1))
     assert steps(resumed, 2) == expected
-    assert json.loads((tmp_path / "supply.json").read_text()) == {"version": 1, "waiting": 2}
+    assert json.loads((tmp_path / "state.json").read_text()) == {"position": 2, "version": 1, "pending": 2}
 
 
 def test_a_batch_is_read_back_to_the_bit(tmp_path: Path) -> None:
-    batch = supply(0, Numbered()).take(1, 0, Clock(None))
+    batch = source(0, Numbered()).next(1, Clock(None))
     batch.responses[1] = Response((5,), (-1 / 3,), True)
     write_batch(batch, tmp_path)
     assert read_batch(tmp_path) == batch
@@ -159,7 +159,7 @@ def test_a_batch_is_read_back_to_the_bit(tmp_path: Path) -> None:
 
 def test_closing_releases_the_sampler() -> None:
     sampler = Numbered()
-    batches = supply(1, sampler)
-    batches.take(1, 0, Clock(None))
+    batches = source(1, sampler)
+    batches.next(1, Clock(None))
     batches.close()
-    assert sampler.closed and batches.ahead is not None and batches.ahead.batch.done()
+    assert sampler.closed and batches.pending is not None and batches.pending.batch.done()

@@ -1,4 +1,4 @@
-"""Collecting a batch: problems, prompts, responses, verdicts.
+"""A batch: prompts, responses, verdicts.
 
 Shapes: ``P`` prompts, ``G`` responses per prompt, ``B = P G`` responses; response ``b`` answers prompt ``b // G``.
 """
@@ -6,17 +6,15 @@ Shapes: ``P`` prompts, ``G`` responses per prompt, ``B = P G`` responses; respon
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from asyppo_cli.algorithm.baselines import uniform_groups
-from asyppo_cli.ports import Grader, Sampler, Tokenizer
 from asyppo_cli.runs import metrics as names
-from asyppo_cli.types import Prompt, Response, SamplingParams, Sequences, Verdict, unpacked
+from asyppo_cli.types import Prompt, Response, Sequences, Verdict, unpacked
 
 
 @dataclass(frozen=True)
@@ -64,31 +62,6 @@ class Rollout:
         return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
 
 
-@dataclass(frozen=True)
-class Collector:
-    """Samples and grades one batch a step."""
-
-    sampler: Sampler
-    grader: Grader
-    tokenizer: Tokenizer
-    prompts_at: Callable[[int, int], Sequence[Prompt]]
-    responses: int
-
-    def collect(
-        self, position: int, count: int, params: SamplingParams, phase: Callable[[str], AbstractContextManager[None]]
-    ) -> Rollout:
-        """Responses to the ``count`` problems from stream position ``position`` on, graded."""
-        with phase("sample"):
-            prompts = list(self.prompts_at(position, count))
-            groups = self.sampler.sample([prompt.tokens for prompt in prompts], self.responses, params)
-        with phase("grade"):
-            flat = [response for group in groups for response in group]
-            texts = [self.tokenizer.decode(response.tokens) for response in flat]
-            problems = [prompt.problem for prompt in prompts for _ in range(self.responses)]
-            verdicts = self.grader.grade(problems, texts)
-        return Rollout(prompts, flat, texts, verdicts)
-
-
 def keep_informative(rounds: Sequence[Rollout], count: int) -> Rollout:
     """DAPO's dynamic sampling: ``count`` groups of all rounds, those with unequal rewards first.
 
@@ -101,8 +74,8 @@ def keep_informative(rounds: Sequence[Rollout], count: int) -> Rollout:
         [text for part in rounds for text in part.texts],
         [verdict for part in rounds for verdict in part.verdicts],
     )
-    dead = uniform_groups(merged.rewards, merged.prompt_index)[::group_size]
-    chosen = sorted(dead.int().argsort(stable=True)[:count].tolist())
+    uniform = uniform_groups(merged.rewards, merged.prompt_index)[::group_size]
+    chosen = sorted(uniform.int().argsort(stable=True)[:count].tolist())
     rows = [g * group_size + i for g in chosen for i in range(group_size)]
     return Rollout(
         [merged.prompts[g] for g in chosen],
@@ -115,8 +88,8 @@ def keep_informative(rounds: Sequence[Rollout], count: int) -> Rollout:
 
 def informative_groups(rollout: Rollout) -> int:
     """How many groups have unequal rewards."""
-    dead = uniform_groups(rollout.rewards, rollout.prompt_index)
-    return int((~dead).sum()) // rollout.group_size
+    uniform = uniform_groups(rollout.rewards, rollout.prompt_index)
+    return int((~uniform).sum()) // rollout.group_size
 
 
 def rollout_metrics(rollout: Rollout) -> dict[str, float]:

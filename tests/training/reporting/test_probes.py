@@ -12,7 +12,7 @@ import torch
 from memory import Memory
 from run_files import computed
 
-from asyppo_cli.builders.loop import build_grader, build_loop, gather
+from asyppo_cli.builders.loop import build_grader, build_loop, load_inputs
 from asyppo_cli.config.load import load
 from asyppo_cli.runs.records import record_columns
 
@@ -35,7 +35,7 @@ def trained(*overrides: str) -> tuple[Memory, list[torch.Tensor]]:
     config, kept = load([*SMALL, *overrides]).config, Memory()
     before = torch.get_num_threads()
     with closing(build_grader(config)) as grader:
-        loop = build_loop(config, gather(config), grader, kept, kept)
+        loop = build_loop(config, load_inputs(config), grader, kept, kept)
         assert loop.run(Event())
     torch.set_num_threads(before)
     return kept, [weight.clone() for learner in loop.learners.values() for _, weight in learner.weights()]

@@ -3,18 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from asyppo_cli.algorithm.diagnostics import policy_gradient_norm
+from asyppo_cli.config.schema import RecordsConfig
+from asyppo_cli.ports import Journal
 from asyppo_cli.runs.records import RecordTexts
+from asyppo_cli.training.clock import Clock
+from asyppo_cli.training.reporting.probes import Probes
 from asyppo_cli.training.step import StepOutcome
 
 
+@dataclass(frozen=True)
+class Recorder:
+    """Writes token records, samples and probes into the journal, as often as ``records`` says.
+
+    ``temperature`` is that of the sampler; ``probes`` None: there are none.
+    """
+
+    records: RecordsConfig
+    journal: Journal
+    token_text: Callable[[int], str]
+    temperature: float
+    probes: Probes | None
+
+    def record(self, outcome: StepOutcome, clock: Clock) -> None:
+        """What a step leaves."""
+        step, count = outcome.step, self.records.responses
+        with clock.phase("records"):
+            if self._due(step):
+                self.journal.records(step, self._columns(outcome, count), record_texts(outcome, count))
+            if self.records.samples:
+                self.journal.samples(step, sample_rows(step, outcome, self.records.samples))
+
+    def probe(self, step: int, clock: Clock) -> None:
+        """Answer the probes with the models as they are now, if records of this step are due."""
+        if self.probes is None or not self._due(step):
+            return
+        with clock.phase("probes"):
+            outcome = self.probes.outcome(step)
+            if outcome is not None:
+                count = len(outcome.batch)
+                self.journal.probes(step, self._columns(outcome, count), record_texts(outcome, count))
+
+    def _due(self, step: int) -> bool:
+        return bool(self.records.every) and step % self.records.every == 0
+
+    def _columns(self, outcome: StepOutcome, count: int) -> dict[str, Any]:
+        return token_columns(outcome, count, self.token_text, self.temperature)
+
+
 def token_columns(
-    step: int, outcome: StepOutcome, limit: int, token_text: Callable[[int], str], temperature: float
+    outcome: StepOutcome, limit: int, token_text: Callable[[int], str], temperature: float
 ) -> dict[str, Any]:
     """Columns of the token records of the first ``limit`` responses, whole groups first to last, a row a token.
 
@@ -36,7 +80,7 @@ def token_columns(
     tokens = [token for row in rows.tolist() for token in rollout.responses[row].tokens]
     width = mask.shape[1]
     columns: dict[str, Any] = {
-        "step": np.full(len(tokens), step),
+        "step": np.full(len(tokens), outcome.step),
         "prompt_id": [rollout.prompts[b // rollout.group_size].problem.id for b in mask.nonzero()[:, 0].tolist()],
         "response_id": mask.nonzero()[:, 0].numpy(),
         "position": mask.nonzero()[:, 1].numpy(),

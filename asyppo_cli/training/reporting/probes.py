@@ -6,17 +6,18 @@ the same prompts, the same seed, another policy. Nothing here draws from, or lea
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from asyppo_cli.ports import Learner
 from asyppo_cli.training.estimate import Estimator
-from asyppo_cli.training.rollout import Collector
+from asyppo_cli.training.rewards import Rewards
+from asyppo_cli.training.rollouts.rollout import Rollout
 from asyppo_cli.training.step import StepOutcome
 from asyppo_cli.training.update import CriticUpdate
-from asyppo_cli.types import PolicyOutputs, SamplingParams
+from asyppo_cli.types import PolicyOutputs, Prompt
 
 # Two, so that methods which compare the responses of a prompt have something to compare.
 RESPONSES = 2
@@ -24,28 +25,30 @@ RESPONSES = 2
 
 @dataclass(frozen=True)
 class Probes:
-    """``collector`` answers the ``prompts`` probes, whatever position is asked for; ``params.seed`` never changes."""
+    """Held-out ``prompts``; ``answer`` gives graded responses to them from one seed, whatever the step."""
 
-    prompts: int
-    collector: Collector
-    params: SamplingParams
+    prompts: Sequence[Prompt]
+    answer: Callable[[Sequence[Prompt]], Rollout]
+    reward: Callable[[Rollout], Rewards]
     policy: Learner[PolicyOutputs]
     critics: CriticUpdate | None
     estimator: Estimator
+    seed: int
 
-    def answer(self, step: int) -> StepOutcome | None:
-        """Responses of the models as they stand after ``step``, valued and gated as if they were a batch of their own.
+    def outcome(self, step: int) -> StepOutcome | None:
+        """Responses of the models as they are after ``step``, valued and gated as if they were a batch of their own.
 
-        None if a model's outputs are not finite: the next step of training will say so.
+        None if a model's outputs are not finite: the next step of training will raise.
         """
-        rollout = self.collector.collect(0, self.prompts, self.params, lambda _: nullcontext())
-        batch = rollout.sequences()
-        mask = batch.response_mask
+        rollout = self.answer(self.prompts)
+        batch, rewards = rollout.sequences(), self.reward(rollout)
+        mask, everything = batch.response_mask, [torch.arange(len(batch))]
         old = self.policy.forward(batch)
         values = None if self.critics is None else self.critics.values(batch)
         seen = [old.logprobs[mask], old.entropy[mask], *([] if values is None else [values[:, mask]])]
         if not all(bool(tensor.isfinite().all()) for tensor in seen):
             return None
-        one_batch = torch.zeros(len(batch), dtype=torch.long)
-        targets = self.estimator.estimate(rollout, mask, values, one_batch, self.params.seed, old, None)
-        return StepOutcome(step, rollout, batch, mask, [], targets, old, values)
+        targets = self.estimator.estimate(
+            rewards.outcomes, rollout.prompt_index, mask, values, everything, self.seed, old, None
+        )
+        return StepOutcome(step, rollout, batch, rewards, everything, targets, old, values)

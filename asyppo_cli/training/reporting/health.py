@@ -1,4 +1,4 @@
-"""What a run's own numbers say is going wrong, in words, while there is still time to do something about it."""
+"""Warnings from a step's metrics: what looks wrong, and which setting to change."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ UNPARSEABLE_SHARE = 0.7
 TIMED_OUT_SHARE = 0.05
 
 
-def alarms(metrics: Mapping[str, float], logprob_diff: float) -> dict[str, str]:
+def health_warnings(metrics: Mapping[str, float], logprob_diff: float) -> dict[str, str]:
     """Metric name and warning for everything that looks wrong in one step's metrics.
 
-    ``logprob_diff`` is how far sampler and trainer may differ, in nats a token; of a batch from an earlier version of
-    the policy they do so rightly.
+    ``logprob_diff`` is how far sampler and trainer may differ, in nats a token; in a batch from an earlier version of
+    the policy a difference is expected.
     """
 
     def above(name: str, limit: float) -> bool:
@@ -25,8 +25,8 @@ def alarms(metrics: Mapping[str, float], logprob_diff: float) -> dict[str, str]:
     found = {}
     if above(names.TRUNCATED, TRUNCATED_SHARE):
         found[names.TRUNCATED] = (
-            f"{metrics[names.TRUNCATED]:.0%} of the responses are cut by the length limit and earn nothing: "
-            "raise rollout.response_length"
+            f"{metrics[names.TRUNCATED]:.0%} of the responses are cut by the length limit before they end (rewards "
+            "stay as graded): raise rollout.response_length, or check that the model ends its turn (its end token)"
         )
     if metrics.get(names.DEAD_GROUPS) == 1.0:
         found[names.DEAD_GROUPS] = (

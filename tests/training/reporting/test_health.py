@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from asyppo_cli.runs import metrics as names
-from asyppo_cli.training.health import alarms
+from asyppo_cli.training.reporting.health import health_warnings
 
 HEALTHY = {names.TRUNCATED: 0.02, names.DEAD_GROUPS: 0.4, names.UNPARSEABLE: 0.1, names.LOGPROB_DIFF: 1e-5}
 
@@ -19,11 +19,11 @@ HEALTHY = {names.TRUNCATED: 0.02, names.DEAD_GROUPS: 0.4, names.UNPARSEABLE: 0.1
     ],
 )
 def test_each_fault_is_named_with_what_to_do(name: str, value: float, advice: str) -> None:
-    assert alarms(HEALTHY, 0.01) == {}
-    found = alarms({**HEALTHY, name: value}, 0.01)
+    assert health_warnings(HEALTHY, 0.01) == {}
+    found = health_warnings({**HEALTHY, name: value}, 0.01)
     assert list(found) == [name] and advice in found[name]
 
 
 def test_a_batch_of_an_earlier_version_may_differ() -> None:
-    assert alarms({**HEALTHY, names.LOGPROB_DIFF: 0.05, names.STALENESS: 1}, 0.01) == {}
-    assert alarms({**HEALTHY, names.LOGPROB_DIFF: 0.05}, 0.1) == {}
+    assert health_warnings({**HEALTHY, names.LOGPROB_DIFF: 0.05, names.STALENESS: 1}, 0.01) == {}
+    assert health_warnings({**HEALTHY, names.LOGPROB_DIFF: 0.05}, 0.1) == {}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from asyppo_cli.runs import metrics as names
-from asyppo_cli.training.rollout import Rollout, informative_groups, keep_informative, rollout_metrics
+from asyppo_cli.training.rollouts.rollout import Rollout, informative_groups, keep_informative, rollout_metrics
 from asyppo_cli.types import Problem, Prompt, Response, Verdict, VerdictKind
 
 

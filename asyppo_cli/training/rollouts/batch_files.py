@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from asyppo_cli.training.rollout import Rollout
+from asyppo_cli.training.rollouts.rollout import Rollout
 from asyppo_cli.types import Problem, Prompt, Response, Verdict, packed, unpacked
 
 NUMBERS_FILE = "batch.safetensors"

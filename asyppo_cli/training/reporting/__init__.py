@@ -1,0 +1,1 @@
+"""What a step reports: times, token records, samples, probes, warnings."""

@@ -1,0 +1,1 @@
+"""Where batches come from: responses sampled, graded, resampled and sampled ahead."""
