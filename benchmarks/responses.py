@@ -54,7 +54,7 @@ def join_tuples(responses: list[Any]) -> Any:
 
 
 def logprobs_of(responses: list[Any], tensor: Callable[[Any], Any]) -> Any:
-    """As :meth:`asyppo_cli.training.rollout.Rollout.sampler_logprobs`."""
+    """As :meth:`asyppo_cli.training.rollouts.rollout.Rollout.sampler_logprobs`."""
     return torch.nn.utils.rnn.pad_sequence([tensor(response.logprobs) for response in responses], batch_first=True)
 
 

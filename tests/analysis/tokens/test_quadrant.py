@@ -127,7 +127,7 @@ def test_recorded_gradients_are_those_of_autograd(make_run: MakeRun) -> None:
 
     from asyppo_cli.engines.hf.models import PolicyModel
     from asyppo_cli.engines.hf.prompt_packing import predicting_positions
-    from asyppo_cli.training.recording import token_columns
+    from asyppo_cli.training.reporting.recording import token_columns
     from asyppo_cli.types import Sequences
 
     temperature = 0.7
@@ -140,6 +140,7 @@ def test_recorded_gradients_are_those_of_autograd(make_run: MakeRun) -> None:
         old = PolicyModel(model, temperature)(batch)
     ones = torch.ones_like(advantages)
     outcome: Any = SimpleNamespace(
+        step=1,
         batch=batch,
         old=old,
         values=None,
@@ -153,7 +154,7 @@ def test_recorded_gradients_are_those_of_autograd(make_run: MakeRun) -> None:
             values=ones, disagreement=ones, advantages=advantages, advantage_kept=ones > 0, entropy_kept=ones > 0
         ),
     )
-    recorded = token_columns(1, outcome, 3, str, temperature)["gradient_norm"]
+    recorded = token_columns(outcome, 3, str, temperature)["gradient_norm"]
     by_logits, by_matrix, hidden_norms = autograd(model, batch, predicting_positions(batch), advantages, temperature)
     np.testing.assert_allclose(recorded, by_logits, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(recorded * hidden_norms, by_matrix, rtol=1e-4, atol=1e-6)
