@@ -82,6 +82,12 @@ def print(text: str = "", style: str = "") -> None:
     make_console().print(visible(text, one_line=False), style=style or None, soft_wrap=True)
 
 
+def paragraph(text: str) -> None:
+    """A sentence or more to stdout: a terminal wraps it between words, elsewhere it is one line."""
+    console = make_console()
+    console.print(visible(text, one_line=True), soft_wrap=not console.is_terminal)
+
+
 def error(text: str) -> None:
     """One red line to stderr."""
     _message("error: ", text, "bold red")

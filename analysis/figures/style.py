@@ -6,11 +6,12 @@ the reader: on a dark page its ground, ink and lines turn dark by a style sheet 
 
 from __future__ import annotations
 
-import math
+import os
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,8 +25,17 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "svg", "pdf")
 DOTS_PER_INCH = 200
+OWN_FONT = "DejaVu Sans"
+# Fonts of common systems with Chinese, Japanese and Korean characters, and with emoji as outlines.
+FALLBACK_FONTS = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "SimHei"),
+    *("Microsoft YaHei", "PingFang SC", "Hiragino Sans GB", "Hiragino Sans", "Arial Unicode MS", "Noto Sans KR"),
+    *("Malgun Gothic", "Noto Emoji", "Segoe UI Emoji", "Segoe UI Symbol", "Symbola"),
+)
 # Of the caption's size, to an inch.
 CAPTION_CHARACTERS = 16
+# Of the titles' and labels' size, to an inch; and the narrowest panel that can be read.
+LABEL_CHARACTERS, MIN_PANEL = 12, 2.3
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 # What the parts of a figure are for, light; and the same on a dark page.
@@ -46,7 +56,6 @@ DARK = {
     GREEN: "#22B98D",
 }
 STYLE: dict[str, Any] = {
-    "font.family": "sans-serif",
     "font.size": 9,
     "figure.facecolor": GROUND,
     "axes.facecolor": GROUND,
@@ -92,12 +101,37 @@ def styled() -> Iterator[None]:
     Raises:
         ValueError: matplotlib is not installed.
     """
+    mpl = _matplotlib()
+    with mpl.rc_context():
+        # The user's matplotlibrc must not change a figure.
+        mpl.rcdefaults()
+        mpl.rcParams.update({**STYLE, "font.family": fonts()})
+        yield
+
+
+def _matplotlib() -> Any:
+    """matplotlib, imported without the backend that the environment asks for (a notebook's may not be installed)."""
+    asked = os.environ.get("MPLBACKEND")
     try:
+        os.environ["MPLBACKEND"] = "agg"
         import matplotlib as mpl
     except ModuleNotFoundError as error:
         raise ValueError("figures need the package matplotlib: pip install 'asyppo[plots]'") from error
-    with mpl.rc_context(STYLE):
-        yield
+    finally:
+        os.environ.pop("MPLBACKEND")
+        if asked is not None:
+            os.environ["MPLBACKEND"] = asked
+    return mpl
+
+
+@cache
+def fonts() -> list[str]:
+    """Matplotlib's own font, then the installed ones that have what it lacks (Chinese, Japanese, Korean, emoji)."""
+    _matplotlib()
+    from matplotlib.font_manager import fontManager
+
+    installed = {font.name for font in fontManager.ttflist}
+    return [OWN_FONT, *(name for name in FALLBACK_FONTS if name in installed)]
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -108,8 +142,10 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
-    """Write ``stem``.png, .svg and .pdf, or those of ``formats``; each appears whole or not at all. Returns the paths.
+def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS, width: float | None = None) -> list[Path]:
+    """Write ``stem``.png, .svg and .pdf, or those of ``formats``, atomically; returns the paths.
+
+    ``width`` in inches lays the figure out anew; text keeps its size.
 
     Raises:
         ValueError: the folder cannot be written to.
@@ -117,6 +153,8 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[P
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in formats]
     try:
         with styled():
+            if width is not None:
+                _resize(figure, width)
             # Once for all formats: it takes longer than the writing.
             figure.draw_without_rendering()
             figure.set_layout_engine("none")
@@ -163,45 +201,96 @@ def grid(ax: Axes, axis: Literal["x", "y", "both"] = "y") -> None:
     ax.grid(axis=axis, color=GRID, linewidth=0.6)
 
 
+def side_by_side(count: int, size: tuple[float, float], width: float | None, **options: Any) -> tuple[Figure, Any]:
+    """A figure of ``size`` with that many panels in a row, and its axes; several rows where ``width`` is too small."""
+    columns = count if width is None else max(1, min(count, int(width / MIN_PANEL)))
+    rows = -(-count // columns)
+    figure = new_figure(size[0] if width is None else width, size[1] * rows)
+    axes = figure.subplots(rows, columns, squeeze=False, **options).ravel()
+    for ax in axes[count:]:
+        ax.set_axis_off()
+    return figure, axes[:count]
+
+
+def _resize(figure: Figure, width: float) -> None:
+    """Another width at the same height: legends get fewer columns, captions, titles and labels more lines."""
+    figure.set_figwidth(width)
+    caption(figure, " ".join(figure.get_supxlabel().split()))
+    for legend in figure.legends:
+        handles, labels = (
+            [handle for handle in legend.legend_handles if handle],
+            [text.get_text() for text in legend.get_texts()],
+        )
+        columns = max(1, int(width / (0.5 + 0.07 * max(map(len, labels)))))
+        legend.remove()
+        figure.legend(handles, labels, loc="outside upper left", ncols=min(columns, len(labels)))
+    for ax in figure.axes:
+        if (spec := ax.get_subplotspec()) is not None:
+            columns = round(LABEL_CHARACTERS * width * len(spec.colspan) / spec.get_geometry()[1]) - 4
+            ax.set_title(textwrap.fill(ax.get_title("left"), columns))
+            ax.set_xlabel(textwrap.fill(ax.get_xlabel(), columns))
+
+
 def caption(figure: Figure, text: str) -> None:
     """What the figure is of, small, below it: run, steps, numbers behind it."""
-    lines = textwrap.fill(text, round(CAPTION_CHARACTERS * figure.get_figwidth()), break_on_hyphens=False)
+    lines = textwrap.fill(legible(text), round(CAPTION_CHARACTERS * figure.get_figwidth()), break_on_hyphens=False)
     figure.supxlabel(lines, x=0.01, ha="left", fontsize=7, color=MUTED)
 
 
 def log_ticks(axis: Axis) -> None:
-    """Plain numbers at the powers of ten of a logarithmic axis (or ``colorbar.ax.yaxis``), no others."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    """Plain numbers at the powers of ten of a logarithmic axis; between them too where the axis has fewer than two."""
+    from matplotlib.ticker import LogFormatter
 
-    axis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
-    axis.set_minor_formatter(NullFormatter())
+    class PlainNumbers(LogFormatter):
+        def _num_to_string(self, x: float, vmin: float, vmax: float) -> str:
+            return power_of_ten(x)
+
+    axis.set_major_formatter(PlainNumbers(labelOnlyBase=True))
+    axis.set_minor_formatter(PlainNumbers(minor_thresholds=(1.5, 0.6)))
+
+
+def step_axis(ax: Axes) -> None:
+    """A horizontal axis of training steps, whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    ax.set_xlabel("training step")
 
 
 def power_of_ten(value: float) -> str:
-    """``0.01``, ``100``, ``10⁻⁴``: as a number where that is short."""
+    """``0.01``, ``100``, ``10⁻⁴``, ``2·10⁻⁴``: as a plain number where that is short."""
     if value == 0 or 1e-3 <= abs(value) < 1e5:
         return f"{value:,.10g}"
-    return f"10{str(round(math.log10(value))).translate(SUPERSCRIPTS)}"
+    mantissa, _, exponent = f"{value:.0e}".partition("e")
+    power = f"10{str(int(exponent)).translate(SUPERSCRIPTS)}"
+    return power if mantissa == "1" else f"{mantissa}·{power}"
 
 
 def printable(text: str, limit: int = 24) -> str:
-    """A token as people read it: white space and what no font has as visible signs, cut at ``limit`` characters."""
-    shown = "".join(map(_sign, text)) or "(empty)"
+    """A token with its white space visible and what no font has escaped, cut at ``limit`` characters."""
+    shown = legible(text).replace(" ", "␣") or "(empty)"
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def legible(text: str) -> str:
+    """The text on one line, with characters that no installed font can draw as escapes."""
+    return "".join(map(_sign, text))
+
+
+@cache
 def _sign(character: str) -> str:
-    known = {" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍"}
+    known = {"\n": "↵", "\t": "⇥", "\r": "␍"}
     if character in known:
         return known[character]
     return character if character.isprintable() and _in_font(ord(character)) else f"\\u{ord(character):04x}"
 
 
 def _in_font(code: int) -> bool:
-    """Whether matplotlib's own font has the character: a missing one would be an empty box, and a warning."""
+    """Whether a font has the character: a missing one would be an empty box, and a warning."""
+    known = fonts()
     from matplotlib.font_manager import findfont, get_font
 
-    return bool(get_font(findfont("DejaVu Sans")).get_char_index(code))
+    return any(get_font(findfont(name)).get_char_index(code) for name in known)
 
 
 def _write(figure: Figure, path: Path, kind: str) -> None:

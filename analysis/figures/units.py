@@ -1,9 +1,13 @@
-"""The unit in which a metric is shown."""
+"""How a metric is shown: its unit, and its label in figures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+
+from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.studies import Objective
 
 
@@ -39,7 +43,42 @@ def with_unit(text: str, metric: str | None = None) -> str:
     return f"{text} ({sign})" if sign else text
 
 
+# What figures call the metrics that are drawn most.
+LABELS = {
+    names.ACCURACY: "held-out accuracy",
+    names.REWARD_MEAN: "mean reward",
+    names.LENGTH_MEAN: "response length",
+    names.TRUNCATED: "truncated responses",
+    names.UNPARSEABLE: "responses without an answer",
+    names.ENTROPY: "policy entropy",
+    names.CLIP_SHARE: "clipped tokens",
+    names.KL: "KL of the update",
+    names.REFERENCE_KL: "KL to the reference",
+    names.EXPLAINED_VARIANCE: "explained variance of returns",
+    names.DISAGREEMENT: "disagreement σ of the critics",
+    names.CORRELATION: "correlation of the critics",
+    names.ADVANTAGE_MASKED: "masked advantages",
+    names.ENTROPY_FILTERED: "filtered entropy bonuses",
+    names.LOGPROB_DIFF: "sampler against trainer",
+    names.PEAK_MEMORY: "peak memory",
+    names.STEP_TIME: "time of a step",
+    names.TOKENS_PER_SECOND: "throughput",
+}
+
+
+def metric_label(metric: str) -> str:
+    """A metric as a figure names it, with its unit."""
+    group, _, quantity = metric.replace("_", " ").partition("/")
+    return with_unit(LABELS.get(metric) or (f"{group}: {quantity}" if quantity else group), metric)
+
+
 def objective_label(objective: Objective) -> str:
     """The label of an axis: the metric, its unit, and which direction is better."""
-    sign, better = unit_of(objective.metric).sign, "more" if objective.direction == "maximize" else "less"
-    return f"{objective.metric} ({sign + '; ' if sign else ''}{better} is better)"
+    label, better = metric_label(objective.metric), "more" if objective.direction == "maximize" else "less"
+    return f"{label.removesuffix(')')}; {better} is better)" if label.endswith(")") else f"{label} ({better} is better)"
+
+
+def shown_end(metric: str, end: Any) -> Any:
+    """The end of an interval, or an array of ends, as it is drawn: in the metric's unit, a share within 0 and 100 %."""
+    unit = unit_of(metric)
+    return np.clip(unit.scale * end, 0.0, 100.0) if unit.sign == "%" else unit.scale * end

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.figures.csv_export import csv_text
-from analysis.figures.style import caption, grid, new_figure, series_style, styled
-from analysis.figures.units import unit_of, with_unit
+from analysis.figures.labels import shortened
+from analysis.figures.style import MIN_PANEL, caption, grid, new_figure, series_style, step_axis, styled
+from analysis.figures.units import metric_label, shown_end, unit_of
 from analysis.metrics.run_groups import RunGroup, find_metrics
 from analysis.metrics.series import Axis, Curve, series, smoothed_at
 from analysis.stats.effects import effects
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 AXIS_LABELS = {
-    "step": "training step",
     "tokens": "response tokens sampled",
     "samples": "responses sampled",
     "hours": "time (hours)",
@@ -66,9 +66,9 @@ def curves_csv(data: Curves) -> str:
     return csv_text(["metric", "setting", "step", data.axis + "_x", "raw", "smooth", "low", "high", "seeds"], rows)
 
 
-def draw_metrics(data: Curves) -> Figure:
-    """A panel for every metric, smoothed lines over faint raw ones."""
-    columns = min(COLUMNS, len(data.panels))
+def draw_metrics(data: Curves, width: float | None = None) -> Figure:
+    """A panel for every metric, smoothed lines over faint raw ones; ``width`` inches may hold fewer columns."""
+    columns = min(COLUMNS if width is None else max(1, int(width / MIN_PANEL)), COLUMNS, len(data.panels))
     rows = -(-len(data.panels) // columns)
     with styled():
         figure = new_figure(max(PANEL[0] * columns, 5.0), PANEL[1] * rows + 0.7)
@@ -90,9 +90,12 @@ def _draw_panel(ax: Axes, metric: str, panel: Sequence[Curve], data: Curves) -> 
         number = data.labels.index(one.setting)
         if not np.allclose(one.raw, [at.mean for at in one.means]):
             ax.plot(one.x, scale * one.raw, color=series_style(number)[0], alpha=0.25, linewidth=0.8)
-        draw_means(ax, one, metric, number, label=one.setting, markersize=3.5)
-    ax.set_title(with_unit(metric))
-    ax.set_xlabel(AXIS_LABELS[data.axis])
+        draw_means(ax, one, metric, number, label=shortened(one.setting, 40), markersize=3.5)
+    ax.set_title(metric_label(metric))
+    if data.axis == "step":
+        step_axis(ax)
+    else:
+        ax.set_xlabel(AXIS_LABELS[data.axis])
     ax.set_xlim(left=0)
     # Quantiles, so that a single extreme raw value does not flatten the curves.
     raw = [end for one in panel for end in np.quantile(one.raw, (0.02, 0.98))]
@@ -103,7 +106,8 @@ def _draw_panel(ax: Axes, metric: str, panel: Sequence[Curve], data: Curves) -> 
 def draw_means(ax: Axes, curve: Curve, metric: str, number: int, **line: Any) -> None:
     """The means with their band, in the style of the series of that number; markers where there are few points."""
     scale, (colour, marker) = unit_of(metric).scale, series_style(number)
-    mean, low, high = scale * np.array([(at.mean, at.low, at.high) for at in curve.means]).T
+    mean = scale * np.array([at.mean for at in curve.means])
+    low, high = shown_end(metric, np.array([(at.low, at.high) for at in curve.means])).T
     known = np.isfinite(low)
     if known.any():
         ax.fill_between(curve.x, low, high, color=colour, alpha=0.15, linewidth=0, where=known.tolist())

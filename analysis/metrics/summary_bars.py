@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analysis.figures.csv_export import csv_text
-from analysis.figures.style import INK, caption, grid, new_figure, series_style, styled
-from analysis.figures.units import Unit, unit_of
+from analysis.figures.labels import shortened
+from analysis.figures.style import INK, caption, grid, series_style, side_by_side, styled
+from analysis.figures.units import Unit, shown_end, unit_of
 from analysis.metrics.run_groups import RunGroup
 from analysis.stats.seed_bootstrap import SeedMean, seed_mean
 from asyppo_cli.runs import metrics as names
@@ -64,14 +65,14 @@ def summary_csv(data: SummaryBars) -> str:
     return csv_text(["metric", "setting", "mean", "low", "high", "seeds"], rows)
 
 
-def draw_summary(data: SummaryBars) -> Figure:
+def draw_summary(data: SummaryBars, width: float | None = None) -> Figure:
     """A panel for each quantity, a bar for each setting with its number and interval."""
     with styled():
-        figure = new_figure(3.2 * len(data.quantities) + 1.0, 1.2 + 0.42 * len(data.labels))
-        axes = figure.subplots(1, len(data.quantities), sharey=True, squeeze=False)[0]
+        size = (3.2 * len(data.quantities) + 1.0, 1.2 + 0.42 * len(data.labels))
+        figure, axes = side_by_side(len(data.quantities), size, width, sharey=True)
         for ax, (name, found) in zip(axes, data.quantities.items(), strict=True):
             _draw_quantity(ax, name, found)
-        axes[0].set_yticks(range(len(data.labels)), data.labels)
+        axes[0].set_yticks(range(len(data.labels)), [shortened(label, 40) for label in data.labels])
         axes[0].invert_yaxis()
         counts = sorted(set(data.seeds))
         seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
@@ -89,7 +90,7 @@ def _draw_quantity(ax: Axes, name: str, found: Sequence[SeedMean | None]) -> Non
             continue
         ax.barh(row, unit.scale * at.mean, height=0.62, color=series_style(row)[0], alpha=0.75)
         if at.known:
-            ax.hlines(row, unit.scale * max(at.low, 0.0), unit.scale * at.high, color=INK, linewidth=1.4)
+            ax.hlines(row, max(0.0, shown_end(name, at.low)), shown_end(name, at.high), color=INK, linewidth=1.4)
         beside = ("axes fraction", "data")
         ax.annotate(words(at, unit), (1.03, row), xycoords=beside, va="center", fontsize=8, annotation_clip=False)
     ax.set_xlim(0, (100.0 if unit.sign == "%" and reach > 60 else 1.0 * reach))

@@ -147,14 +147,15 @@ def draw_timeline(shown: Timeline) -> Figure:
                 ax.text(
                     bar.start + width / 2,
                     row,
-                    f"{bar.phase} {bar.step}",
+                    f"{bar.phase.replace('_', ' ')} {bar.step}",
                     ha="center",
                     va="center",
                     fontsize=7,
                     color=ink,
+                    clip_on=True,
                 )
         for phase in phases:
-            ax.barh(0, 0, 0, color=PHASE_COLOURS[phase], label=phase)
+            ax.barh(0, 0, 0, color=PHASE_COLOURS[phase], label=phase.replace("_", " "))
         ax.barh(0, 0, 0, color=FAINT, label="other")
         ax.set_yticks(range(len(tracks)), tracks)
         ax.invert_yaxis()

@@ -6,12 +6,10 @@ There is no script in it, so that it opens anywhere, prints, and can be sent.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from markupsafe import Markup
 
-from analysis.figures.style import printable
 from analysis.metrics.run_groups import group_by_setting
 from analysis.pages.html import joined, report_page, tag
 from analysis.run_report.diagnostics import Diagnosis, diagnose
@@ -30,7 +28,6 @@ from asyppo_cli.runs.directory import RunDirectory
 
 # Of more runs than this, figures and responses would fill a book: the tables and curves hold all of them.
 MAX_DETAILED = 3
-LONGEST_LABEL = 40
 MAX_NAMED = 4
 
 
@@ -87,11 +84,7 @@ def _curves(files: Sequence[RunFiles]) -> Markup:
     trained = [one.run for one in files if any(row["step"] > 0 for row in one.metrics.rows)]
     if not trained:
         return tag("p", "No step is done yet.", class_="muted")
-    groups = group_by_setting(trained)
-    # A label is drawn with a font that has not every character a setting may hold.
-    return curves_section(
-        [replace(group, label=printable(group.label, LONGEST_LABEL).replace("␣", " ")) for group in groups]
-    )
+    return curves_section(group_by_setting(trained))
 
 
 def _details(files: Sequence[RunFiles]) -> dict[str, Markup]:

@@ -21,8 +21,9 @@ from analysis.figures.style import (
     density_colours,
     grid,
     log_ticks,
-    new_figure,
     series_style,
+    side_by_side,
+    step_axis,
     styled,
 )
 from analysis.stats.intervals import Interval
@@ -170,11 +171,10 @@ def density_csv(data: Agreement) -> str:
     return csv_text(["value_0", "value_1", "states"], rows)
 
 
-def draw_agreement(data: Agreement) -> Figure:
+def draw_agreement(data: Agreement, width: float | None = None) -> Figure:
     """Three panels: one critic's value against another's, agreement by step, value against outcome."""
     with styled():
-        figure = new_figure(10.4, 3.9)
-        left, middle, right = figure.subplots(1, 3)
+        figure, (left, middle, right) = side_by_side(3, (10.4, 3.9), width)
         _draw_density(left, data)
         _draw_steps(middle, data)
         _draw_reliability(right, data)
@@ -219,7 +219,7 @@ def _draw_steps(ax: Axes, data: Agreement) -> None:
     ax.axhline(0, color=MUTED, linewidth=0.8)
     # A critic before its first lessons can be wrong without bound; what matters lies between nothing and all.
     ax.set_ylim(max(-1.0, min(-0.05, float(np.nanmin(data.explained, initial=0.0)) - 0.05)), 1.02)
-    ax.set_xlabel("training step")
+    step_axis(ax)
     ax.set_ylabel("explained variance, correlation")
     ax.set_title("What do they know of the outcome?")
     grid(ax)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.figures.csv_export import csv_text
-from analysis.figures.style import BLUE, MUTED, ORANGE, caption, grid, new_figure, printable, styled
+from analysis.figures.style import BLUE, MUTED, ORANGE, caption, fonts, grid, new_figure, printable, styled
 from analysis.stats.intervals import Interval
 from analysis.tokens.resampling import Resamples, by_response_and_group, ratio
 from analysis.tokens.std_correlates import Ranks
@@ -127,7 +127,9 @@ def draw_tokens(data: Ranking) -> Figure:
                 ax.hlines(row, token.percentile.low, token.percentile.high, color=colour, linewidth=1.2)
         if not tokens:
             ax.text(50, 0, "no token stands out", ha="center", color=MUTED)
-        ax.set_yticks(range(len(tokens)), [printable(t.text) for t in reversed(tokens)], family="monospace")
+        ax.set_yticks(
+            range(len(tokens)), [printable(t.text) for t in reversed(tokens)], family=["DejaVu Sans Mono", *fonts()]
+        )
         right = ax.twinx()
         right.set_ylim(ax.get_ylim())
         right.set_yticks(range(len(tokens)), [f"{t.count:,}" for t in reversed(tokens)], color=MUTED)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.figures.csv_export import csv_text
-from analysis.figures.style import AMBER, BLUE, MUTED, ORANGE, caption, grid, new_figure, styled
+from analysis.figures.style import AMBER, BLUE, MUTED, ORANGE, caption, grid, side_by_side, styled
 from analysis.stats.intervals import Interval
 from analysis.tokens.resampling import (
     Resamples,
@@ -149,11 +149,10 @@ def meaning_csv(data: Meaning) -> str:
     return csv_text(["what", "tenth_or_share", "number", "low", "high"], rows)
 
 
-def draw_meaning(data: Meaning) -> Figure:
+def draw_meaning(data: Meaning, width: float | None = None) -> Figure:
     """Two panels: value error by disagreement, and overlap with the lowest-entropy set."""
     with styled():
-        figure = new_figure(7.6, 3.5)
-        left, right = figure.subplots(1, 2)
+        figure, (left, right) = side_by_side(2, (7.6, 3.5), width)
         _draw_error(left, data)
         _draw_overlap(right, data)
         caption(

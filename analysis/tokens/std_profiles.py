@@ -13,7 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.figures.csv_export import csv_text
-from analysis.figures.style import BLUE, GREEN, ORANGE, caption, grid, log_ticks, new_figure, styled
+from analysis.figures.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    caption,
+    grid,
+    log_ticks,
+    new_figure,
+    side_by_side,
+    step_axis,
+    styled,
+)
 from analysis.stats.intervals import Interval
 from analysis.tokens.resampling import Resamples, by_response, difference_of_means, grouped_quantiles
 from analysis.tokens.table import TokenTable, steps_words
@@ -176,11 +187,11 @@ def draw_training(data: Training) -> Figure:
             if np.isfinite(threshold).any():
                 ax.plot(steps, threshold, color=colour, linestyle=dashes, label=name)
         _std_axis(ax, q)
+        step_axis(ax)
         if len(data.steps) == 1:
             ax.set_xticks(data.steps)
-        ax.set_xlabel("training step")
         ax.set_title("How far the critics disagree, over training")
-        figure.legend(*ax.get_legend_handles_labels(), loc="outside right center")
+        figure.legend(*ax.get_legend_handles_labels(), loc="outside upper left", ncols=5)
         caption(figure, f"{data.run}, {steps_words(data.steps)}")
     return figure
 
@@ -206,11 +217,10 @@ def _std_axis(ax: Axes, values: Array) -> None:
     grid(ax)
 
 
-def draw_places(data: Places) -> Figure:
+def draw_places(data: Places, width: float | None = None) -> Figure:
     """Quartiles of std along the response, right and wrong responses apart."""
     with styled():
-        figure = new_figure(7.2, 3.4)
-        left, right = figure.subplots(1, 2, sharey=True)
+        figure, (left, right) = side_by_side(2, (7.2, 3.4), width, sharey=True)
         for ax, along, label in (
             (left, data.position, "position in the response (tokens from its start)"),
             (right, data.relative, "position in the response (% of its length)"),

@@ -69,7 +69,7 @@ def findings(data: ValueStd) -> list[str]:
     ]
 
 
-def write(data: ValueStd, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+def write(data: ValueStd, folder: Path, formats: Sequence[str] = FORMATS, width: float | None = None) -> list[Path]:
     """Write five figures, each with its numbers as CSV; returns the paths.
 
     Raises:
@@ -77,17 +77,17 @@ def write(data: ValueStd, folder: Path, formats: Sequence[str] = FORMATS) -> lis
     """
     parts: dict[str, tuple[Callable[[], Figure], str]] = {
         "training": (lambda: std_profiles.draw_training(data.training), std_profiles.training_csv(data.training)),
-        "places": (lambda: std_profiles.draw_places(data.places), std_profiles.places_csv(data.places)),
+        "places": (lambda: std_profiles.draw_places(data.places, width), std_profiles.places_csv(data.places)),
         "tokens": (lambda: std_by_token.draw_tokens(data.ranking), std_by_token.tokens_csv(data.ranking)),
         "critics": (
-            lambda: critic_agreement.draw_agreement(data.agreement),
+            lambda: critic_agreement.draw_agreement(data.agreement, width),
             critic_agreement.agreement_csv(data.agreement),
         ),
-        "meaning": (lambda: std_correlates.draw_meaning(data.meaning), std_correlates.meaning_csv(data.meaning)),
+        "meaning": (lambda: std_correlates.draw_meaning(data.meaning, width), std_correlates.meaning_csv(data.meaning)),
     }
     paths: list[Path] = []
     for name, (draw, csv) in parts.items():
         stem = folder / f"value-std-{name}"
-        paths += [*save(draw(), stem, formats), save_text(stem.with_suffix(".csv"), csv)]
+        paths += [*save(draw(), stem, formats, width), save_text(stem.with_suffix(".csv"), csv)]
     density = critic_agreement.density_csv(data.agreement)
     return [*paths, save_text(folder / "value-std-critics-density.csv", density)]

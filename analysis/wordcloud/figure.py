@@ -18,6 +18,7 @@ from analysis.figures.style import (
     PINK,
     SKY,
     caption,
+    fonts,
     new_figure,
     printable,
     styled,
@@ -41,7 +42,7 @@ COLOUR_OF = {
     "digit": INK,
 }
 REST = MUTED
-WIDTH = 11.5
+WIDTH, MIN_WIDTH = 11.5, 8.0
 # Inches for title, axis and legend, and for each bar.
 FRAME, BAR = 1.5, 0.145
 # Of the largest word's size; below that nobody can read.
@@ -49,8 +50,8 @@ SMALLEST, MARGIN = 0.16, 0.12
 SEEDS, RING = 40_000, 1000
 
 
-def draw_words(counts: WordCounts, classes: Sequence[str], note: str) -> Figure:
-    """The cloud (size by count) beside bars by count and by rate.
+def draw_words(counts: WordCounts, classes: Sequence[str], note: str, width: float | None = None) -> Figure:
+    """The cloud (size by count) beside bars by count and by rate; above them where ``width`` inches are too few.
 
     Raises:
         ValueError: matplotlib is not installed.
@@ -58,10 +59,17 @@ def draw_words(counts: WordCounts, classes: Sequence[str], note: str) -> Figure:
     chosen, surest = most_masked(counts), highest_rates(counts)
     with styled():
         height = FRAME + BAR * max(20, len(chosen))
-        figure = new_figure(WIDTH, height)
-        cloud, by_count, by_rate = figure.subplots(1, 3, width_ratios=(5.2, 2.6, 2.6))
+        if width is None or width >= MIN_WIDTH:
+            figure = new_figure(WIDTH if width is None else width, height)
+            cloud, by_count, by_rate = figure.subplots(1, 3, width_ratios=(5.2, 2.6, 2.6))
+        else:
+            figure = new_figure(width, 1.6 * height)
+            parts: dict[str, Axes] = figure.subplot_mosaic(
+                [["cloud", "cloud"], ["count", "rate"]], height_ratios=(0.6, 1)
+            )
+            cloud, by_count, by_rate = parts["cloud"], parts["count"], parts["rate"]
         words = [(counts.words[w], int(counts.masked[w]), classes[w]) for w in chosen]
-        _draw_cloud(cloud, words, 0.5 * WIDTH / height)
+        _draw_cloud(cloud, words, (0.5 * WIDTH if width is None else width) / height)
         cloud.set_title(f"{len(chosen)} tokens whose {TAKEN[counts.gate]} is {VERB[counts.gate]} most often")
         _bars(by_count, counts, chosen, classes, counts.masked[chosen], None)
         by_count.set_title("by count")
@@ -129,9 +137,9 @@ def _first_free(points: Any, placed: Any, least: Any) -> Any:
 
 
 def _font() -> Any:
-    from matplotlib.font_manager import FontProperties, findfont
+    from matplotlib.font_manager import FontProperties
 
-    return FontProperties(fname=findfont("DejaVu Sans"))
+    return FontProperties(family=fonts())
 
 
 def _bars(ax: Axes, counts: WordCounts, chosen: Sequence[int], classes: Sequence[str], lengths: Any, ends: Any) -> None:

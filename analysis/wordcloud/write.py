@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from analysis.figures.style import FORMATS, save, save_text
 from analysis.tokens.table import choose_steps, listed, load
 from analysis.wordcloud import figure, parts_of_speech, wording
-from analysis.wordcloud.counts import COLUMNS, Gate, WordCounts, count_masked, initial_steps
+from analysis.wordcloud.counts import COLUMNS, KEPT, Gate, WordCounts, count_masked, initial_steps
 from analysis.wordcloud.parts_of_speech import ClassShare
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.records import recorded_steps
@@ -48,19 +48,13 @@ def word_cloud(
     Raises:
         ValueError: no records, damaged ones, nothing that is masked, or no tagger.
     """
-    chosen = choose_steps(run, "all" if steps is None else steps)
-    if steps is None:
-        chosen = initial_steps(chosen)
+    recorded = choose_steps(run, "all" if steps is None else steps)
+    chosen = recorded if steps else _initial_stage(run, recorded, gate)
     tag = parts_of_speech.tagger() if tagging else None
     table = load(run, chosen, COLUMNS)
     counts = count_masked(table, gate)
     if not counts.masked.any():
-        verb, setting = wording.VERB[gate], {"advantage": "mask_pct", "entropy": "entropy_filter_pct"}[gate]
-        more = "" if len(chosen) == len(recorded_steps(run)) else ", or choose other --steps"
-        raise ValueError(
-            f"no token of run {run.name} is {verb} at step {listed(chosen)} (gates.{setting} may be 0, or there are "
-            f"fewer than two critics): train with {setting}=0.2{more}"
-        )
+        raise _nothing_masked(run, chosen, gate)
     if tag is None:
         classes = [parts_of_speech.class_by_signs(word) for word in counts.words]
         return WordCloud(run.name, tuple(chosen), steps is None, counts, classes, [], 0)
@@ -70,23 +64,43 @@ def word_cloud(
     return WordCloud(run.name, tuple(chosen), steps is None, counts, classes, shares, len(rows))
 
 
+def _initial_stage(run: RunDirectory, recorded: Sequence[int], gate: Gate) -> list[int]:
+    """The first fifth of the steps from the first one on at which the gate took anything; of all if there is none.
+
+    Critics that begin alike do not disagree at first, so that nothing is masked.
+    """
+    for number, step in enumerate(recorded):
+        if not load(run, [step], [KEPT[gate]])[KEPT[gate]].all():
+            return initial_steps(recorded[number:])
+    return initial_steps(recorded)
+
+
+def _nothing_masked(run: RunDirectory, chosen: Sequence[int], gate: Gate) -> ValueError:
+    verb, setting = wording.VERB[gate], {"advantage": "mask_pct", "entropy": "entropy_filter_pct"}[gate]
+    more = "" if len(chosen) == len(recorded_steps(run)) else ", or choose other --steps"
+    return ValueError(
+        f"no token of run {run.name} is {verb} at step {listed(chosen)} (gates.{setting} may be 0, or there are "
+        f"fewer than two critics): train with {setting}=0.2{more}"
+    )
+
+
 def findings(data: WordCloud) -> list[str]:
     """What the figures show, in words."""
     lines = wording.word_findings(data.counts, data.where)
     return [*lines, *(wording.class_findings(data.counts, data.shares) if data.shares else [])]
 
 
-def draw(data: WordCloud) -> Figure:
+def draw(data: WordCloud, width: float | None = None) -> Figure:
     """The cloud with its ranked bars.
 
     Raises:
         ValueError: matplotlib is not installed.
     """
     note = f"{data.run}. {data.where}; {int(data.counts.seen.sum()):,} tokens"
-    return figure.draw_words(data.counts, data.classes, note)
+    return figure.draw_words(data.counts, data.classes, note, width)
 
 
-def write(data: WordCloud, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+def write(data: WordCloud, folder: Path, formats: Sequence[str] = FORMATS, width: float | None = None) -> list[Path]:
     """Write the figures, each with its numbers as CSV; returns the paths.
 
     Raises:
@@ -94,11 +108,11 @@ def write(data: WordCloud, folder: Path, formats: Sequence[str] = FORMATS) -> li
     """
     gate = data.counts.gate
     stem = folder / f"wordcloud-{gate}"
-    paths = save(draw(data), stem, formats)
+    paths = save(draw(data, width), stem, formats, width)
     paths.append(save_text(stem.with_suffix(".csv"), wording.words_csv(data.counts, data.classes)))
     if any(share.tokens >= wording.MIN for share in data.shares):
         stem = folder / f"wordcloud-{gate}-classes"
         note = f"{data.run}. {data.where}; {data.tagged:,} tokens tagged"
-        paths += save(figure.draw_classes(data.shares, gate, note), stem, formats)
+        paths += save(figure.draw_classes(data.shares, gate, note), stem, formats, width)
         paths.append(save_text(stem.with_suffix(".csv"), wording.classes_csv(data.shares)))
     return paths

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.figures.csv_export import csv_text
 from analysis.figures.labels import shortened
-from analysis.figures.style import FAINT, GROUND, caption, grid, new_figure, series_style, styled
-from analysis.figures.units import unit_of, with_unit
-from analysis.metrics.curves import AXIS_LABELS, draw_means, limit
+from analysis.figures.style import FAINT, GROUND, caption, grid, new_figure, series_style, step_axis, styled
+from analysis.figures.units import metric_label, unit_of
+from analysis.metrics.curves import draw_means, limit
 from analysis.metrics.series import Curve, join_seeds, values_by_step
 from analysis.stats.effects import Seed, seed_order
 from analysis.study.settings import StudySetting
@@ -86,11 +86,11 @@ def draw_study_curves(data: StudyCurves) -> Figure:
             ax.set_axis_off()
         for above in axes[-2:-1, len(data.curves) - (rows - 1) * columns :].ravel():
             above.tick_params(labelbottom=True)
-            above.set_xlabel(AXIS_LABELS["step"], fontsize=8)
+            step_axis(above)
         scale = unit_of(data.metric).scale
         values = [v for curve in data.curves for table in curve.seeds.values() for v in table.values()]
         limit(axes[0, 0], [scale * value for value in values], 0.15)
-        figure.supylabel(with_unit(data.metric), fontsize=9)
+        figure.supylabel(metric_label(data.metric), fontsize=9)
         caption(figure, _caption(data))
     return figure
 
@@ -106,7 +106,7 @@ def _draw(ax: Axes, curve: Curve, number: int, metric: str, reference: Curve | N
     marks = {"markersize": 4.5, "markeredgecolor": GROUND, "markeredgewidth": 0.5}
     draw_means(ax, curve, metric, number, linewidth=1.8, **marks)
     ax.set_title(shortened(curve.setting, 30), fontsize=8)
-    ax.set_xlabel(AXIS_LABELS["step"], fontsize=8)
+    step_axis(ax)
     ax.label_outer()
     grid(ax)
 

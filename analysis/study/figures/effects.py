@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.figures.csv_export import csv_text
 from analysis.figures.labels import MAX_ROWS, shortened
 from analysis.figures.style import AMBER, BLUE, FAINT, GROUND, INK, caption, grid, new_figure, styled
-from analysis.figures.units import objective_label, unit_of
+from analysis.figures.units import objective_label, shown_end, unit_of
 from analysis.stats.effects import Seed, direction_sign
 from analysis.stats.seed_bootstrap import SeedMean, seed_means
 from analysis.study.axes import averaged, grid_axes
@@ -140,7 +140,8 @@ def _draw_axis(ax: Axes, effect: MainEffect, data: MainEffects) -> None:
             )
             continue
         if value.mean.known:
-            ax.hlines(row, scale * value.mean.low, scale * value.mean.high, color=BLUE, linewidth=1.8)
+            low, high = (shown_end(data.objective.metric, end) for end in (value.mean.low, value.mean.high))
+            ax.hlines(row, low, high, color=BLUE, linewidth=1.8)
         ax.plot(scale * value.mean.mean, row, "D", color=BLUE, markersize=6, markeredgecolor=GROUND, zorder=3)
     if data.baseline is not None:
         ax.axvline(scale * data.baseline, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)

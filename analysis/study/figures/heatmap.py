@@ -13,7 +13,7 @@ import numpy as np
 from analysis.figures.csv_export import csv_text
 from analysis.figures.labels import shortened
 from analysis.figures.style import caption, density_colours, new_figure, styled
-from analysis.figures.units import unit_of, with_unit
+from analysis.figures.units import metric_label, unit_of
 from analysis.stats.seed_bootstrap import SeedMean, seed_means
 from analysis.stats.wording import bare
 from analysis.study.axes import averaged, grid_axes
@@ -99,7 +99,7 @@ def draw_interactions(data: Interactions) -> Figure:
         for ax, one in zip(axes, data.maps, strict=True):
             image = _draw(ax, one, data.objective.metric, (low, high if high > low else low + 1.0))
         bar = figure.colorbar(image, ax=list(axes), fraction=0.05, pad=0.02)
-        bar.set_label(with_unit(data.objective.metric))
+        bar.set_label(metric_label(data.objective.metric))
         bar.outline.set_visible(False)
         words = "mean over seeds, below it half the width of its 95 % interval"
         caption(figure, words + ("; averaged over the other axes" if data.averaged else ""))

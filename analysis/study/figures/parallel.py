@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.figures.csv_export import csv_text
 from analysis.figures.labels import shortened
 from analysis.figures.style import MUTED, ORANGE, caption, density_colours, new_figure, styled
-from analysis.figures.units import unit_of, with_unit
+from analysis.figures.units import metric_label, unit_of
 from analysis.stats.effects import direction_sign
 from analysis.study.importance import UNSET, is_log, numbers_of
 from analysis.study.settings import StudySetting
@@ -120,7 +120,7 @@ def _objective(numbers: Sequence[float], metric: str) -> Upright:
     amounts = [unit_of(metric).scale * number for number in numbers]
     scale = _scale(amounts) if amounts else float
     marks = tuple((scale(tick), f"{tick:g}") for tick in ticks(amounts)) if amounts else ()
-    return Upright(with_unit(metric), tuple(map(scale, amounts)), marks)
+    return Upright(metric_label(metric), tuple(map(scale, amounts)), marks)
 
 
 def parallel_csv(data: Parallel) -> str:

@@ -51,6 +51,7 @@ def curves(
     runs_dir: options.RunsDir = Path("runs"),
     output: options.Output = None,
     formats: options.Formats = options.ALL_FORMATS,
+    width: options.Width = None,
 ) -> None:
     """Draw metrics of runs; those that differ by their seed only are joined into a mean with a 95 % interval."""
     from analysis.metrics.run_groups import group_by_setting
@@ -67,9 +68,9 @@ def curves(
 
     if summary:
         table = bars.summary_bars(groups)
-        figure, csv, findings = bars.draw_summary(table), bars.summary_csv(table), bars.summary_findings(table)
+        figure, csv, findings = bars.draw_summary(table, width), bars.summary_csv(table), bars.summary_findings(table)
     else:
         typed = [word.strip() for part in metric or [] for word in part.split(",")]
         data = curves.curves(groups, typed, x.value, smooth)
-        figure, csv, findings = curves.draw_metrics(data), curves.curves_csv(data), curves.curves_findings(data)
-    options.print_findings(findings, [*save(figure, stem, kinds), save_text(stem.with_suffix(".csv"), csv)])
+        figure, csv, findings = curves.draw_metrics(data, width), curves.curves_csv(data), curves.curves_findings(data)
+    options.print_findings(findings, [*save(figure, stem, kinds, width), save_text(stem.with_suffix(".csv"), csv)])

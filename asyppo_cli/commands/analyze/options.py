@@ -43,6 +43,10 @@ Steps = Annotated[str | None, _STEPS]
 DefaultSteps = Annotated[str, _STEPS]
 Formats = Annotated[str, typer.Option("--format", help="Formats of the figures, of png, svg and pdf.")]
 ALL_FORMATS = ",".join(FORMATS)
+Width = Annotated[
+    float | None,
+    typer.Option("--width", min=2.0, max=20.0, help="Width of the figures in inches; text keeps its size."),
+]
 
 
 def chosen_runs(names: Sequence[str] | None, runs_dir: Path) -> list[RunDirectory]:
@@ -103,7 +107,7 @@ def print_findings(findings: Iterable[str], paths: Sequence[Path]) -> None:
     from asyppo_cli import console
 
     for finding in findings:
-        console.print(finding)
+        console.paragraph(finding)
     stems: dict[Path, list[str]] = {}
     for path in paths:
         stems.setdefault(path.with_suffix(""), []).append(path.suffix.removeprefix("."))

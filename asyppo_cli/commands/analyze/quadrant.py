@@ -27,6 +27,7 @@ def quadrant(
     output: options.Output = None,
     steps: options.DefaultSteps = "middle",
     formats: options.Formats = options.ALL_FORMATS,
+    width: options.Width = None,
 ) -> None:
     """Show whether states where the critics disagree have large gradients.
 
@@ -44,7 +45,7 @@ def quadrant(
     labels, rows = options.labels_of(chosen), []
     for run, label, folder in zip(chosen, labels, options.folders_of(output, chosen), strict=True):
         data = analysed(run, steps)
-        paths = save(draw_quadrant(data), folder / "quadrant", kinds)
+        paths = save(draw_quadrant(data), folder / "quadrant", kinds, width)
         paths.append(save_text(folder / "quadrant.csv", cells_csv(data)))
         paths.append(save_text(folder / "quadrant-density.csv", density_csv(data)))
         console.heading(label)

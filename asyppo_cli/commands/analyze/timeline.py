@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asyppo_cli.commands.analyze.options import ALL_FORMATS, Formats, Names, Output, RunsDir
+from asyppo_cli.commands.analyze.options import ALL_FORMATS, Formats, Names, Output, RunsDir, Width
 
 EXAMPLES = """
 asyppo analyze timeline                        the middle of the newest run
@@ -28,6 +28,7 @@ def timeline(
     runs_dir: RunsDir = Path("runs"),
     output: Output = None,
     formats: Formats = ALL_FORMATS,
+    width: Width = None,
 ) -> None:
     """Who worked when: phases of a few steps as bars in time, and how much of the sampling was hidden by training."""
     from analysis.figures.style import save, save_text
@@ -43,6 +44,9 @@ def timeline(
         begin = max(1, (last - count) // 2 + 1) if first is None else first
         shown = choose(run.name, bars, range(begin, begin + count))
         stem = output_folder(output, [run]) / ("timeline" if output is None else f"timeline-{run.name}")
-        paths += [*save(draw_timeline(shown), stem, kinds), save_text(stem.with_suffix(".csv"), timeline_csv(shown))]
+        paths += [
+            *save(draw_timeline(shown), stem, kinds, width),
+            save_text(stem.with_suffix(".csv"), timeline_csv(shown)),
+        ]
         findings.append(finding(shown))
     print_findings(findings, paths)

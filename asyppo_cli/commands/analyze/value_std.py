@@ -27,6 +27,7 @@ def value_std(
     output: options.Output = None,
     steps: options.DefaultSteps = "all",
     formats: options.Formats = options.ALL_FORMATS,
+    width: options.Width = None,
 ) -> None:
     """Show where the critics disagree, and whether it means error.
 
@@ -43,7 +44,7 @@ def value_std(
     for run, label, folder in zip(chosen, labels, options.folders_of(output, chosen), strict=True):
         data = analysed(run, steps)
         console.heading(label)
-        options.print_findings(findings(data), write(data, folder, kinds))
+        options.print_findings(findings(data), write(data, folder, kinds, width))
         overlap, explained = data.meaning.overlap_at(0.05), data.agreement.reliability[-1].explained
         rows.append((label, [data.meaning.spearman.value, overlap.value, explained.value]))
     if len(rows) > 1:

@@ -34,6 +34,7 @@ def wordcloud(
         bool, typer.Option("--classes/--no-classes", help="Tag words: parts of speech, symbols, connectives.")
     ] = True,
     formats: options.Formats = options.ALL_FORMATS,
+    width: options.Width = None,
 ) -> None:
     """Draw the 40 tokens that are masked most often, and tell what kinds of words they are.
 
@@ -50,4 +51,4 @@ def wordcloud(
     for run, folder in zip(chosen, options.folders_of(output, chosen), strict=True):
         data = word_cloud(run, steps, gate, classes)
         console.heading(run.name)
-        options.print_findings(findings(data), write(data, folder, kinds))
+        options.print_findings(findings(data), write(data, folder, kinds, width))

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from analysis.figures import style
 from analysis.figures.style import (
     COLOURS,
     DARK,
     GROUND,
     INK,
     caption,
+    log_ticks,
     new_figure,
     power_of_ten,
     printable,
     save,
     save_text,
     series_style,
+    side_by_side,
     styled,
 )
 
@@ -94,8 +100,85 @@ def test_any_token_can_be_a_label(text: str, shown: str, tmp_path: Path) -> None
     save(small_figure(printable(text)), tmp_path / "a", ["svg", "png"])
 
 
+def test_figures_do_not_depend_on_the_users_settings(tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_text("font.size: 30\naxes.facecolor: red\nlines.linewidth: 9\n")
+    (expected,) = save(small_figure(), tmp_path / "a", ["svg"])
+    code = "from test_style import small_figure\nfrom analysis.figures.style import *\nfrom pathlib import Path\n"
+    code += f"print(printable('a'), save(small_figure(), Path({str(tmp_path / 'b')!r}), ['svg']))"
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    theirs = {"MPLBACKEND": "module://not_installed.backend", "MATPLOTLIBRC": str(tmp_path), "PYTHONPATH": paths}
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | theirs, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "b.svg").read_bytes() == expected.read_bytes()
+
+
+def test_an_installed_font_draws_what_the_own_font_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fontTools.fontBuilder import FontBuilder
+    from fontTools.pens.ttGlyphPen import TTGlyphPen
+    from matplotlib import font_manager
+
+    pen = TTGlyphPen(None)
+    for place, move in (((0, 0), pen.moveTo), ((0, 900), pen.lineTo), ((900, 900), pen.lineTo), ((900, 0), pen.lineTo)):
+        move(place)
+    pen.closePath()
+    font = FontBuilder(1000, isTTF=True)
+    font.setupGlyphOrder([".notdef", "box"])
+    font.setupCharacterMap({ord("中"): "box", ord("😀"): "box"})
+    font.setupGlyf({".notdef": TTGlyphPen(None).glyph(), "box": pen.glyph()})
+    font.setupHorizontalMetrics({".notdef": (1000, 0), "box": (1000, 0)})
+    font.setupHorizontalHeader(ascent=900, descent=-100)
+    font.setupNameTable({"familyName": "Noto Sans CJK SC", "styleName": "Regular"})
+    font.setupOS2(sTypoAscender=900)
+    font.setupPost()
+    font.save(tmp_path / "cjk.ttf")
+    manager = font_manager.fontManager
+    monkeypatch.setattr(manager, "ttflist", [*manager.ttflist])
+    manager.addfont(tmp_path / "cjk.ttf")
+    for cached in (style.fonts, style._sign):
+        cached.cache_clear()
+    try:
+        assert printable("中😀 好") == "中😀␣\\u597d"
+        # Warnings are errors: a missing glyph would be one.
+        save(small_figure(printable("中😀 好")), tmp_path / "a", ["svg", "png", "pdf"])
+    finally:
+        for cached in (style.fonts, style._sign):
+            cached.cache_clear()
+
+
+@pytest.mark.parametrize(("low", "high", "least"), [(0.02, 0.6, 3), (1e-5, 10.0, 3), (2e-5, 9e-5, 2), (0.5, 30, 2)])
+def test_a_log_axis_has_more_than_one_label(low: float, high: float, least: int) -> None:
+    with styled():
+        figure = new_figure(4, 3)
+        ax = figure.subplots()
+        ax.plot([1, 2], [low, high])
+        ax.set_yscale("log")
+        log_ticks(ax.yaxis)
+        figure.draw_without_rendering()
+        bottom, top = ax.get_ylim()
+        places = [tick for minor in (False, True) for tick in ax.yaxis.get_ticklabels(minor=minor)]
+        shown = [t.get_text() for t in places if t.get_text() and bottom <= t.get_position()[1] <= top]
+    assert len(shown) >= least
+
+
+def test_another_width_keeps_the_text_readable(tmp_path: Path) -> None:
+    with styled():
+        figure, axes = side_by_side(3, (10.0, 3.0), 3.4)
+        for n, ax in enumerate(axes):
+            ax.plot([0, 1], label=f"a rather long label of line {n}")
+            ax.set_title("A title that is far too long for a column of a paper", loc="left")
+        figure.legend(loc="outside upper left", ncols=3)
+        caption(figure, "run, steps 1 to 2, " * 6)
+    save(figure, tmp_path / "a", ["png"], width=3.4)
+    assert figure.get_figwidth() == 3.4 and figure.get_figheight() == 9.0
+    for text in [*(ax.get_title("left") for ax in axes), figure.get_supxlabel()]:
+        assert max(map(len, text.split("\n"))) < 60
+    for artist in (figure.legends[0], *(ax.title for ax in axes)):
+        assert artist.get_window_extent().x1 <= figure.bbox.width
+
+
 @pytest.mark.parametrize(
-    ("value", "shown"), [(0.01, "0.01"), (1000.0, "1,000"), (1e-4, "10⁻⁴"), (1e6, "10⁶"), (0.0, "0"), (1.0, "1")]
+    ("value", "shown"),
+    [(2e-4, "2·10⁻⁴"), (0.01, "0.01"), (1000.0, "1,000"), (1e-4, "10⁻⁴"), (1e6, "10⁶"), (0.0, "0"), (1.0, "1")],
 )
 def test_powers_of_ten(value: float, shown: str) -> None:
     assert power_of_ten(value) == shown

@@ -139,7 +139,12 @@ def test_the_curves_are_their_csv(make: MakeRun) -> None:
             line = next(line for line in ax.lines if line.get_label() == label)
             assert list(line.get_ydata()) == pytest.approx([scale * float(row["smooth"]) for row in chosen], rel=1e-6)
             assert list(line.get_xdata()) == pytest.approx([float(row["step_x"]) for row in chosen])
-    assert right.get_title(loc="left") == "eval/accuracy (%)"
+    assert (
+        right.get_title(loc="left") == "held-out accuracy (%)" and left.get_title(loc="left") == "mean reward (reward)"
+    )
+    bands = right.collections[0].get_paths()[0].vertices[:, 1]
+    assert bands.min() >= 0 and bands.max() <= 100
+    assert all(tick == round(tick) for tick in right.get_xticks())
     said = " ".join(curves_findings(data))
     assert "no difference" not in said and "on one common seed; one seed allows no conclusion, add seeds" in said
 

@@ -126,7 +126,7 @@ def test_marks_are_round_and_few(numbers: list[float], found: list[float] | None
 def test_lines_cross_at_their_values_and_the_best_comes_last() -> None:
     asked = study([trial({"a": str(i), "w": "xy"[i % 2]}, 1, i / 10, name=f"t{i}") for i in range(5)], kind="search")
     data = parallel(settings_of(asked), MORE, ["w", "a"])
-    assert [one.name for one in data.uprights] == ["w", "a", "eval/accuracy (%)"]
+    assert [one.name for one in data.uprights] == ["w", "a", "held-out accuracy (%)"]
     assert data.settings[-1].name == "a=4 w=x" and data.scores[-1] == 1.0
     lines = draw_parallel(data).axes[0].lines
     assert list(lines[4].get_ydata()) == [0.0, 1.0, 1.0] and lines[4].get_linewidth() > lines[0].get_linewidth()

@@ -249,3 +249,12 @@ def test_nothing_masked_is_said(run: RunDirectory) -> None:
     record(run, 30, [[("a", 0)]])
     with pytest.raises(ValueError, match=r"no token of run run is masked at step 30 .*mask_pct.*other --steps"):
         word_cloud(run, "30")
+
+
+def test_the_initial_stage_begins_where_something_is_masked(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "late")
+    for step in range(1, 11):
+        record(run, step, [[("a", int(step >= 3)), ("b", 0)]])
+    assert word_cloud(run, tagging=False).steps == (3, 4)
+    with pytest.raises(ValueError, match="masked at step 1 "):
+        word_cloud(run, "1", tagging=False)
