@@ -14,6 +14,8 @@ from asyppo_cli.runs.status import read_status
 
 LONGEST_NAME = 120
 LOCK = ".lock"
+# A study keeps its storage here, unless it is in a database.
+STUDY_JOURNAL = "study.journal"
 
 
 @dataclass(frozen=True)
@@ -154,8 +156,10 @@ def create_run(runs_dir: Path, name: str | None, fresh: bool, label: str, now: d
     if name is None:
         stem = f"{now:%Y-%m-%d_%H-%M}-{re.sub(r'[^A-Za-z0-9._+-]+', '_', label)}"[:LONGEST_NAME]
         return _first_free(runs_dir, stem)
+    check_runs_dir(runs_dir)
     run = RunDirectory(runs_dir / check_name(name))
     if run.path.exists() or run.path.is_symlink():
+        check_no_study(run.path)
         _clear(run, fresh)
     if not _make(run.path):
         raise ValueError(f"run {name} was made by another process just now: choose another --name")
@@ -207,9 +211,23 @@ def check_name(name: str) -> str:
 
 
 def check_runs_dir(runs_dir: Path) -> None:
-    """ValueError if something else stands where runs should lie."""
+    """ValueError if this is no folder for runs: a file, or a run itself."""
     if runs_dir.exists() and not runs_dir.is_dir():
         raise ValueError(f"{runs_dir} is a file, not a folder: choose another --runs-dir")
+    if RunDirectory(runs_dir).exists():
+        raise ValueError(f"{runs_dir} is a run, not a folder of runs: choose another --runs-dir")
+
+
+def check_no_study(path: Path) -> None:
+    """ValueError if a folder holds a study, or runs: it must not become a run, which --fresh would remove with them."""
+    if (path / STUDY_JOURNAL).exists() or any(path.glob("*/config.yaml")) or any(path.glob(f"*/{STUDY_JOURNAL}")):
+        raise ValueError(f"{path} holds a study or other runs, which are never removed: choose another --name")
+
+
+def check_no_run(path: Path) -> None:
+    """ValueError if a folder is a run: a study in it would be removed with the run."""
+    if RunDirectory(path).exists():
+        raise ValueError(f"{path} is a run, not a study: choose another --name")
 
 
 def _first_free(runs_dir: Path, stem: str) -> RunDirectory:
@@ -240,6 +258,8 @@ def _clear(run: RunDirectory, fresh: bool) -> None:
         raise ValueError(
             f"run {run.name} exists in {run.path.parent}/: go on with --resume, or start over with --fresh"
         )
+    if (run.path.parent / STUDY_JOURNAL).exists():
+        raise ValueError(f"{run.path} is a trial of study {run.path.parent.name}, so --fresh keeps it: choose a --name")
     leftovers = not run.path.is_symlink() and run.path.is_dir() and all(p.name == LOCK for p in run.path.iterdir())
     if run.path.is_symlink() or not (run.exists() or leftovers):
         raise ValueError(

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from optuna.storages.journal import JournalFileBackend
     from sqlalchemy.engine import URL
 
-JOURNAL = "study.journal"
 # Seconds that a writer waits for the lock of another one.
 SQLITE_TIMEOUT = 60.0
 

@@ -49,6 +49,6 @@ def check_same(run: RunDirectory, resolved: Mapping[str, Any]) -> None:
 def clear_preamble(run: RunDirectory) -> None:
     """Remove the folder of a process that was killed before it wrote the configuration; never anything else."""
     if run.path.is_dir() and not run.exists() and not is_locked(run.lock):
-        left = {path.name for path in run.path.iterdir() if not path.name.endswith(".partial")}
+        left = {path.name for path in run.path.iterdir() if not path.match(".*.partial")}
         if left <= PREAMBLE:
             shutil.rmtree(run.path)

@@ -68,6 +68,31 @@ def test_fresh_never_removes_what_is_no_run(tmp_path: Path) -> None:
     assert (tmp_path / "thesis" / "chapter.tex").read_text() == "years of work"
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize("inside", ["study.journal", "trial/config.yaml", "study/study.journal"])
+def test_a_study_never_becomes_a_run_and_is_never_removed(tmp_path: Path, inside: str, fresh: bool) -> None:
+    for kept in (new_run(tmp_path, "run").path / inside, tmp_path / "study" / inside):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text("kept")
+        with pytest.raises(ValueError, match="choose another --name"):
+            create_run(tmp_path, kept.relative_to(tmp_path).parts[0], fresh, "", NOW)
+        assert kept.read_text() == "kept"
+
+
+def test_a_trial_of_a_study_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "study.journal").touch()
+    trial = new_run(tmp_path, "trial")
+    with pytest.raises(ValueError, match="trial of study"):
+        create_run(tmp_path, "trial", True, "", NOW)
+    assert trial.exists()
+
+
+def test_a_run_holds_no_runs(tmp_path: Path) -> None:
+    run = new_run(tmp_path, "run")
+    with pytest.raises(ValueError, match="--runs-dir"):
+        create_run(run.path, "inner", False, "", NOW)
+
+
 def test_a_folder_left_by_a_start_that_failed_can_be_taken_afresh(tmp_path: Path) -> None:
     create_run(tmp_path, "first", False, "", NOW)
     assert create_run(tmp_path, "first", True, "", NOW).path.is_dir()

@@ -47,7 +47,7 @@ def make_plan(
     """
     from asyppo_cli.commands.sweep.costs import Cost
     from asyppo_cli.commands.sweep.validate import check
-    from asyppo_cli.runs.directory import check_name, check_runs_dir
+    from asyppo_cli.runs.directory import check_name, check_no_run, check_runs_dir
     from sweeps.execution.finished_runs import FinishedRunIndex
     from sweeps.execution.trial_directory import check_same, run_of
 
@@ -55,6 +55,7 @@ def make_plan(
     if reuse and definition.search is not None:
         raise ValueError("--reuse is for grids: the trials of a search are not known in advance")
     folder = runs_dir / definition.name
+    check_no_run(folder)
     existing = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     finished = FinishedRunIndex(reuse)
     reused: list[tuple[Trial, RunDirectory]] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asyppo_cli.keys import did_you_mean
+from asyppo_cli.runs.directory import STUDY_JOURNAL
 from asyppo_cli.system import usable_cores
 
 if TYPE_CHECKING:
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
 
 def storage_of(storage: str | None, folder: Path) -> str:
     """The storage of the study in ``folder``."""
-    from sweeps.execution.storage import JOURNAL
-
-    return storage or str(folder / JOURNAL)
+    return storage or str(folder / STUDY_JOURNAL)
 
 
 def find_study(name: str, runs_dir: Path, storage: str | None) -> StudyStore:
@@ -41,9 +40,7 @@ def find_study(name: str, runs_dir: Path, storage: str | None) -> StudyStore:
 
 def studies_in(runs_dir: Path) -> list[str]:
     """Names of the studies whose journals are in a folder of runs."""
-    from sweeps.execution.storage import JOURNAL
-
-    return sorted(path.parent.name for path in runs_dir.glob(f"*/{JOURNAL}"))
+    return sorted(path.parent.name for path in runs_dir.glob(f"*/{STUDY_JOURNAL}"))
 
 
 def shares(jobs: int, configs: Sequence[Config]) -> list[ResourceShare]:
