@@ -22,7 +22,7 @@ EXTREME = 0.99
 
 
 @dataclass(frozen=True)
-class Quantity:
+class TokenQuantity:
     """A number of every token: the records' column, its name, what it means, how it is coloured."""
 
     column: str
@@ -31,24 +31,24 @@ class Quantity:
     diverging: bool
 
 
-def quantities(critics: int) -> list[Quantity]:
+def quantities(critics: int) -> list[TokenQuantity]:
     """What tokens can be coloured by, first what is shown first; without critics there are no values."""
     values = [
-        Quantity("value_mean", "value", "mean of the critics: the reward they expect from here on", True),
-        *(Quantity(f"value_{m}", f"value, critic {m}", f"critic {m} alone", True) for m in range(critics)),
+        TokenQuantity("value_mean", "value", "mean of the critics: the reward they expect from here on", True),
+        *(TokenQuantity(f"value_{m}", f"value, critic {m}", f"critic {m} alone", True) for m in range(critics)),
     ]
-    spread = [Quantity("value_std", "disagreement", "standard deviation of the critics' values", False)]
+    spread = [TokenQuantity("value_std", "disagreement", "standard deviation of the critics' values", False)]
     return [
         *(spread if critics > 1 else []),
         *(values if critics > 1 else values[:1]),
-        Quantity("advantage", "advantage", "outcome against expectation, before any mask", True),
-        Quantity("entropy", "entropy (nats)", "how undecided the policy was", False),
-        Quantity("gradient_norm", "gradient norm", "pull of this token on its logits, before the mask", False),
+        TokenQuantity("advantage", "advantage", "outcome against expectation, before any mask", True),
+        TokenQuantity("entropy", "entropy (nats)", "how undecided the policy was", False),
+        TokenQuantity("gradient_norm", "gradient norm", "pull of this token on its logits, before the mask", False),
     ]
 
 
 @dataclass(frozen=True)
-class Reading:
+class StepResponses:
     """Responses of one step that go on a page: ``rows`` index the responses of ``table``, ``texts`` came with it.
 
     ``left_out`` responses were chosen too, but the page would have become too large.
@@ -62,13 +62,13 @@ class Reading:
     left_out: int = 0
 
 
-def reading(
+def step_responses(
     step: int, table: pa.Table, rows: Sequence[int], known: Mapping[str, Mapping[str, Any]], left_out: int = 0
-) -> Reading:
+) -> StepResponses:
     """A step's responses; ``known`` prompts help out where the records came without theirs."""
     texts = texts_of(table)
     both = RecordTexts({**known, **texts.prompts}, texts.responses)
-    return Reading(step, table, response_stats(table), rows, both, left_out)
+    return StepResponses(step, table, response_stats(table), rows, both, left_out)
 
 
 def critic_count(table: pa.Table) -> int:
@@ -76,7 +76,7 @@ def critic_count(table: pa.Table) -> int:
     return sum(name.removeprefix("value_").isdigit() for name in table.column_names)
 
 
-def token_data(run: str, readings: Sequence[Reading], start: int, what: str) -> dict[str, Any]:
+def token_data(run: str, readings: Sequence[StepResponses], start: int, what: str) -> dict[str, Any]:
     """Everything the page's script needs, as JSON values; the page opens at step ``start``.
 
     One distinct text is stored once; numbers have four significant digits.
@@ -104,7 +104,7 @@ def token_data(run: str, readings: Sequence[Reading], start: int, what: str) -> 
     }
 
 
-def _scale(quantity: Quantity, values: Any, rewards: Any) -> dict[str, Any]:
+def _scale(quantity: TokenQuantity, values: Any, rewards: Any) -> dict[str, Any]:
     """Where the colours of a quantity begin and end, the same on the whole page.
 
     Values run over the range of rewards, at least from 0 to 1; advantages lie symmetric around 0.
@@ -120,7 +120,7 @@ def _scale(quantity: Quantity, values: Any, rewards: Any) -> dict[str, Any]:
     return named | {"diverging": quantity.diverging, "low": number(low, 3), "high": number(high, 3)}
 
 
-def _prompts(readings: Sequence[Reading]) -> dict[str, dict[str, Any]]:
+def _prompts(readings: Sequence[StepResponses]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for part in readings:
         for row in part.rows:
@@ -131,7 +131,7 @@ def _prompts(readings: Sequence[Reading]) -> dict[str, dict[str, Any]]:
 
 
 def _response(
-    part: Reading, row: int, tokens: pa.Table, shown: Sequence[Quantity], texts: dict[str, int]
+    part: StepResponses, row: int, tokens: pa.Table, shown: Sequence[TokenQuantity], texts: dict[str, int]
 ) -> dict[str, Any]:
     """One response with its tokens; texts that are new are added to ``texts``."""
     response_id = int(part.stats.ids[row])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.pages.selection import Only, Order, choose, response_stats
-from analysis.pages.token_page import Reading, reading
+from analysis.pages.token_page import StepResponses, step_responses
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.records import probed_steps, read_samples, read_table, recorded_steps, row_count, texts_of
 
@@ -18,7 +18,7 @@ MAX_TOKENS = 400_000
 
 def training_readings(
     run: RunDirectory, step: int | None, prompt: str | None, order: Order, only: Only, limit: int
-) -> list[Reading]:
+) -> list[StepResponses]:
     """Chosen responses of a recorded step (None: the last), or of ``prompt`` at every step that drew it.
 
     Raises:
@@ -38,7 +38,7 @@ def training_readings(
 
 def probe_readings(
     run: RunDirectory, prompt: str | None, only: Only, limit: int, step: int | None = None
-) -> list[Reading]:
+) -> list[StepResponses]:
     """Responses to the probes at every step they were recorded, or at so many as a page can hold, ``step`` among them.
 
     Raises:
@@ -77,9 +77,9 @@ def _read(
     order: Order,
     only: Only,
     limit: int,
-) -> list[Reading]:
+) -> list[StepResponses]:
     """Rank by few columns, then read the chosen responses alone: a step may hold millions of tokens."""
-    found: list[Reading] = []
+    found: list[StepResponses] = []
     left, refused = MAX_TOKENS, None
     for step in steps:
         stats = response_stats(read_table(path(step), columns=_RANKED_BY))
@@ -98,7 +98,7 @@ def _read(
         table = read_table(path(step), responses=ids)
         places = {int(i): place for place, i in enumerate(response_stats(table).ids)}
         known = {} if texts_of(table).prompts else sampled_prompts(run)
-        found.append(reading(step, table, [places[i] for i in ids], known, len(rows) - len(ids)))
+        found.append(step_responses(step, table, [places[i] for i in ids], known, len(rows) - len(ids)))
     if not found and refused is not None:
         raise refused
     return found

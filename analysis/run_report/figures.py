@@ -16,7 +16,7 @@ from analysis.tokens.quadrant import quadrant, quadrant_finding
 from analysis.tokens.quadrant_figure import draw_quadrant
 from analysis.tokens.table import load, require_disagreement
 from analysis.wordcloud.counts import initial_steps
-from analysis.wordcloud.write import draw, findings, word_cloud
+from analysis.wordcloud.write import cloud_findings, draw_cloud, word_cloud
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.records import recorded_steps
@@ -83,7 +83,7 @@ def _words(run: RunDirectory) -> Markup:
     initial = initial_steps(recorded_steps(run))
     few = ",".join(map(str, thinned(initial, MAX_INITIAL))) if len(initial) > MAX_INITIAL else None
     data = word_cloud(run, few)
-    return _figure(picture(draw(data), "the words masked most often"), findings(data), "bleed")
+    return _figure(picture(draw_cloud(data), "the words masked most often"), cloud_findings(data), "bleed")
 
 
 def _figure(drawn: Markup, findings: Sequence[str], kind: str | None = None) -> Markup:

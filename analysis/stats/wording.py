@@ -91,6 +91,12 @@ def _corrected(effect: Effect, comparisons: int) -> str:
     return f"; {p}" + ("" if effect.holm <= ALPHA else ": chance is not ruled out")
 
 
+def strength(association: float) -> str:
+    """How strong a correlation is, in a word."""
+    size = abs(association)
+    return "strongly" if size > 0.5 else "moderately" if size > 0.3 else "weakly" if size > 0.1 else "hardly"
+
+
 def small(p: float) -> str:
     """A probability as people write it."""
     return "-" if not math.isfinite(p) else "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"

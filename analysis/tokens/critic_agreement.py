@@ -164,7 +164,7 @@ def agreement_csv(data: Agreement) -> str:
     return csv_text(["what", "of", "step_or_value", "number", "low", "high"], rows)
 
 
-def density_csv(data: Agreement) -> str:
+def agreement_density_csv(data: Agreement) -> str:
     """Twin of the left panel: counts of states by the two critics' values, filled cells only."""
     middles = (data.edges[:-1] + data.edges[1:]) / 2
     rows = ([middles[i], middles[j], int(data.density[i, j])] for i, j in zip(*np.nonzero(data.density), strict=True))
@@ -257,7 +257,7 @@ def agreement_finding(data: Agreement) -> str:
     together = data.reliability[-1]
     bias = together.bias
     high = "high" if bias.value > 0 else "low"
-    told = f"too {high} on average" if bias.known and not bias.holds(0.0) else "with no bias to be told"
+    side = f"too {high} on average" if bias.known and not bias.holds(0.0) else "no bias is resolved"
     return (
-        f"{text} Together they are off by {together.error:.3f} on average over tenths, {told}: {bias.words(digits=3)}."
+        f"{text} Together they are off by {together.error:.3f} on average over tenths, {side}: {bias.words(digits=3)}."
     )

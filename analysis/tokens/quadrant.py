@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from analysis.figures.csv_export import csv_text
 from analysis.stats.intervals import Interval
+from analysis.stats.wording import strength
 from analysis.tokens.resampling import Resamples, by_response_and_group
 from analysis.tokens.table import TokenTable, choose_steps, load, require_disagreement, steps_words
 from asyppo_cli.runs.directory import RunDirectory
@@ -188,7 +189,7 @@ def cells_csv(data: Quadrant) -> str:
     return csv_text(["what", "number", "low", "high"], rows)
 
 
-def density_csv(data: Quadrant) -> str:
+def quadrant_density_csv(data: Quadrant) -> str:
     """Counts of states by bin, filled bins only; a bin from 0 to 0 holds the zeros."""
     x, y = (np.concatenate([[0.0], 10**axis.edges]) for axis in (data.x, data.y))
 
@@ -211,16 +212,12 @@ def quadrant_finding(data: Quadrant) -> list[str]:
         f"gives {100 * data.independent:.1f} %; φ {data.phi.words()}, odds ratio {data.odds_ratio.words()}.",
     ]
     zeros = {"gradient": data.y.zero_share, "σ": data.x.zero_share}
-    told = [f"{100 * share:.3g} % of the states have {name} exactly 0" for name, share in zeros.items() if share]
-    return [*lines, *([f"{' and '.join(told)}."] if told else [])]
+    parts = [f"{100 * share:.3g} % of the states have {name} exactly 0" for name, share in zeros.items() if share]
+    return [*lines, *([f"{' and '.join(parts)}."] if parts else [])]
 
 
 def _verdict(data: Quadrant) -> str:
     if not data.excess.known or data.excess.holds(0.0):
-        return "No association of disagreement and gradient can be told"
+        return "No association of disagreement and gradient is resolved"
     direction = "rises" if data.excess.value > 0 else "falls"
-    strength = abs(data.phi.value)
-    words = (
-        "strongly" if strength > 0.5 else "moderately" if strength > 0.3 else "weakly" if strength > 0.1 else "hardly"
-    )
-    return f"The gradient {direction} with disagreement, {words}"
+    return f"The gradient {direction} with disagreement, {strength(data.phi.value)}"

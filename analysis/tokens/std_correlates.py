@@ -1,7 +1,7 @@
-"""What disagreement means: whether it predicts the error of the value, and whether it marks the same states as entropy.
+"""Correlates of disagreement: the error of the value, and entropy.
 
-Legend: ``N`` tokens, ``J`` shares. All ranks are within a step, so that what training does to the scale of std, of
-the error and of entropy is not taken for an association.
+Legend: ``N`` tokens, ``J`` shares. All ranks are within a step, so that drifts of std, error and entropy over
+training are not taken for an association.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from analysis.figures.csv_export import csv_text
 from analysis.figures.style import AMBER, BLUE, MUTED, ORANGE, caption, grid, side_by_side, styled
 from analysis.stats.intervals import Interval
+from analysis.stats.wording import strength
 from analysis.tokens.resampling import (
     Resamples,
     by_response_and_group,
@@ -199,37 +200,39 @@ def _points(ax: Axes, x: Array, estimates: tuple[Interval, ...], scale: float, c
     ax.vlines(np.asarray(x)[known], y[known, 1], y[known, 2], color=colour, linewidth=1.2)
 
 
+def verdict(data: Meaning) -> str:
+    """In one line: whether disagreement predicts value error, and whether it marks other states than entropy."""
+    rho, at = data.spearman, data.overlap_at(PAPER_SHARE)
+    error = f"predicts value error {strength(rho.value)}" if rho.low > 0 else "is not shown to predict value error"
+    error = f"{error} (ρ {rho.value:.2f})" if math.isfinite(rho.value) else error
+    overlap = f"; of its lowest 5 % of states {100 * at.value:.0f} % have the lowest entropy too (chance 5 %)"
+    return f"Disagreement {error}{overlap if math.isfinite(at.value) else ''}."
+
+
 def error_finding(data: Meaning) -> str:
     """Whether disagreement predicts value error, in words."""
     rho, first, last = data.spearman, data.error_by_decile[0], data.error_by_decile[-1]
     if not math.isfinite(rho.value):
-        return "Disagreement or error is the same at all states: no association to be told."
+        return "Disagreement or error is the same at all states: there is no association."
     numbers = f"Spearman's ρ {rho.words()} over {data.responses:,} responses, within steps"
     means = f"mean error {first.value:.3f} at the lowest tenth of σ, {last.value:.3f} at the highest"
     if not rho.known or rho.holds(0.0):
-        return f"Whether disagreement predicts value error cannot be told: {numbers}; {means}."
+        return f"Whether disagreement predicts value error is not resolved: {numbers}; {means}."
     if rho.value < 0:
         return f"Where the critics disagree more, their value is less wrong: {numbers}; {means}."
-    strength = (
-        "strongly"
-        if rho.value > 0.5
-        else "moderately"
-        if rho.value > 0.3
-        else "weakly"
-        if rho.value > 0.1
-        else "hardly"
-    )
-    return f"Disagreement predicts value error {strength}: {numbers}; {means}."
+    return f"Disagreement predicts value error {strength(rho.value)}: {numbers}; {means}."
 
 
 def overlap_finding(data: Meaning) -> str:
-    """How much the sets of lowest std and lowest entropy share, in words."""
+    """The overlap of the sets of lowest σ and lowest entropy, in words."""
     at = data.overlap_at(PAPER_SHARE)
     if not math.isfinite(at.value):
         return "No step has states of different σ: there is no lowest-σ set."
-    told = "cannot tell from chance" if not at.known or at.holds(PAPER_SHARE) else "more than chance"
-    told = "less than chance" if told == "more than chance" and at.value < PAPER_SHARE else told
-    text = f"Of the 5 % of states with the lowest σ, {at.words(100, 1, ' %')} have the lowest entropy too: {told} (5 %)"
+    against = "more than chance" if at.value > PAPER_SHARE else "less than chance"
+    against = "not distinguishable from chance" if not at.known or at.holds(PAPER_SHARE) else against
+    text = (
+        f"Of the 5 % of states with the lowest σ, {at.words(100, 1, ' %')} have the lowest entropy too: {against} (5 %)"
+    )
     text += f"; paper: about {100 * PAPER_OVERLAP:.0f} %."
     if data.masked_overlap is None:
         return text

@@ -250,7 +250,7 @@ def _draw_along(ax: Axes, along: Along, data: Places) -> None:
 
 
 def training_finding(data: Training) -> str:
-    """What became of std from the first step to the last, in words."""
+    """The change of σ over training, and the gates, in words."""
     first, last = data.quantiles[0, 2], data.quantiles[-1, 2]
     text = f"Median disagreement σ {first:.3g} at step {data.steps[0]}"
     text += f", {last:.3g} at step {data.steps[-1]}" if len(data.steps) > 1 else ""
@@ -280,5 +280,5 @@ def places_finding(data: Places) -> str:
     if not interval.known:
         return f"By outcome: {means}, {difference}: cannot tell."
     if interval.holds(0.0):
-        return f"By outcome: no difference to be told ({means}, {difference})."
+        return f"By outcome: no difference is resolved ({means}, {difference})."
     return f"The critics disagree {'more' if interval.value > 0 else 'less'} in wrong responses: {means}, {difference}."

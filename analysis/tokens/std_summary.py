@@ -57,9 +57,10 @@ def value_std(run: RunDirectory, steps: str = "all") -> ValueStd:
     return ValueStd(training.result(), places.result(), ranking.result(), agreement.result(), meaning.result())
 
 
-def findings(data: ValueStd) -> list[str]:
-    """What the figures show, in words."""
+def std_findings(data: ValueStd) -> list[str]:
+    """A verdict in one line, then what each figure shows."""
     return [
+        std_correlates.verdict(data.meaning),
         std_profiles.training_finding(data.training),
         std_profiles.places_finding(data.places),
         std_by_token.tokens_finding(data.ranking),
@@ -69,7 +70,7 @@ def findings(data: ValueStd) -> list[str]:
     ]
 
 
-def write(data: ValueStd, folder: Path, formats: Sequence[str] = FORMATS, width: float | None = None) -> list[Path]:
+def write_std(data: ValueStd, folder: Path, formats: Sequence[str] = FORMATS, width: float | None = None) -> list[Path]:
     """Write five figures, each with its numbers as CSV; returns the paths.
 
     Raises:
@@ -89,5 +90,5 @@ def write(data: ValueStd, folder: Path, formats: Sequence[str] = FORMATS, width:
     for name, (draw, csv) in parts.items():
         stem = folder / f"value-std-{name}"
         paths += [*save(draw(), stem, formats, width), save_text(stem.with_suffix(".csv"), csv)]
-    density = critic_agreement.density_csv(data.agreement)
+    density = critic_agreement.agreement_density_csv(data.agreement)
     return [*paths, save_text(folder / "value-std-critics-density.csv", density)]

@@ -242,7 +242,7 @@ def _steps_of(part: str, recorded: list[int], run: str) -> list[int]:
     if not within:
         nearest = min(recorded, key=lambda step: min(abs(step - low), abs(step - high)))
         raise ValueError(
-            f"step {part} of run {run} was not recorded; nearest: {nearest} (recorded: {listed(recorded)})"
+            f"step {part} of run {run} was not recorded; nearest: {nearest} (recorded: {step_list(recorded)})"
         )
     return within
 
@@ -262,10 +262,10 @@ def _named(word: str, recorded: list[int]) -> list[int]:
 
 def steps_words(steps: Sequence[int]) -> str:
     """``step 40``, ``steps 10, 20``, ``steps 5 to 80, every 5``."""
-    return f"step{'' if len(steps) == 1 else 's'} {listed(steps)}"
+    return f"step{'' if len(steps) == 1 else 's'} {step_list(steps)}"
 
 
-def listed(steps: Sequence[int]) -> str:
+def step_list(steps: Sequence[int]) -> str:
     """Steps in few words: a regular series by its ends, many by the first and last."""
     gaps = {b - a for a, b in pairwise(steps)}
     if len(steps) > 3 and len(gaps) == 1:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.figures.style import FORMATS, save, save_text
-from analysis.tokens.table import choose_steps, listed, load
+from analysis.tokens.table import choose_steps, load, step_list
 from analysis.wordcloud import figure, parts_of_speech, wording
 from analysis.wordcloud.counts import COLUMNS, KEPT, Gate, WordCounts, count_masked, initial_steps
 from analysis.wordcloud.parts_of_speech import ClassShare
@@ -36,7 +36,7 @@ class WordCloud:
         """The steps, in words."""
         stage = "Initial stage, " if self.initial else ""
         noun = "step" if len(self.steps) == 1 else "steps"
-        named = f"{stage}{noun} {listed(self.steps)}"
+        named = f"{stage}{noun} {step_list(self.steps)}"
         return named[0].upper() + named[1:]
 
 
@@ -79,18 +79,18 @@ def _nothing_masked(run: RunDirectory, chosen: Sequence[int], gate: Gate) -> Val
     verb, setting = wording.VERB[gate], {"advantage": "mask_pct", "entropy": "entropy_filter_pct"}[gate]
     more = "" if len(chosen) == len(recorded_steps(run)) else ", or choose other --steps"
     return ValueError(
-        f"no token of run {run.name} is {verb} at step {listed(chosen)} (gates.{setting} may be 0, or there are "
+        f"no token of run {run.name} is {verb} at step {step_list(chosen)} (gates.{setting} may be 0, or there are "
         f"fewer than two critics): train with {setting}=0.2{more}"
     )
 
 
-def findings(data: WordCloud) -> list[str]:
+def cloud_findings(data: WordCloud) -> list[str]:
     """What the figures show, in words."""
     lines = wording.word_findings(data.counts, data.where)
     return [*lines, *(wording.class_findings(data.counts, data.shares) if data.shares else [])]
 
 
-def draw(data: WordCloud, width: float | None = None) -> Figure:
+def draw_cloud(data: WordCloud, width: float | None = None) -> Figure:
     """The cloud with its ranked bars.
 
     Raises:
@@ -100,7 +100,9 @@ def draw(data: WordCloud, width: float | None = None) -> Figure:
     return figure.draw_words(data.counts, data.classes, note, width)
 
 
-def write(data: WordCloud, folder: Path, formats: Sequence[str] = FORMATS, width: float | None = None) -> list[Path]:
+def write_cloud(
+    data: WordCloud, folder: Path, formats: Sequence[str] = FORMATS, width: float | None = None
+) -> list[Path]:
     """Write the figures, each with its numbers as CSV; returns the paths.
 
     Raises:
@@ -108,7 +110,7 @@ def write(data: WordCloud, folder: Path, formats: Sequence[str] = FORMATS, width
     """
     gate = data.counts.gate
     stem = folder / f"wordcloud-{gate}"
-    paths = save(draw(data, width), stem, formats, width)
+    paths = save(draw_cloud(data, width), stem, formats, width)
     paths.append(save_text(stem.with_suffix(".csv"), wording.words_csv(data.counts, data.classes)))
     if any(share.tokens >= wording.MIN for share in data.shares):
         stem = folder / f"wordcloud-{gate}-classes"

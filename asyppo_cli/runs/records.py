@@ -102,21 +102,6 @@ def _steps_in(folder: Path) -> list[int]:
     return [int(number) for number in numbers if number.isdecimal()]
 
 
-def read_records(run: RunDirectory, step: int | None = None) -> pa.Table:
-    """Token records of one step, or of all, one after the other.
-
-    Raises:
-        ValueError: there are none, or a file is damaged.
-    """
-    import pyarrow as pa
-
-    steps = recorded_steps(run)
-    if not steps or (step is not None and step not in steps):
-        which = "" if step is None else f" of step {step} (there are: {', '.join(map(str, steps)) or 'none'})"
-        raise ValueError(f"run {run.name} has no token records{which}: train with records.every=N")
-    return pa.concat_tables([read_table(run.records(chosen)) for chosen in (steps if step is None else [step])])
-
-
 def read_table(path: Path, columns: Sequence[str] | None = None, responses: Sequence[int] | None = None) -> pa.Table:
     """Token records of one file, of training or of probes; only some columns, or only some responses, if so asked.
 

@@ -35,7 +35,7 @@ def quadrant(
     association as a number, with its interval over responses and what independence would give.
     """
     from analysis.figures.style import save, save_text
-    from analysis.tokens.quadrant import cells_csv, density_csv, quadrant_finding
+    from analysis.tokens.quadrant import cells_csv, quadrant_density_csv, quadrant_finding
     from analysis.tokens.quadrant import quadrant as analysed
     from analysis.tokens.quadrant_figure import draw_quadrant
     from asyppo_cli import console
@@ -47,7 +47,7 @@ def quadrant(
         data = analysed(run, steps)
         paths = save(draw_quadrant(data), folder / "quadrant", kinds, width)
         paths.append(save_text(folder / "quadrant.csv", cells_csv(data)))
-        paths.append(save_text(folder / "quadrant-density.csv", density_csv(data)))
+        paths.append(save_text(folder / "quadrant-density.csv", quadrant_density_csv(data)))
         console.heading(label)
         options.print_findings(quadrant_finding(data), paths)
         rows.append((label, [data.concordant.value, data.independent, data.phi.value]))

@@ -11,7 +11,7 @@ from asyppo_cli.commands.analyze import options
 from asyppo_cli.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
-    from analysis.pages.token_page import Reading
+    from analysis.pages.token_page import StepResponses
 
 Order = Literal["first", "best", "worst", "disputed"]
 Only = Literal["all", "right", "wrong"]
@@ -89,7 +89,7 @@ def usual_source(run: RunDirectory, step: int | None, order: str) -> str:
 
 def followed(
     run: RunDirectory, step: int | None, prompt: str | None, only: Only, limit: int
-) -> tuple[list[Reading], int, str]:
+) -> tuple[list[StepResponses], int, str]:
     """Probes through training, the step to open at, and what that is in words."""
     from analysis.pages.token_source import probe_readings
     from asyppo_cli.runs.records import probed_steps
@@ -103,7 +103,7 @@ def followed(
 
 def chosen(
     run: RunDirectory, step: int | None, prompt: str | None, order: Order, only: Only, limit: int
-) -> tuple[list[Reading], int, str]:
+) -> tuple[list[StepResponses], int, str]:
     """Chosen responses of training, the step to open at, and what that is in words."""
     from analysis.pages.token_page import critic_count
     from analysis.pages.token_source import training_readings

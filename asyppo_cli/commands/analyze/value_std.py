@@ -34,7 +34,7 @@ def value_std(
     Over training, along the response, by token, by outcome; the critics against each other and against the outcomes;
     disagreement against value error and against entropy.
     """
-    from analysis.tokens.std_summary import findings, write
+    from analysis.tokens.std_summary import std_findings, write_std
     from analysis.tokens.std_summary import value_std as analysed
     from asyppo_cli import console
 
@@ -44,7 +44,7 @@ def value_std(
     for run, label, folder in zip(chosen, labels, options.folders_of(output, chosen), strict=True):
         data = analysed(run, steps)
         console.heading(label)
-        options.print_findings(findings(data), write(data, folder, kinds, width))
+        options.print_findings(std_findings(data), write_std(data, folder, kinds, width))
         overlap, explained = data.meaning.overlap_at(0.05), data.agreement.reliability[-1].explained
         rows.append((label, [data.meaning.spearman.value, overlap.value, explained.value]))
     if len(rows) > 1:

@@ -42,7 +42,7 @@ def wordcloud(
     recorded steps.
     """
     from analysis.tokens.table import choose_steps
-    from analysis.wordcloud.write import findings, word_cloud, write
+    from analysis.wordcloud.write import cloud_findings, word_cloud, write_cloud
     from asyppo_cli import console
 
     chosen, kinds = options.chosen_runs(runs, runs_dir), options.chosen_formats(formats)
@@ -51,4 +51,4 @@ def wordcloud(
     for run, folder in zip(chosen, options.folders_of(output, chosen), strict=True):
         data = word_cloud(run, steps, gate, classes)
         console.heading(run.name)
-        options.print_findings(findings(data), write(data, folder, kinds, width))
+        options.print_findings(cloud_findings(data), write_cloud(data, folder, kinds, width))

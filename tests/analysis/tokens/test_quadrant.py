@@ -16,8 +16,8 @@ import torch
 import asyppo_cli
 from analysis.tokens.quadrant import (
     cells_csv,
-    density_csv,
     quadrant,
+    quadrant_density_csv,
     quadrant_finding,
 )
 from analysis.tokens.quadrant_figure import draw_quadrant
@@ -45,7 +45,7 @@ def test_eight_states_by_hand(make_run: MakeRun) -> None:
     # (9 - 1) / sqrt(4 * 4 * 4 * 4), and 9 / 1.
     assert data.phi.value == 0.5 and data.odds_ratio.value == 9.0
     assert not data.phi.known, "two responses allow no interval"
-    assert "can be told" in " ".join(quadrant_finding(data))
+    assert "No association" in " ".join(quadrant_finding(data))
 
 
 def test_independent_quantities_are_not_called_associated(make_run: MakeRun) -> None:
@@ -112,7 +112,7 @@ def test_the_picture_is_the_table(make_run: MakeRun) -> None:
     main = main_axes(figure)
     assert main.collections[0].get_array().sum() == 240
     assert {text.get_text() for text in main.texts} == {f"{100 * share:.1f} %" for share in data.shares.ravel()}
-    rows = list(csv.DictReader(io.StringIO(density_csv(data))))
+    rows = list(csv.DictReader(io.StringIO(quadrant_density_csv(data))))
     assert sum(int(row["states"]) for row in rows) == 240
     median = 10 ** main.lines[0].get_xdata()[0]
     assert median == pytest.approx(data.medians[0], rel=1e-5)

@@ -17,7 +17,7 @@ import torch
 from analysis.tokens import critic_agreement, std_by_token, std_correlates, std_profiles
 from analysis.tokens.resampling import Resamples
 from analysis.tokens.std_profiles import cut
-from analysis.tokens.std_summary import COLUMNS, ValueStd, findings, value_std, write
+from analysis.tokens.std_summary import COLUMNS, ValueStd, std_findings, value_std, write_std
 from analysis.tokens.table import TokenTable, load
 from asyppo_cli.algorithm import diagnostics
 from asyppo_cli.algorithm.gating import lowest
@@ -91,7 +91,7 @@ def test_right_and_wrong_are_told_apart_only_where_they_are(make_run: MakeRun) -
     lengths = [5] * 60
     reward = np.repeat(np.arange(60) % 2, 5).astype(float)
     noise = np.random.default_rng(1).random(300)
-    for name, shift, said in (("apart", 0.5, "disagree more in wrong"), ("same", 0.0, "no difference to be told")):
+    for name, shift, said in (("apart", 0.5, "disagree more in wrong"), ("same", 0.0, "no difference is resolved")):
         table = table_of(make_run(name, {10: lengths}, reward=reward, value_std=noise + shift * (1 - reward)), (10,))
         assert said in std_profiles.places_finding(std_profiles.by_place(table, Resamples(60)))
     table = table_of(make_run("all", {10: lengths}, reward=np.ones(300)), (10,))
@@ -152,7 +152,7 @@ def test_rank_correlation_is_that_of_ranks_within_steps(run: RunDirectory) -> No
     frame = pd.DataFrame({"sigma": table["value_std"], "error": np.abs(table["value_mean"] - table["reward"])})
     ranks = frame.groupby(np.repeat(table.response_steps, table.lengths)).rank(pct=True)
     assert data.spearman.value == pytest.approx(ranks.sigma.corr(ranks.error), abs=1e-4)
-    assert "cannot be told" in std_correlates.error_finding(data)
+    assert "is not resolved" in std_correlates.error_finding(data)
     decile = np.minimum((10 * (ranks.sigma - 0.5 / len(frame) * len(MANY))).astype(int), 9)
     expected = frame.error.groupby(decile).mean()
     assert [at.value for at in data.error_by_decile] == pytest.approx(expected.tolist(), abs=0.02)
@@ -175,10 +175,10 @@ def test_critics_that_never_differ_mark_no_states(make_run: MakeRun) -> None:
     same |= {"advantage_kept": np.ones(size, bool), "entropy_kept": np.ones(size, bool), "value_mean": np.zeros(size)}
     run = make_run(steps={10: MANY[10]}, **same)
     data = value_std(run)
-    said = " ".join(findings(data))
-    assert "no association to be told" in said and "There is no lowest-σ set" in said.replace("there is", "There is")
+    said = " ".join(std_findings(data))
+    assert "there is no association" in said and "there is no lowest-σ set" in said
     assert "do not vary" in said and "nan" not in said
-    assert write(data, run.figures, ["png"])
+    assert write_std(data, run.figures, ["png"])
 
 
 def test_tokens_that_stand_out_are_found_and_no_others(make_run: MakeRun) -> None:
@@ -243,7 +243,7 @@ def test_places_and_critics_draw_what_their_tables_say(data: ValueStd) -> None:
     assert list(left.lines[1].get_ydata()) == pytest.approx(wrong, rel=1e-6, nan_ok=True)
     axes = critic_agreement.draw_agreement(data.agreement).axes
     assert axes[0].collections[0].get_array().sum() == data.agreement.density.sum()
-    cells = rows_of(critic_agreement.density_csv(data.agreement))
+    cells = rows_of(critic_agreement.agreement_density_csv(data.agreement))
     assert sum(int(row["states"]) for row in cells) == data.agreement.density.sum()
     table = rows_of(critic_agreement.agreement_csv(data.agreement))
     drawn = [row for row in table if (row["what"], row["of"]) == ("outcome by value", "together")]
@@ -252,7 +252,7 @@ def test_places_and_critics_draw_what_their_tables_say(data: ValueStd) -> None:
 
 
 def test_every_figure_is_written_with_its_table(data: ValueStd, tmp_path: Path) -> None:
-    paths = write(data, tmp_path, ["svg"])
+    paths = write_std(data, tmp_path, ["svg"])
     names = ["training", "places", "tokens", "critics", "meaning"]
     assert {path.name for path in paths} == {
         *(f"value-std-{name}.{kind}" for name in names for kind in ("svg", "csv")),

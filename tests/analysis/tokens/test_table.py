@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from analysis.tokens.table import choose_steps, load, require_disagreement, steps_words
 from asyppo_cli.runs.directory import RunDirectory
-from asyppo_cli.runs.records import read_records
+from asyppo_cli.runs.records import read_table
 
 MakeRun = Callable[..., RunDirectory]
 NAMES = ["values", "value_std", "token", "prompt_id", "advantage_kept", "reward", "token_id"]
@@ -20,7 +21,7 @@ NAMES = ["values", "value_std", "token", "prompt_id", "advantage_kept", "reward"
 
 def test_what_is_read_is_what_was_written(make_run: MakeRun) -> None:
     run = make_run()
-    table, frame = load(run, [1, 5, 9], NAMES), read_records(run).to_pandas()
+    table, frame = load(run, [1, 5, 9], NAMES), pd.concat(read_table(run.records(n)).to_pandas() for n in (1, 5, 9))
     assert len(table) == 21 and table.critics == 2 and table.responses == 6
     for name in ("value_0", "value_1", "value_std", "advantage_kept", "reward", "token_id"):
         np.testing.assert_array_equal(table[name], frame[name].to_numpy())

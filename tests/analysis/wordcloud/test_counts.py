@@ -32,7 +32,7 @@ from analysis.wordcloud.parts_of_speech import (
     tagger,
     usual_class,
 )
-from analysis.wordcloud.write import findings, word_cloud, write
+from analysis.wordcloud.write import cloud_findings, word_cloud, write_cloud
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.records import write_records
 
@@ -207,14 +207,14 @@ def test_no_word_lies_on_another() -> None:
 def test_findings_and_figures(run: RunDirectory, tmp_path: Path) -> None:
     record(run, 30, [[(" small", r % 3 > 0), (" so", r % 4 == 0), ("+", r % 5 > 0)] for r in range(240)])
     data = word_cloud(run, "30")
-    lines = findings(data)
+    lines = cloud_findings(data)
     assert lines[0] == "Step 30: 57.2% of 720 tokens have their advantage masked."
     assert "“+” (192 times, 80% of its uses), “small” (160 times, 67% of its uses)" in lines[1]
     assert "“+” (80%, at least 73%)" in lines[2]
     assert "Adjectives: 38.8 % (95 % interval" in lines[3] and "as the paper reports" in lines[3]
     assert "Next to no adverbs in what was tagged: nothing to say about them." in lines
     assert lines[-1] == '"therefore" does not occur as a token of its own.'
-    paths = write(data, tmp_path, ["svg"])
+    paths = write_cloud(data, tmp_path, ["svg"])
     assert [path.name for path in paths] == [
         "wordcloud-advantage.svg",
         "wordcloud-advantage.csv",
@@ -224,7 +224,7 @@ def test_findings_and_figures(run: RunDirectory, tmp_path: Path) -> None:
     rows = paths[1].read_text().splitlines()
     assert rows[0] == "word,class,seen,masked,rate,low,high,place_by_count,place_by_rate"
     assert rows[1].startswith("+,symbol,240,192,0.8,")
-    again = write(word_cloud(run, "30"), tmp_path / "again", ["svg"])
+    again = write_cloud(word_cloud(run, "30"), tmp_path / "again", ["svg"])
     assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in again]
 
 
@@ -232,14 +232,16 @@ def test_hostile_tokens_are_drawn(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
     hostile = ["$x$", "\x00", "\u202e", "שלום", "漢字", "\udce9", "<svg/onload=1>", "&", "a" * 500, "😀", "", "   "]
     record(run, 1, [[(word, 1) for word in hostile]])
-    paths = write(word_cloud(run, "1", tagging=False), tmp_path, ["svg", "png"])
+    paths = write_cloud(word_cloud(run, "1", tagging=False), tmp_path, ["svg", "png"])
     assert "<svg/onload" not in paths[0].read_text(encoding="utf-8")
 
 
 def test_too_little_for_classes_is_said(run: RunDirectory, tmp_path: Path) -> None:
     data = word_cloud(run, "10")
-    assert findings(data)[-1].startswith("Next to no adjectives, adverbs, isolated symbols or connectives in what was")
-    assert [path.name for path in write(data, tmp_path, ["svg"])] == [
+    assert cloud_findings(data)[-1].startswith(
+        "Next to no adjectives, adverbs, isolated symbols or connectives in what was"
+    )
+    assert [path.name for path in write_cloud(data, tmp_path, ["svg"])] == [
         "wordcloud-advantage.svg",
         "wordcloud-advantage.csv",
     ]
