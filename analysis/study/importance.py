@@ -22,6 +22,7 @@ from analysis.stats.power import holm
 from analysis.stats.wording import ALPHA, listed
 from analysis.study.settings import StudySetting
 from asyppo_cli.keys import short_names
+from asyppo_cli.requirements import pip_install
 from asyppo_cli.runs.studies import Objective
 
 Array = NDArray[Any]
@@ -142,7 +143,7 @@ def ped_anova(columns: Mapping[str, Sequence[str]], losses: Sequence[float]) -> 
     try:
         import optuna
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("the importance of settings needs the package optuna: pip install optuna") from error
+        raise ModuleNotFoundError(f"it needs the package optuna: {pip_install('optuna')}") from error
     kinds = {key: _distribution(column) for key, column in columns.items()}
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)

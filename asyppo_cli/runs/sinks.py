@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
+from asyppo_cli.requirements import install_command
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.files.atomic import replace_text
 from asyppo_cli.runs.metrics import STEP
@@ -75,7 +76,7 @@ class WandbSink:
         try:
             import wandb
         except ModuleNotFoundError as error:
-            raise ValueError("logging.wandb needs the package wandb: pip install 'asyppo[logging]'") from error
+            raise ValueError(f"logging.wandb needs the package wandb: {install_command('logging')}") from error
         self._run = wandb.init(
             project=project,
             name=run.name,
@@ -111,7 +112,7 @@ class TensorBoardSink:
             from tensorboard.summary.writer.event_file_writer import EventFileWriter
         except ModuleNotFoundError as error:
             raise ValueError(
-                "logging.tensorboard needs the package tensorboard: pip install 'asyppo[logging]'"
+                f"logging.tensorboard needs the package tensorboard: {install_command('logging')}"
             ) from error
         self._writer = EventFileWriter(str(folder))
         self._begun = False

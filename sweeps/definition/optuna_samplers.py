@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from asyppo_cli.requirements import pip_install
 from sweeps.definition.definition import PrunerName, SamplerName, StudyDefinition, kind_of
 from sweeps.definition.grammar import SEED, Axis, ChoiceAxis, RangeAxis
 from sweeps.definition.objectives import SECONDS
@@ -47,7 +48,7 @@ def check_search(definition: StudyDefinition) -> None:
     if SEED in definition.axes:
         raise ValueError(SEEDS_IN_SEARCH)
     if missing:
-        raise ValueError(f"--sampler {search.sampler} needs {missing[0]}: pip install {missing[0]}")
+        raise ValueError(f"--sampler {search.sampler} needs {missing[0]}: {pip_install(missing[0])}")
     if search.sampler == "cmaes" and lists:
         raise ValueError(f"--sampler cmaes takes only numbers, and {lists[0]} is a list: use interval, range, or tpe")
     if search.sampler == "cmaes" and len(definition.axes) == 1:

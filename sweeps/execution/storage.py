@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asyppo_cli.requirements import install_command
 from asyppo_cli.runs.files.jsonl import drop_torn_line
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def open_database(url: str) -> BaseStorage:
     try:
         return _open(with_driver(parsed))
     except (ImportError, NoSuchModuleError) as error:
-        raise ValueError(f"--storage {shown} needs a driver that is missing: pip install 'asyppo[storage]'") from error
+        raise ValueError(f"--storage {shown} needs a driver that is missing: {install_command('storage')}") from error
     except RuntimeError as error:
         raise ValueError(f"--storage {shown} was made by another version of Optuna: {_short(error)}") from error
     except SQLAlchemyError as error:

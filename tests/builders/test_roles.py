@@ -56,16 +56,14 @@ def test_what_makes_sense_is_let_through(overrides: list[str]) -> None:
 def test_a_ray_that_is_missing_or_old_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     config = load(["cluster=ray"]).config
     monkeypatch.setattr(cluster, "version", lambda _name: "2.9.3")
-    with pytest.raises(
-        ValueError, match=r"needs ray 2.40 or newer, installed is 2.9.3: pip install 'asyppo\[cpu-engines\]"
-    ):
+    with pytest.raises(ValueError, match=r"needs ray 2.40 or newer, installed is 2.9.3: .* install .*ray<"):
         check_placement(config)
 
     def missing(_name: str) -> str:
         raise PackageNotFoundError
 
     monkeypatch.setattr(cluster, "version", missing)
-    with pytest.raises(ValueError, match="installed is none: pip install"):
+    with pytest.raises(ValueError, match="installed is none: .* install .*ray<"):
         check_placement(config)
 
 

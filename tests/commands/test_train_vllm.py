@@ -39,7 +39,7 @@ COMMAND = [
 def model(tmp_path: Path) -> None:
     """A fresh model with heads of a size that vLLM's kernels know, and the embedded tokenizer."""
     if installed_version() is None:
-        pytest.skip("vLLM is not installed: pip install 'asyppo[cpu-engines]'")
+        pytest.skip("vLLM is not installed")
     tokenizer = load_tokenizer("embedded:policy", None, "policy.model")
     sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32}

@@ -49,7 +49,7 @@ SAMPLERS: dict[str, MakeSampler] = {
 def vllm_sampler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeSampler]:
     """vLLM around a tiny model: one engine for each architecture, which is given every further model's weights."""
     if installed_version() is None:
-        pytest.skip("vLLM is not installed: pip install 'asyppo[cpu-engines]'")
+        pytest.skip("vLLM is not installed")
     started: dict[str, VllmSampler] = {}
 
     def make(model: Any) -> Sampler:

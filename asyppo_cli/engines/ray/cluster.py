@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from asyppo_cli.requirements import engines_extra, install_command
 from asyppo_cli.system import STOP_SIGNALS, keep_handlers
 
 # Joined by default if it is set; otherwise a cluster is started for this run alone.
@@ -42,7 +43,7 @@ def check_ray() -> None:
     if tuple(numbers) < OLDEST:
         raise ValueError(
             f"cluster=ray needs ray {'.'.join(map(str, OLDEST))} or newer, installed is {found}: "
-            "pip install 'asyppo[cpu-engines]', with GPUs 'asyppo[gpu-engines]', or set cluster=local"
+            f"{install_command(engines_extra())}, or set cluster=local"
         )
 
 

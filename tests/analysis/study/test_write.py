@@ -135,7 +135,7 @@ def test_without_matplotlib_the_rest_is_written(tmp_path: Path, monkeypatch: pyt
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     said = write_answer(grid({"a": [0.5, 0.6], "b": [0.7, 0.8]}), tmp_path)
-    assert said.findings()[-1].endswith("pip install 'asyppo[plots]'")
+    assert said.findings()[-1].endswith(install_command("plots"))
     assert {path.name for path in said.files} == {
         "effects.csv",
         "trials.csv",

@@ -303,9 +303,7 @@ def test_a_missing_or_other_version_is_one_line(monkeypatch: pytest.MonkeyPatch,
         return installed
 
     monkeypatch.setattr(engine, "version", version)
-    with pytest.raises(
-        ValueError, match=f"installed is {installed or 'none'}: pip install 'asyppo.cpu-engines"
-    ) as told:
+    with pytest.raises(ValueError, match=f"installed is {installed or 'none'}: .* install .*deepspeed==") as told:
         engine.check_deepspeed()
     assert "\n" not in str(told.value)
 

@@ -34,9 +34,7 @@ VLLM = VllmConfig(
     threads=1,
     sync="auto",
 )
-needs_vllm = pytest.mark.skipif(
-    installed_version() is None, reason="vLLM is not installed: pip install 'asyppo[cpu-engines]'"
-)
+needs_vllm = pytest.mark.skipif(installed_version() is None, reason="vLLM is not installed")
 
 
 @pytest.fixture
