@@ -63,6 +63,7 @@ def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resu
             monitor.note(f"going on after step {checkpoint.step}")
         elif resume:
             monitor.note("no checkpoint yet: the run starts from its beginning")
+        store.rehearse(loop.write_state)
         monitor.start(run.name, config.max_steps, loop.step)
         ending.finished = loop.run(stop)
         ending.step = loop.step

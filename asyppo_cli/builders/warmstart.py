@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -48,6 +49,9 @@ def warm_start(config: WarmstartConfig, output: Path, monitor: Monitor) -> dict[
     with telling_full_disk(output, full):
         tokenizer.save(output)
         model.config.save_pretrained(output)
+        # The save at the end is tried before the training whose result it keeps.
+        with TemporaryDirectory(dir=output, prefix=".rehearsal-") as scratch:
+            model.save_pretrained(scratch)
     monitor.note(f"{parameter_count(model):,} weights, {len(tokenizer.inner)} tokens in the vocabulary")
     learner: TorchLearner[PolicyOutputs] = build_torch_learner(
         PolicyModel(model, config.sampler.temperature), config.learner, config.learner.policy, config.steps

@@ -22,6 +22,11 @@ from asyppo_cli.runs.files.disk import telling_full_disk
 MARKER = "complete.json"
 PARTIAL = ".partial-"
 REPLACED = ".replaced-"
+RESCUED = "rescued-"
+
+
+class PartialSaveError(RuntimeError):
+    """A part of a checkpoint could not be written, and all other parts have been."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +95,28 @@ class CheckpointStore:
         directory.mkdir(parents=True, exist_ok=True)
         self._clear_leftovers()
 
+    def rehearse(self, fill: Callable[[Path], None]) -> None:
+        """Let ``fill`` write what a checkpoint holds into a scratch folder, and delete it again.
+
+        Raises:
+            RuntimeError: it cannot be written; says why.
+        """
+        scratch = self.directory / f"{PARTIAL}rehearsal"
+        try:
+            with telling_full_disk(self.directory, "there is no room for a checkpoint: make room before training"):
+                scratch.mkdir()
+                fill(scratch)
+        except PartialSaveError as error:
+            raise RuntimeError(f"a checkpoint cannot be written (tried before training): {error}") from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
     def write(self, step: int, fill: Callable[[Path], None], metric: float | None) -> Checkpoint:
         """Let ``fill`` put files into a folder and make it the checkpoint of ``step``; an older one is replaced.
 
         Raises:
-            RuntimeError: the disk is full; all earlier checkpoints are as they were.
+            RuntimeError: the disk is full, or ``fill`` raised :class:`PartialSaveError`: what it has written is kept in
+                ``rescued-step-N``. All earlier checkpoints are as they were.
         """
         target = self.directory / step_name(step)
         partial = self.directory / f"{PARTIAL}{target.name}"
@@ -108,6 +130,8 @@ class CheckpointStore:
                 fill(partial)
                 self._complete(partial, step, metric)
                 self._put_in_place(partial, target)
+            except PartialSaveError as error:
+                raise self._rescue(partial, step, metric, error) from error
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
         self._prune()
@@ -122,6 +146,17 @@ class CheckpointStore:
     def best(self) -> Checkpoint | None:
         """See :func:`best_checkpoint`."""
         return best_checkpoint(checkpoints(self.directory))
+
+    def _rescue(self, partial: Path, step: int, metric: float | None, error: PartialSaveError) -> RuntimeError:
+        """Keep what was written as a complete folder under another name; returns what to raise."""
+        rescued = self.directory / f"{RESCUED}{step_name(step)}"
+        self._complete(partial, step, metric)
+        shutil.rmtree(rescued, ignore_errors=True)
+        partial.rename(rescued)
+        return RuntimeError(
+            f"the checkpoint of step {step} could not be written: {error}; what was written is in {rescued}: to "
+            f"continue from it, rename it to {step_name(step)} and use --resume"
+        )
 
     def _complete(self, folder: Path, step: int, metric: float | None) -> None:
         """Everything to the disk, and the marker last."""

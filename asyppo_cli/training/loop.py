@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Event
 from time import perf_counter
@@ -13,8 +14,10 @@ from typing import Any
 
 from asyppo_cli.config.schema import CheckpointsConfig, EvaluationConfig
 from asyppo_cli.monitor import Monitor
-from asyppo_cli.ports import Journal, Learner
+from asyppo_cli.ports import Journal, Learner, WorkerLost
 from asyppo_cli.runs import metrics as names
+from asyppo_cli.runs.checkpoints import PartialSaveError
+from asyppo_cli.runs.files.disk import is_full_disk
 from asyppo_cli.training.clock import Clock
 from asyppo_cli.training.reporting.health import health_warnings
 from asyppo_cli.training.reporting.recording import Recorder
@@ -114,7 +117,7 @@ class Loop:
         """A checkpoint, with the metric that ranks it if this step measured it."""
         metric = self.checkpoints.best_metric
         with self._outside_the_step(self.step, "save"):
-            self.journal.checkpoint(self.step, self._fill, None if metric is None else row.get(metric))
+            self.journal.checkpoint(self.step, self.write_state, None if metric is None else row.get(metric))
 
     @contextmanager
     def _outside_the_step(self, step: int, phase: str) -> Iterator[Clock]:
@@ -124,9 +127,25 @@ class Loop:
             yield clock
         self.journal.timeline(step, clock.spans)
 
-    def _fill(self, folder: Path) -> None:
-        for name, learner in self.learners.items():
-            learner.save(folder / name)
-        self.save_tokenizer(folder / "policy")
-        self.source.save(folder / ROLLOUTS_FOLDER)
-        (folder / STATE_FILE).write_text(json.dumps({"step": self.step}))
+    def write_state(self, folder: Path) -> None:
+        """Write all that :meth:`resume` needs. PartialSaveError if a part cannot be: the others are written."""
+        parts: list[Callable[[], object]] = [
+            *(partial(learner.save, folder / name) for name, learner in self.learners.items()),
+            lambda: self.source.save(folder / ROLLOUTS_FOLDER),
+            lambda: (folder / STATE_FILE).write_text(json.dumps({"step": self.step})),
+            lambda: self.save_tokenizer(folder / "policy"),
+        ]
+        failures: list[Exception] = []
+        for write in parts:
+            try:
+                write()
+            except WorkerLost:
+                raise
+            except Exception as error:
+                # Broad on purpose: whatever a library raises must not cost what the other parts hold.
+                if is_full_disk(error):
+                    raise
+                failures.append(error)
+        if failures:
+            words = " ".join(str(failures[0]).split())
+            raise PartialSaveError(f"{type(failures[0]).__name__}: {words}") from failures[0]

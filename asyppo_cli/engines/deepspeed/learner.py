@@ -131,11 +131,15 @@ class DeepSpeedLearner(Generic[Outputs]):
         directory.mkdir(parents=True, exist_ok=True)
         weights = self._state.masters()
         moments = self._state.moments()
-        if dist.get_rank() == 0:
-            self._module.save(directory, weights)
-            write_moments(directory, moments, self._steps)
-        for _ in moments:
-            pass
+        try:
+            if dist.get_rank() == 0:
+                self._module.save(directory, weights)
+        finally:
+            # Every rank takes part in collecting the moments, also where rank 0 could not write the model.
+            if dist.get_rank() == 0:
+                write_moments(directory, moments, self._steps)
+            for _ in moments:
+                pass
 
     def load(self, directory: Path) -> None:
         """Take back what any engine on any number of ranks saved: to the bit on as many ranks as saved it."""

@@ -99,13 +99,29 @@ def save_model(model: Any, name: str, directory: Path, weights: Mapping[str, Ten
     """Write a model in Hugging Face form; given ``weights`` under ``name.`` are float32, and its config says so."""
     # Where both are installed, accelerate imports DeepSpeed here, to ask whether the model is one of its engines.
     with naming_accelerator(model.device):
-        if weights is None:
-            model.save_pretrained(directory)
-            return
-        own = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
-        model.save_pretrained(directory, state_dict=own)
+        own: Mapping[str, Tensor] = model.state_dict()
+        if weights is not None:
+            own = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
+        try:
+            model.save_pretrained(directory, state_dict=None if weights is None else own)
+        except Exception:
+            # Broad on purpose, and raised again: a configuration that cannot be written must not cost the weights.
+            save_weights(model, own, directory)
+            raise
+    if weights is None:
+        return
     model.config.dtype = "float32"
     model.config.save_pretrained(directory)
+
+
+def save_weights(model: Any, weights: Mapping[str, Tensor], directory: Path) -> None:
+    """Write the weights alone, in the file and under the names that a checkpoint is loaded from; tied ones once."""
+    from safetensors.torch import save_file
+
+    tied = getattr(model, "all_tied_weights_keys", None) or {}
+    directory.mkdir(parents=True, exist_ok=True)
+    whole = {key: value.detach().contiguous() for key, value in weights.items() if key not in tied}
+    save_file(whole, directory / "model.safetensors")
 
 
 def unpack(packed: Tensor, mask: Tensor) -> Tensor:
@@ -132,7 +148,20 @@ def load_policy(model: str, revision: str | None, key: str = "policy.model") -> 
     """A causal language model with float32 weights."""
     from transformers import AutoModelForCausalLM
 
-    return load_weights(AutoModelForCausalLM, model, revision, key)
+    loaded = load_weights(AutoModelForCausalLM, model, revision, key)
+    make_generation_config_valid(loaded.generation_config)
+    return loaded
+
+
+def make_generation_config_valid(settings: Any) -> None:
+    """Turn sampling on where a model's generation settings give numbers for it (``temperature`` with ``do_sample``
+    false, as published models do): transformers loads such settings, but refuses to save them. Nothing here samples by
+    them; only their end tokens are used.
+    """
+    try:
+        settings.validate(strict=True)
+    except ValueError:
+        settings.do_sample = True
 
 
 def load_weights(auto: Any, model: str, revision: str | None, key: str, **options: Any) -> Any:

@@ -137,10 +137,12 @@ class TorchLearner(Generic[Outputs]):
     def save(self, directory: Path) -> None:
         """Write the files that every engine reads; see :mod:`~asyppo_cli.engines.torch.checkpoint_files`."""
         directory.mkdir(parents=True, exist_ok=True)
-        self._module.save(directory)
-        state = self._optimizer.state_dict()["state"]
-        moments = ((f"{index}.{name}", value) for index, entry in state.items() for name, value in entry.items())
-        write_moments(directory, moments, self._steps)
+        try:
+            self._module.save(directory)
+        finally:
+            state = self._optimizer.state_dict()["state"]
+            moments = ((f"{index}.{name}", value) for index, entry in state.items() for name, value in entry.items())
+            write_moments(directory, moments, self._steps)
 
     def load(self, directory: Path) -> None:
         """Take back what any engine saved: to the bit what this one did."""

@@ -1,4 +1,4 @@
-"""A full disk, in words: whoever writes says what was not written and what to do about it."""
+"""Failed writes, in one line: what could not be written, why, and what to do."""
 
 from __future__ import annotations
 
@@ -14,17 +14,28 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @contextmanager
 def telling_full_disk(folder: Path, consequence: str) -> Iterator[None]:
-    """A full disk is an OSError, or what safetensors, torch and pyarrow make of it. Let all others pass.
+    """Turn a failed write below ``folder`` into one line with its ``consequence``. All other errors pass.
 
     Raises:
-        RuntimeError: the disk of ``folder`` is full; says how much is free, and the ``consequence``.
+        RuntimeError: the disk is full, or a file in ``folder`` could not be written.
     """
     from safetensors import SafetensorError
 
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
-        if getattr(error, "errno", None) not in FULL and os.strerror(errno.ENOSPC) not in str(error):
-            raise
-        free = shutil.disk_usage(folder).free / 2**20
-        raise RuntimeError(f"the disk is full ({free:.0f} MiB free): {consequence}") from error
+        if is_full_disk(error):
+            free = shutil.disk_usage(folder).free / 2**20
+            raise RuntimeError(f"the disk is full ({free:.0f} MiB free): {consequence}") from error
+        if isinstance(error, OSError) and _below(folder, error.filename):
+            raise RuntimeError(f"cannot write {error.filename} ({error.strerror}): {consequence}") from error
+        raise
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an error means a full disk: an OSError, or what safetensors, torch and pyarrow make of it."""
+    return getattr(error, "errno", None) in FULL or os.strerror(errno.ENOSPC) in str(error)
+
+
+def _below(folder: Path, name: object) -> bool:
+    return isinstance(name, str | Path) and Path(name).absolute().is_relative_to(folder.absolute())
