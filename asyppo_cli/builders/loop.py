@@ -16,7 +16,7 @@ from asyppo_cli.monitor import Monitor
 from asyppo_cli.ports import Grader, Journal, Learner, Sampler
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.tasks.data.problems import load_problems
-from asyppo_cli.tasks.data.prompts import check_prompt_lengths, render
+from asyppo_cli.tasks.data.prompts import PromptStream, check_prompt_lengths, render
 from asyppo_cli.tasks.data.stream import ProblemStream
 from asyppo_cli.tasks.grading.pool import GraderPool
 from asyppo_cli.training.clock import Clock
@@ -33,8 +33,8 @@ from asyppo_cli.training.step import TrainStep
 from asyppo_cli.training.update import CriticUpdate, Passes, PolicyUpdate
 from asyppo_cli.types import PolicyOutputs, Prompt, ValueOutputs
 
-# Prompts of a file whose length is checked before the start: some seconds' worth.
-MOST_CHECKED = 20_000
+# Procedural problems whose length is looked at before the start.
+CHECKED = 256
 # Every run is scored on the same draw of its held-out set, whatever its seed.
 EVALUATION_SEED = 0
 
@@ -46,6 +46,7 @@ class RunInputs:
     tokenizer: HuggingFaceTokenizer
     prompts_at: Callable[[int, int], Sequence[Prompt]]
     heldout: Sequence[Prompt]
+    notes: Sequence[str] = ()
 
 
 def load_inputs(config: Config) -> RunInputs:
@@ -63,21 +64,35 @@ def load_inputs(config: Config) -> RunInputs:
         critic_tokenizer = load_tokenizer(config.critics.model, None, "critics.model")
         check_same_tokenizer(tokenizer, critic_tokenizer, config.critics.model)
         check_context(config.critics.model, None, "critics.model", config.rollout)
+    return load_prompts(config, tokenizer)
+
+
+def load_prompts(config: Config, tokenizer: HuggingFaceTokenizer) -> RunInputs:
+    """Problems as prompts, without those that are too long, or (task.overlong=error) refused if one is.
+
+    Problems of a file are all checked; procedural ones are made when they are drawn: the first of them, or all that the
+    run will draw, are checked.
+    """
     train, heldout = load_problems(config.task, config.seed, config.evaluation.problems)
-    to_prompt = partial(render, tokenizer, config.task.system_prompt)
-    heldout_prompts = [to_prompt(problem) for problem in heldout]
-    check_prompt_lengths(heldout_prompts, config.rollout.prompt_length, "rollout.prompt_length")
-    stream = ProblemStream(len(train), config.seed)
-
-    def prompts_at(position: int, count: int) -> Sequence[Prompt]:
-        prompts = [to_prompt(train[index]) for index in stream.indices(position, count)]
-        check_prompt_lengths(prompts, config.rollout.prompt_length, "rollout.prompt_length")
-        return prompts
-
-    # Problems of a file are there to be checked; others are made when they are needed.
-    checked = MOST_CHECKED if config.task.source != "reasoning_gym" else config.rollout.prompts
-    prompts_at(0, min(len(train), checked))
-    return RunInputs(tokenizer, prompts_at, heldout_prompts)
+    to_prompt, limit = partial(render, tokenizer, config.task.system_prompt), config.rollout.prompt_length
+    generated, strict = config.task.source == "reasoning_gym", config.task.overlong == "error"
+    prompts = PromptStream(train, ProblemStream(len(train), config.seed), to_prompt, limit)
+    rounds = config.rewards.max_resamples if config.rewards.drop_uniform_groups else 1
+    wanted = config.max_steps * config.rollout.prompts * rounds if strict else CHECKED
+    drawn = prompts.drawn(min(len(train), wanted) if generated else len(train))
+    held = [to_prompt(problem) for problem in heldout]
+    notes = []
+    for kind, found in (("training", drawn), ("held-out", held)):
+        dropped = sum(len(prompt.tokens) > limit for prompt in found)
+        if strict or dropped == len(found):
+            check_prompt_lengths(found, limit, "rollout.prompt_length")
+        elif dropped:
+            which = f"of the first {len(found):,}" if generated and kind == "training" else f"of {len(found):,}"
+            notes.append(
+                f"task.overlong=drop: {dropped:,} {which} {kind} problems have more than rollout.prompt_length={limit} "
+                "tokens and are left out"
+            )
+    return RunInputs(tokenizer, prompts, [prompt for prompt in held if len(prompt.tokens) <= limit], notes)
 
 
 def check_best_metric(config: Config) -> None:

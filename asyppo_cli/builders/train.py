@@ -37,8 +37,9 @@ def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resu
     """
     monitor.phase("load")
     inputs = load_inputs(config)
-    if source := describe_source(config.task):
-        monitor.note(source)
+    source = describe_source(config.task)
+    for note in [*inputs.notes, *([source] if source else [])]:
+        monitor.note(note)
     store = CheckpointStore(run.checkpoints, config.checkpoints.keep)
     checkpoint, notices = store.latest() if resume else (None, [])
     for notice in notices:

@@ -150,6 +150,8 @@ def rehearse(loaded: Loaded[Config], runs_dir: Path, name: str | None) -> None:
     from asyppo_cli.builders.roles import rehearse_placement
 
     inputs = load_inputs(loaded.config)
+    for note in inputs.notes:
+        console.note(note)
     rehearse_placement(loaded.config)
     prompt = inputs.prompts_at(0, 1)[0]
     resolved = yaml.safe_dump(loaded.resolved, sort_keys=False)

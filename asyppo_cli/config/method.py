@@ -25,6 +25,9 @@ class TaskConfig(Section):
     params: dict[str, Scalar] = Field(
         description="reasoning-gym arguments; files and hub: draw (in_order, by_difficulty), and the hub's revision."
     )
+    overlong: Literal["drop", "error"] = Field(
+        description="Problems with more than rollout.prompt_length tokens: leave them out, or refuse to start."
+    )
     size: Count = Field(description="Number of training problems in an epoch; a file is cut to it, or drawn from.")
     system_prompt: str = Field(description="System message in front of every problem; empty: none, or the model's own.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -155,3 +156,36 @@ def test_checkpoints_are_ranked_by_what_is_measured() -> None:
     for metric in ("eval/acuracy", names.critic(2, "loss")):
         with pytest.raises(ValueError, match=rf"checkpoints.best_metric={metric}: .* nearest: "):
             load_inputs(load([*SMALL, f"checkpoints.best_metric={metric}"]).config)
+
+
+LONG_SUMS = ["task.params.min_terms=2", "task.params.max_terms=30", "rollout.prompt_length=68"]
+
+
+def test_a_procedural_problem_that_is_too_long_is_left_out() -> None:
+    config = load([*SMALL, *LONG_SUMS, "task.size=400", "rollout.response_length=40"]).config
+    inputs = load_inputs(config)
+    assert all(len(prompt.tokens) <= 68 for prompt in [*inputs.prompts_at(0, 1200), *inputs.heldout])
+    assert len(inputs.notes) == 2 and all("task.overlong=drop" in note for note in inputs.notes)
+    assert trained([*LONG_SUMS, "task.size=400"]).rows[-1]["step"] == 2
+
+
+def test_all_problems_that_a_run_will_draw_are_checked_where_none_may_be_too_long() -> None:
+    rare = ["task.params.min_terms=2", "task.params.max_terms=30", "evaluation.problems=1", "task.overlong=error"]
+    config = load([*SMALL, *rare, "task.size=3000", "max_steps=200"]).config
+    lengths = [len(prompt.tokens) for prompt in load_inputs(config).prompts_at(0, 800)]
+    # The longest of them all comes late.
+    late = f"rollout.prompt_length={max(lengths) - 1}"
+    with pytest.raises(ValueError, match=f"set rollout.prompt_length to {max(lengths)}"):
+        load_inputs(load([*SMALL, *rare, "task.size=3000", "max_steps=200", late]).config)
+
+
+def test_every_problem_of_a_file_is_checked(tmp_path: Path) -> None:
+    texts = [f"{i} + 1" + " + 1" * (300 if i == 90 else 3) for i in range(100)]
+    lines = [json.dumps({"id": f"p{i}", "problem": text, "answer": "1"}) for i, text in enumerate(texts)]
+    (tmp_path / "problems.jsonl").write_text("\n".join(lines) + "\n")
+    file = ["task=jsonl", f"task.path={tmp_path / 'problems.jsonl'}", "task.size=1000"]
+    inputs = load_inputs(load([*SMALL, *file]).config)
+    assert "1 of 92 training problems" in inputs.notes[0]
+    assert "p90" not in {prompt.problem.id for prompt in inputs.prompts_at(0, 400)}
+    with pytest.raises(ValueError, match="problem p90 has a prompt"):
+        load_inputs(load([*SMALL, *file, "task.overlong=error"]).config)

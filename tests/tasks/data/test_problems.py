@@ -22,6 +22,7 @@ def task(**changes: Any) -> TaskConfig:
         "heldout_path": None,
         "params": {"min_terms": 4, "max_terms": 8, "min_digits": 1, "max_digits": 1},
         "size": 100,
+        "overlong": "drop",
         "system_prompt": "Think.",
     }
     return TaskConfig(**(values | changes))
