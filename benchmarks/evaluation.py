@@ -27,7 +27,7 @@ from asyppo_cli.builders.eval_models import EvaluationPaths, ServerOptions, reso
 from asyppo_cli.evaluation.sampling import SampleSource, missing
 from asyppo_cli.evaluation.session import Evaluation, evaluate
 from asyppo_cli.ports import Grader
-from asyppo_cli.runs.evaluations import EvaluationDirectory
+from asyppo_cli.runs.evaluations import EvaluationDirectory, Sample
 
 TARGET = 0.9
 
@@ -49,9 +49,8 @@ class Rate(NamedTuple):
 def alone(evaluation: Evaluation, source: SampleSource) -> Rate:
     """The engine's rates, responses thrown away."""
     began = perf_counter(), process_time()
-    tokens = sum(
-        sample.length for part in source.draw(missing(evaluation.problems, {}, evaluation.samples)) for sample in part
-    )
+    parts = source.draw(missing(evaluation.problems, {}, evaluation.samples))
+    tokens = sum(sample.length for part in parts for sample in part if isinstance(sample, Sample))
     return Rate(tokens / (perf_counter() - began[0]), tokens / (process_time() - began[1]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -11,19 +12,21 @@ from typing import Any, Literal, TypeVar
 
 from asyppo_cli.builders.eval_engines import EvaluationEngine, open_engine, scoring_engine
 from asyppo_cli.builders.eval_models import KEY, ScoredModel
+from asyppo_cli.builders.samplers import greedy
 from asyppo_cli.config.load import load
 from asyppo_cli.engines.hf.models import read_model_config
 from asyppo_cli.engines.hf.tokenizer import HuggingFaceTokenizer, load_tokenizer
-from asyppo_cli.engines.openai_server import RequestSettings, SampleRequest, Server, ServerSampler
-from asyppo_cli.evaluation.benchmarks import LoadedBenchmark, expand, is_file, load_benchmark
-from asyppo_cli.evaluation.sampling import SampleRange, SampleSource
+from asyppo_cli.engines.openai_protocol import RequestSettings, SampleRequest, Server, ServerResponse
+from asyppo_cli.engines.openai_server import ServerSampler
+from asyppo_cli.evaluation.benchmarks import LoadedBenchmark, expand, load_benchmark
+from asyppo_cli.evaluation.sampling import Note, PromptSet, SampleRange, SampleSource, ignore
 from asyppo_cli.evaluation.session import Evaluation
-from asyppo_cli.runs.evaluations import EvaluationDirectory, Sample, digest, folder_name
+from asyppo_cli.runs.evaluations import EvaluationDirectory, FailedSample, Sample, digest, folder_name
 from asyppo_cli.tasks.data.procedural import HELDOUT_SEED, available_heldout, task_names
 from asyppo_cli.tasks.data.prompts import render
 from asyppo_cli.tasks.grading.pool import GraderPool
 from asyppo_cli.training.seeds import derive_seed
-from asyppo_cli.types import SamplingParams
+from asyppo_cli.types import Problem, SamplingParams
 
 EngineName = Literal["auto", "transformers", "vllm"]
 T = TypeVar("T")
@@ -31,7 +34,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What the user asked for; None: the run's own, or the paper's for a model that no run has made."""
+    """Options of the command; None: the run's own value, or the paper's for a model without a run."""
 
     samples: int = 4
     limit: int | None = None
@@ -44,11 +47,12 @@ class EvaluationOptions:
     engine: EngineName | None = None
     seed: int = 0
     name: str | None = None
+    unfinished: bool = False
 
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """How responses are drawn, everything settled."""
+    """How responses are drawn."""
 
     system_prompt: str
     temperature: float
@@ -58,14 +62,14 @@ class SamplingSettings:
     seed: int
 
     def params(self) -> SamplingParams:
-        """As engines take it; the seed is that of a run's own held-out evaluation."""
+        """The engines' form; the seed is that of a run's own held-out evaluation."""
         seed = derive_seed(self.seed, "evaluate", 0)
-        return SamplingParams(self.max_tokens, self.temperature, self.top_p, self.top_k, seed)
+        return greedy(SamplingParams(self.max_tokens, self.temperature, self.top_p, self.top_k, seed))
 
 
 @dataclass
 class ModelEvaluation:
-    """A model with the evaluations it is to pass. What it opens is shared by them, and is closed with it."""
+    """A model with its evaluations, which share the engine that is opened at first need and closed with it."""
 
     model: ScoredModel
     evaluations: list[Evaluation]
@@ -79,10 +83,10 @@ class ModelEvaluation:
 
 
 def prepare(words: Sequence[str], models: Sequence[ScoredModel], options: EvaluationOptions) -> list[ModelEvaluation]:
-    """Every model with every benchmark, all checked; no weights are loaded yet.
+    """Every model with every benchmark, checked; no weights are loaded yet.
 
     Raises:
-        ValueError: an unknown benchmark, a file or model that cannot serve, prompts that do not fit.
+        ValueError: an unknown benchmark, an unusable file or model, a response longer than the context.
     """
     benchmarks = load_benchmarks(words, models, options)
     return [model_evaluation(model, benchmarks, options) for model in models]
@@ -91,7 +95,7 @@ def prepare(words: Sequence[str], models: Sequence[ScoredModel], options: Evalua
 def load_benchmarks(
     words: Sequence[str], models: Sequence[ScoredModel], options: EvaluationOptions
 ) -> list[LoadedBenchmark]:
-    """Problems of all benchmarks; a task that a model was trained on comes with the parameters of that training."""
+    """Problems of all benchmarks; a task that a model was trained on has the parameters of that training."""
     found = []
     for name in expand(words):
         trained = [model for model in models if _trained_on(model, name)]
@@ -107,7 +111,7 @@ def load_benchmarks(
 
 
 def own_benchmark(task: str, params: Mapping[str, Any], count: int) -> LoadedBenchmark:
-    """The held-out problems of a run, as training evaluates them."""
+    """The held-out problems of a run, as in training."""
     problems = available_heldout(task, params, count)
     shown = ", ".join(f"{name} {value}" for name, value in params.items()) or "default parameters"
     source = f"reasoning-gym {task} ({shown}), held-out seed {HELDOUT_SEED}"
@@ -121,66 +125,78 @@ def model_evaluation(
     if model.server is not None:
         return server_evaluation(model, model.server, benchmarks, options)
     tokenizer = load_tokenizer(model.place, model.revision, KEY)
-    context = getattr(
-        read_model_config(model.place, model.revision, KEY).get_text_config(), "max_position_embeddings", None
-    )
+    text_config = read_model_config(model.place, model.revision, KEY).get_text_config()
+    context = getattr(text_config, "max_position_embeddings", None)
     engine = scoring_engine(model, options.engine)
     found = ModelEvaluation(model, [], [model.note] if model.note else [])
-    opened = _Once(lambda longest: open_engine(engine, model, tokenizer, longest), found)
+    sampling = sampling_settings(model, options, context, found.notes)
+    opened = _LazyEngine(lambda longest: open_engine(engine, model, tokenizer, longest, sampling.max_tokens), found)
+    settings = {**engine.settings(), "chat_template": template_digest(tokenizer)}
     for benchmark in benchmarks:
-        system_prompt = _system_prompt(model, options)
-        prompts = {p.id: render(tokenizer, system_prompt, p).tokens for p in benchmark.problems}
-        longest = max(prompts.values(), key=len)
-        sampling = sampling_settings(model, options, context, len(longest), found.notes)
-        opened.longest = max(opened.longest, len(longest) + sampling.max_tokens)
-        settings = {**engine.settings(), "chat_template": template_digest(tokenizer)}
-        found.evaluations.append(
-            _evaluation(model, benchmark, options, sampling, settings, _drawing(opened, prompts, sampling))
+        tokens = {p.id: render(tokenizer, sampling.system_prompt, p).tokens for p in benchmark.problems}
+        prompts = PromptSet(tokens, sampling.max_tokens, context)
+        opened.longest = max(opened.longest, prompts.longest())
+        evaluation = _evaluation(
+            model,
+            benchmark,
+            options,
+            sampling,
+            settings,
+            open_source=_opening(opened, prompts, sampling.params()),
+            prompt_text=_decoding(tokenizer, tokens),
         )
+        found.evaluations.append(evaluation)
     return found
 
 
 def server_evaluation(
     model: ScoredModel, server: Server, benchmarks: Sequence[LoadedBenchmark], options: EvaluationOptions
 ) -> ModelEvaluation:
-    """The same for a model behind a server, which keeps tokenizer and chat template to itself."""
+    """The same for a model behind a server, whose tokenizer and chat template are unknown."""
     found = ModelEvaluation(model, [], [])
-    if server.context is not None and (options.max_tokens or 0) >= server.context:
-        raise ValueError(
-            f"{KEY} {model.label}: the server's context is {server.context} tokens, so --max-tokens "
-            f"{options.max_tokens} leaves no room for a prompt"
-        )
-    # How long prompts are, only the server knows: room is left for them where nobody says how long responses may be.
-    room = 1 if options.max_tokens else min(model.config.rollout.prompt_length, (server.context or 0) // 2)
+    sampling = sampling_settings(model, options, server.context, found.notes)
+    request = RequestSettings(**vars(sampling))
+    settings = {"engine": f"server {server.api}", "chat_template": "the server's"}
     for benchmark in benchmarks:
-        sampling = sampling_settings(model, options, server.context, room, found.notes)
-        settings = {"engine": f"server {server.api}", "chat_template": "the server's"}
-        source = _server_source(server, sampling, found)
-        found.evaluations.append(_evaluation(model, benchmark, options, sampling, settings, source))
+        evaluation = _evaluation(
+            model,
+            benchmark,
+            options,
+            sampling,
+            settings,
+            open_source=lambda: ServerSource(server, request),
+            prompt_text=lambda problem: json.dumps(request.prompt(server.api, problem), ensure_ascii=False),
+        )
+        found.evaluations.append(evaluation)
     return found
 
 
 def sampling_settings(
-    model: ScoredModel, options: EvaluationOptions, context: int | None, longest: int, notes: list[str]
+    model: ScoredModel, options: EvaluationOptions, context: int | None, notes: list[str]
 ) -> SamplingSettings:
-    """Options, else the configuration's values; the response as long as the context allows where nobody says.
+    """Options, else the configuration's values.
+
+    The longest response depends on the model alone: by default it leaves the context room for a prompt as long as the
+    configuration allows (at most half). A longer prompt shortens only the responses to its own problem.
 
     Raises:
-        ValueError: the prompt and as long a response as is asked for do not fit.
+        ValueError: ``--max-tokens`` leaves no room for a prompt.
     """
     config = model.config
-    room = None if context is None else context - longest
     wanted = options.max_tokens or config.rollout.response_length
-    if room is not None and wanted > room:
-        if options.max_tokens is not None or room < 1:
-            raise ValueError(
-                f"{KEY} {model.label} attends to {context} tokens, but the longest prompt has {longest} and "
-                f"--max-tokens is {wanted}: at most {max(room, 0)} are left for a response"
+    if context is not None and options.max_tokens is None:
+        room = context - min(config.rollout.prompt_length, context // 2)
+        if wanted > room:
+            notes.append(
+                f"{model.label}: responses of at most {room} tokens instead of {wanted}: its context is {context}"
             )
-        notes.append(f"{model.label}: its context leaves {room} tokens for a response instead of {wanted}")
-        wanted = room
+        wanted = min(wanted, room)
+    if context is not None and wanted >= context:
+        raise ValueError(
+            f"{KEY} {model.label} has a context of {context} tokens: --max-tokens {wanted} leaves no room for a prompt"
+        )
     return SamplingSettings(
-        system_prompt=_system_prompt(model, options),
+        system_prompt=_first(options.system_prompt, config.task.system_prompt),
         temperature=_first(options.temperature, config.evaluation.temperature),
         top_p=_first(options.top_p, config.sampler.top_p),
         top_k=_first(options.top_k, config.sampler.top_k),
@@ -190,29 +206,37 @@ def sampling_settings(
 
 
 def template_digest(tokenizer: HuggingFaceTokenizer) -> str:
-    """What tells a chat template from any other; ``none`` for a base model without one."""
+    """A hash of the chat template; ``none`` for a base model without one."""
     template = tokenizer.inner.chat_template
     return "none" if template is None else hashlib.sha256(str(template).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class ServerSource:
-    """A :class:`~asyppo_cli.evaluation.sampling.SampleSource` around a server: a part for every answer."""
+    """A :class:`~asyppo_cli.evaluation.sampling.SampleSource` around a server: one part a response."""
 
-    sampler: ServerSampler
+    server: Server
+    settings: RequestSettings
 
-    def draw(self, wanted: Sequence[SampleRange]) -> Iterator[list[Sample]]:
-        """Sample by sample, as they come."""
-        questions = [SampleRequest(want.problem, number) for want in wanted for number in range(want.start, want.stop)]
-        for answer in self.sampler.ask(questions):
-            question = answer.question
-            yield [Sample(question.problem.id, question.sample, answer.text, answer.length, answer.truncated)]
+    def draw(self, wanted: Sequence[SampleRange], note: Note = ignore) -> Iterator[list[Sample | FailedSample]]:
+        """Sample by sample, as they arrive."""
+        requests = [SampleRequest(want.problem, number) for want in wanted for number in range(want.start, want.stop)]
+        sampler = ServerSampler(self.server, self.settings, note=note)
+        try:
+            for answer in sampler.ask(requests):
+                name, number = answer.request.problem.id, answer.request.sample
+                if isinstance(answer, ServerResponse):
+                    yield [Sample(name, number, answer.text, answer.length, answer.truncated)]
+                else:
+                    yield [FailedSample(name, number, answer.reason)]
+        finally:
+            sampler.close()
 
 
-class _Once:
+class _LazyEngine:
     """Opens the engine at first need, once for all evaluations of a model.
 
-    ``longest`` is the most tokens of a prompt with its response in any of them.
+    ``longest`` is the largest number of tokens of a prompt and its response in any of them.
     """
 
     def __init__(self, opening: Callable[[int], EvaluationEngine], owner: ModelEvaluation) -> None:
@@ -227,20 +251,14 @@ class _Once:
         return self._engine
 
 
-def _drawing(
-    opened: Callable[[], EvaluationEngine], prompts: Mapping[str, Sequence[int]], sampling: SamplingSettings
+def _opening(
+    opened: Callable[[], EvaluationEngine], prompts: PromptSet, params: SamplingParams
 ) -> Callable[[], SampleSource]:
-    return lambda: opened().source(lambda problem: prompts[problem.id], sampling.params())
+    return lambda: opened().source(prompts, params)
 
 
-def _server_source(server: Server, sampling: SamplingSettings, owner: ModelEvaluation) -> Callable[[], SampleSource]:
-    def opening() -> SampleSource:
-        request = RequestSettings(**vars(sampling))
-        sampler = ServerSampler(server, request)
-        owner.closers.append(sampler.close)
-        return ServerSource(sampler)
-
-    return opening
+def _decoding(tokenizer: HuggingFaceTokenizer, tokens: Mapping[str, Sequence[int]]) -> Callable[[Problem], str]:
+    return lambda problem: str(tokenizer.inner.decode(list(tokens[problem.id])))
 
 
 def _evaluation(
@@ -249,7 +267,9 @@ def _evaluation(
     options: EvaluationOptions,
     sampling: SamplingSettings,
     engine: Mapping[str, Any],
+    *,
     open_source: Callable[[], SampleSource],
+    prompt_text: Callable[[Problem], str],
 ) -> Evaluation:
     settings = {**_benchmark_settings(benchmark), "model": model.label, "weights": model.weights}
     settings |= {**engine, **vars(sampling), "revision": model.revision}
@@ -264,11 +284,13 @@ def _evaluation(
         settings,
         about,
         open_source,
+        prompt_text,
+        options.unfinished,
     )
 
 
 def _benchmark_settings(benchmark: LoadedBenchmark) -> dict[str, Any]:
-    """What identifies the problems whatever the limit: generated ones by how they are made, others by contents."""
+    """The identity of the problems, independent of a limit: how they are generated, or a hash of their contents."""
     generated = benchmark.source.startswith("reasoning-gym ")
     identity = {"benchmark_made_by": benchmark.source} if generated else {"benchmark_sha256": benchmark.sha256}
     return {"benchmark": benchmark.name, "benchmark_revision": benchmark.revision, **identity}
@@ -276,15 +298,7 @@ def _benchmark_settings(benchmark: LoadedBenchmark) -> dict[str, Any]:
 
 def _trained_on(model: ScoredModel, name: str) -> bool:
     task = model.config.task
-    return model.own and task.source == "reasoning_gym" and task.name == name and not is_file(name) and _is_task(name)
-
-
-def _is_task(name: str) -> bool:
-    return name in task_names()
-
-
-def _system_prompt(model: ScoredModel, options: EvaluationOptions) -> str:
-    return _first(options.system_prompt, model.config.task.system_prompt)
+    return model.own and task.source == "reasoning_gym" and task.name == name and name in task_names()
 
 
 def _first(given: T | None, otherwise: T) -> T:
@@ -292,6 +306,6 @@ def _first(given: T | None, otherwise: T) -> T:
 
 
 def build_pool() -> GraderPool:
-    """The pool that judges answers, as the default configuration has it. It holds processes: close it."""
+    """A grader with the default configuration's settings. It holds processes: close it."""
     grading = load([]).config.grading
     return GraderPool(grading.workers, grading.deadline)

@@ -1,9 +1,9 @@
-"""The engine that draws a model's samples for an evaluation, by name."""
+"""The engine that draws a model's samples for an evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import torch
@@ -16,23 +16,27 @@ from asyppo_cli.engines.hf.tokenizer import HuggingFaceTokenizer
 from asyppo_cli.engines.vllm.install import explain
 from asyppo_cli.engines.vllm.sampler import check_vllm, make_plan, pick_dtype
 from asyppo_cli.engines.vllm.stream import StreamRequest, VllmStream
-from asyppo_cli.evaluation.sampling import BatchedSource, SampleRange, SampleSource
+from asyppo_cli.evaluation.sampling import BatchedSource, Note, PromptSet, SampleRange, SampleSource, ignore
 from asyppo_cli.ports import Sampler
 from asyppo_cli.runs.environment import package_versions
-from asyppo_cli.runs.evaluations import Sample
-from asyppo_cli.types import Problem, SamplingParams
+from asyppo_cli.runs.evaluations import FailedSample, Sample
+from asyppo_cli.types import SamplingParams
 
-# Responses that transformers draws at once of a model of unknown size: more could fill the memory.
+# Responses that transformers draws in one batch of a model without a run: more could fill the memory.
 CAUTIOUS_ROWS = 64
-
-Tokens = Callable[[Problem], Sequence[int]]
+# A batch is stored when all its responses are finished. So that an interruption costs about half a minute, it has
+# no more rows than these rates (operations a second, of a small machine) allow; but a batch of few rows takes as long
+# as one of a single row.
+BATCH_SECONDS = 30
+OPERATIONS = {"cpu": 5e10, "cuda": 2e13}
+FEWEST_ROWS = 8
 
 
 class EvaluationEngine(Protocol):
-    """A loaded model, for as many evaluations as there are."""
+    """A loaded model, for any number of evaluations."""
 
-    def source(self, tokens: Tokens, params: SamplingParams) -> SampleSource:
-        """What draws samples of prompts, given as token ids."""
+    def source(self, prompts: PromptSet, params: SamplingParams) -> SampleSource:
+        """The source of samples to prompts."""
         ...
 
     def close(self) -> None:
@@ -42,7 +46,7 @@ class EvaluationEngine(Protocol):
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """Which engine, and as what it is written down beside a score."""
+    """The engine, and how it is recorded beside a score."""
 
     name: Literal["transformers", "vllm"]
     dtype: str
@@ -76,24 +80,36 @@ def scoring_engine(model: ScoredModel, asked: Literal["auto", "transformers", "v
 
 
 def open_engine(
-    choice: EngineChoice, model: ScoredModel, tokenizer: HuggingFaceTokenizer, longest: int
+    choice: EngineChoice, model: ScoredModel, tokenizer: HuggingFaceTokenizer, longest: int, response: int
 ) -> EvaluationEngine:
-    """Load the model; ``longest`` is the most tokens of a prompt and its response."""
+    """Load the model; ``longest`` is the most tokens of a prompt and its response, ``response`` of a response."""
     match choice.name:
         case "transformers":
-            return open_transformers(model, tokenizer)
+            return open_transformers(model, tokenizer, response)
         case "vllm":
             return open_vllm(model, tokenizer, choice.dtype, longest)
 
 
-def open_transformers(model: ScoredModel, tokenizer: HuggingFaceTokenizer) -> BatchedEngine:
+def open_transformers(model: ScoredModel, tokenizer: HuggingFaceTokenizer, response: int) -> BatchedEngine:
     """Batched transformers, in this process."""
     config = model.config
     set_threads(config.learner)
     loaded: Any = load_policy(model.place, model.revision, KEY)
-    sampler = transformers_sampler(config.sampler, loaded, tokenizer, pick_device(config.learner))
-    rows = config.sampler.batch_size if model.own else CAUTIOUS_ROWS
-    return BatchedEngine(sampler, tokenizer, rows)
+    device = pick_device(config.learner)
+    sampler = transformers_sampler(config.sampler, loaded, tokenizer, device)
+    most = config.sampler.batch_size if model.own else CAUTIOUS_ROWS
+    parameters = sum(parameter.numel() for parameter in loaded.parameters())
+    return BatchedEngine(sampler, tokenizer, batch_rows(most, parameters, response, device.type))
+
+
+def batch_rows(most: int, parameters: int, response: int, device: str) -> int:
+    """Responses in a batch: at most ``most``, and as many as take about :data:`BATCH_SECONDS` at full length.
+
+    A token takes two operations a parameter. The number depends on model, length and kind of device alone, so that
+    an evaluation can be repeated.
+    """
+    affordable = int(BATCH_SECONDS * OPERATIONS[device] / (2 * parameters * response))
+    return min(most, max(FEWEST_ROWS, affordable))
 
 
 @dataclass(frozen=True)
@@ -104,9 +120,9 @@ class BatchedEngine:
     tokenizer: HuggingFaceTokenizer
     rows: int
 
-    def source(self, tokens: Tokens, params: SamplingParams) -> SampleSource:
+    def source(self, prompts: PromptSet, params: SamplingParams) -> SampleSource:
         """Batch by batch."""
-        return BatchedSource(self.sampler, self.tokenizer, tokens, params, self.rows)
+        return BatchedSource(self.sampler, self.tokenizer, prompts, params, self.rows)
 
     def close(self) -> None:
         """Close the sampler."""
@@ -114,14 +130,14 @@ class BatchedEngine:
 
 
 def open_vllm(model: ScoredModel, tokenizer: HuggingFaceTokenizer, dtype: str, longest: int) -> StreamingEngine:
-    """vLLM, in this process; ValueError, in one line, if it cannot start."""
+    """vLLM, in this process; a one-line ValueError if it cannot start."""
     ends = saved_end_tokens(model.place, model.revision, KEY, tokenizer)
     settings = model.config.sampler.vllm.model_copy(update={"dtype": dtype, "sleep": False, "sync": "shared_memory"})
     plan = make_plan(model.place, model.revision, ends, longest, settings, dtype)
     try:
         return StreamingEngine(VllmStream(plan, "ERROR"), tokenizer)
     except Exception as error:
-        # Broad on purpose: vLLM, torch and a stranger's model decide what is raised.
+        # Broad on purpose: vLLM, torch and the model's code raise anything.
         raise ValueError(explain(f"{type(error).__name__}: {error}", model.place)) from error
 
 
@@ -132,9 +148,9 @@ class StreamingEngine:
     stream: VllmStream
     tokenizer: HuggingFaceTokenizer
 
-    def source(self, tokens: Tokens, params: SamplingParams) -> SampleSource:
+    def source(self, prompts: PromptSet, params: SamplingParams) -> SampleSource:
         """Response by response."""
-        return StreamingSource(self.stream, self.tokenizer, tokens, params)
+        return StreamingSource(self.stream, self.tokenizer, prompts, params)
 
     def close(self) -> None:
         """End vLLM's processes."""
@@ -143,22 +159,26 @@ class StreamingEngine:
 
 @dataclass(frozen=True)
 class StreamingSource:
-    """A :class:`~asyppo_cli.evaluation.sampling.SampleSource` around vLLM: a part for every response."""
+    """A :class:`~asyppo_cli.evaluation.sampling.SampleSource` around vLLM: one part a response."""
 
     stream: VllmStream
     tokenizer: HuggingFaceTokenizer
-    tokens: Tokens
+    prompts: PromptSet
     params: SamplingParams
 
-    def draw(self, wanted: Sequence[SampleRange]) -> Iterator[list[Sample]]:
+    def draw(self, wanted: Sequence[SampleRange], note: Note = ignore) -> Iterator[list[Sample | FailedSample]]:
         """Response by response, as they finish."""
-        problems = {want.position: want.problem for want in wanted}
+        yield [*self.prompts.too_long(wanted)]
+        for limit, group in self.prompts.by_limit(wanted):
+            yield from self._draw(group, replace(self.params, max_tokens=limit)) if limit else ()
+
+    def _draw(self, wanted: Sequence[SampleRange], params: SamplingParams) -> Iterator[list[Sample | FailedSample]]:
+        names = {want.position: want.problem.id for want in wanted}
         requests = [
-            StreamRequest(self.tokens(want.problem), want.position, number)
+            StreamRequest(self.prompts.tokens[want.problem.id], want.position, number)
             for want in wanted
             for number in range(want.start, want.stop)
         ]
-        for request, response in self.stream.stream(requests, self.params):
+        for request, response in self.stream.stream(requests, params):
             text = self.tokenizer.decode(response.tokens)
-            name = problems[request.position].id
-            yield [Sample(name, request.sample, text, len(response.tokens), response.truncated)]
+            yield [Sample(names[request.position], request.sample, text, len(response.tokens), response.truncated)]

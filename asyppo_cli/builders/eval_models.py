@@ -1,4 +1,4 @@
-"""From a word on the command line to a model that can be scored: which one it is, where it lies, how it is sampled."""
+"""From a word on the command line to a model: where it is, how it is identified, how it is sampled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from asyppo_cli.config.load import load, restore
 from asyppo_cli.config.schema import Config
 from asyppo_cli.engines.hf import gguf
 from asyppo_cli.engines.hf.resolve import EMBEDDED, locate
-from asyppo_cli.engines.openai_server import Api, Server, find_server
+from asyppo_cli.engines.openai_protocol import Api, Server
+from asyppo_cli.engines.openai_server import find_server
 from asyppo_cli.runs.checkpoints import Checkpoint, best_checkpoint, checkpoints
 from asyppo_cli.runs.directory import RunDirectory, find_run, run_directories
 from asyppo_cli.runs.evaluations import FOLDER, folder_name
@@ -22,7 +23,7 @@ from asyppo_cli.runs.listing import read_config
 KEY = "--model"
 SERVER_SCHEMES = ("http://", "https://")
 WEIGHT_FILES = ("*.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
-# Sections of a run's configuration that say how and on what it samples, and their keys; empty: all.
+# Sections of a run's configuration that decide how it samples, and their keys; empty: all.
 SAMPLED_BY: Mapping[str, tuple[str, ...]] = {
     "task": (),
     "policy": (),
@@ -35,10 +36,10 @@ SAMPLED_BY: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class ScoredModel:
-    """A model to score. ``place`` is a folder or hub id; ``results`` the folder that its benchmarks' folders go to.
+    """A model to score. ``place`` is a folder or hub id, ``results`` the folder of its evaluations.
 
-    ``weights`` tells it from any other; ``config`` is what its samples are drawn by unless options say otherwise, and
-    ``own`` says that this is the configuration it was trained under. ``note`` is what the user should know.
+    ``weights`` identifies it; ``config`` gives the sampling settings that options leave open, and with ``own`` is the
+    configuration of its training. ``note`` is shown to the user.
     """
 
     label: str
@@ -54,7 +55,7 @@ class ScoredModel:
 
 @dataclass(frozen=True)
 class EvaluationPaths:
-    """Where to look for runs, and where results go: ``output`` None for a run's own folder or ./evaluations."""
+    """The folder of runs, and that of results: ``output`` None for a run's own folder or ./evaluations."""
 
     runs_dir: Path
     output: Path | None
@@ -62,44 +63,44 @@ class EvaluationPaths:
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """How servers are asked."""
+    """Kind and number of requests to a server, and their timeout in seconds."""
 
     api: Api
     concurrency: int
     timeout: float
 
 
-def resolve(word: str | None, places: EvaluationPaths, server_options: ServerOptions) -> ScoredModel:
-    """The model that a word stands for; without one, the newest run's.
+def resolve(word: str | None, paths: EvaluationPaths, server_options: ServerOptions) -> ScoredModel:
+    """The model called ``word``; None: the newest run's.
 
     Raises:
-        ValueError: there is no such model, or its files cannot serve.
+        ValueError: there is no such model, or its files cannot be used.
     """
     if word is None:
-        return run_model(find_run(places.runs_dir, None), None, places)
+        return run_model(find_run(paths.runs_dir, None), None, paths)
     if word.startswith(SERVER_SCHEMES):
-        return server_model(word, places, server_options)
+        return server_model(word, paths, server_options)
     if word == gguf.SMOLLM2:
-        return gguf_model(gguf.packaged_gguf(KEY), places)
+        return gguf_model(gguf.packaged_gguf(KEY), paths)
     if word.endswith(gguf.SUFFIX):
-        return gguf_model(Path(word).expanduser(), places)
+        return gguf_model(Path(word).expanduser(), paths)
     path = Path(word).expanduser()
     if path.is_dir() and not word.startswith(EMBEDDED):
-        return folder_model(path, places)
+        return folder_model(path, paths)
     name, _, which = word.partition("@")
-    if not word.startswith(EMBEDDED) and (_is_run(name, places) or "/" not in word):
-        return run_model(_find_run(name, places), which or None, places)
-    return plain_model(word, places)
+    if not word.startswith(EMBEDDED) and (_is_run(name, paths) or "/" not in word):
+        return run_model(_find_run(name, paths), which or None, paths)
+    return plain_model(word, paths)
 
 
-def run_model(run: RunDirectory, which: str | None, places: EvaluationPaths) -> ScoredModel:
+def run_model(run: RunDirectory, which: str | None, paths: EvaluationPaths) -> ScoredModel:
     """A run's checkpoint: the best by the run's own metric, else the newest; or the one asked for."""
     checkpoint, why = choose_checkpoint(run, which)
-    return checkpoint_model(run, checkpoint, places, f"{run.name}: the checkpoint of step {checkpoint.step}, {why}")
+    return checkpoint_model(run, checkpoint, paths, f"{run.name}: the checkpoint of step {checkpoint.step}, {why}")
 
 
 def choose_checkpoint(run: RunDirectory, which: str | None) -> tuple[Checkpoint, str]:
-    """The checkpoint, and why this one. ``which`` is a step, ``best`` or ``latest``; None: best, else latest."""
+    """The checkpoint and the reason for it. ``which`` is a step, ``best`` or ``latest``; None: best, else latest."""
     found = checkpoints(run.checkpoints)
     if not found:
         raise ValueError(f"run {run.name} has no complete checkpoint yet: train it further (asyppo train --resume)")
@@ -118,7 +119,7 @@ def choose_checkpoint(run: RunDirectory, which: str | None) -> tuple[Checkpoint,
 
 
 def checkpoint_model(
-    run: RunDirectory, checkpoint: Checkpoint, places: EvaluationPaths, note: str | None
+    run: RunDirectory, checkpoint: Checkpoint, paths: EvaluationPaths, note: str | None
 ) -> ScoredModel:
     """The policy of a checkpoint, sampled as its run samples."""
     damage = checkpoint.damage(thorough=False)
@@ -126,16 +127,16 @@ def checkpoint_model(
         raise ValueError(f"{KEY}: the checkpoint {checkpoint.path} is damaged: {damage}")
     files = {name: entry["sha256"] for name, entry in checkpoint.files.items() if name.startswith("policy/")}
     label = f"{run.name}@{checkpoint.step}"
-    results = run.path / FOLDER if places.output is None else places.output / folder_name(label)
+    results = run.path / FOLDER if paths.output is None else paths.output / folder_name(label)
     place = str(checkpoint.path / "policy")
     return ScoredModel(label, place, results, _digest(files), run_config(run), own=True, note=note)
 
 
 def run_config(run: RunDirectory) -> Config:
-    """What a run samples by, in a configuration of this version; the run may be of another one.
+    """A run's sampling settings in a configuration of this version; the run may be of an older one.
 
     Raises:
-        ValueError: a value is none that this version takes.
+        ValueError: this version does not accept a value.
     """
     saved, merged = read_config(run), load([]).resolved
     for section, keys in SAMPLED_BY.items():
@@ -144,33 +145,33 @@ def run_config(run: RunDirectory) -> Config:
     return restore(merged, [], run.config).config
 
 
-def folder_model(path: Path, places: EvaluationPaths) -> ScoredModel:
+def folder_model(path: Path, paths: EvaluationPaths) -> ScoredModel:
     """A folder: a run, a checkpoint (of a run or on its own), a Hugging Face model, or one with a GGUF file in it."""
     if RunDirectory(path).exists():
-        return run_model(RunDirectory(path), None, places)
+        return run_model(RunDirectory(path), None, paths)
     inside = path.parent if path.name == "policy" else path
     if (inside / "policy" / "config.json").is_file():
-        return _checkpoint_folder(inside.resolve(), places)
+        return _checkpoint_folder(inside.resolve(), paths)
     files = sorted(path.glob(f"*{gguf.SUFFIX}"))
     if (path / "config.json").is_file() or not files:
-        return plain_model(str(path), places)
+        return plain_model(str(path), paths)
     if len(files) > 1:
         raise ValueError(f"{KEY} {path}: the folder holds {len(files)} GGUF files: name one of them")
-    return gguf_model(files[0], places)
+    return gguf_model(files[0], paths)
 
 
-def _checkpoint_folder(path: Path, places: EvaluationPaths) -> ScoredModel:
+def _checkpoint_folder(path: Path, paths: EvaluationPaths) -> ScoredModel:
     run = RunDirectory(path.parent.parent)
     if not run.exists():
-        return plain_model(str(path / "policy"), places, label=path.name)
+        return plain_model(str(path / "policy"), paths, label=path.name)
     found = next((checkpoint for checkpoint in checkpoints(run.checkpoints) if checkpoint.path.name == path.name), None)
     if found is None:
         raise ValueError(f"{KEY} {path}: that checkpoint was never completed")
-    return checkpoint_model(run, found, places, None)
+    return checkpoint_model(run, found, paths, None)
 
 
-def plain_model(word: str, places: EvaluationPaths, label: str | None = None) -> ScoredModel:
-    """A Hugging Face folder or id, or a model of the package, whose samples are drawn as in the default run."""
+def plain_model(word: str, paths: EvaluationPaths, label: str | None = None) -> ScoredModel:
+    """A Hugging Face folder or id, or an embedded model, which is sampled as in the default run."""
     place = locate(word, KEY)
     is_folder = Path(place).is_dir()
     embedded = word.startswith(EMBEDDED)
@@ -178,57 +179,57 @@ def plain_model(word: str, places: EvaluationPaths, label: str | None = None) ->
     weights = folder_digest(Path(place)) if is_folder else hub_revision(place)
     config = load([]).config if embedded else paper_config()
     revision = None if is_folder else weights.removeprefix("hub:")
-    return ScoredModel(name, place, results_folder(places, name), weights, config, own=embedded, revision=revision)
+    return ScoredModel(name, place, results_folder(paths, name), weights, config, own=embedded, revision=revision)
 
 
-def gguf_model(path: Path, places: EvaluationPaths) -> ScoredModel:
-    """A GGUF file, converted at first need."""
+def gguf_model(path: Path, paths: EvaluationPaths) -> ScoredModel:
+    """A GGUF file, converted at first use."""
     folder = gguf.convert(path, gguf.cache_folder(), KEY)
-    found = plain_model(str(folder), places, label=path.stem)
+    found = plain_model(str(folder), paths, label=path.stem)
     return ScoredModel(**{**vars(found), "weights": "gguf:" + gguf.file_digest(path)[:16]})
 
 
-def server_model(word: str, places: EvaluationPaths, server_options: ServerOptions) -> ScoredModel:
+def server_model(word: str, paths: EvaluationPaths, server_options: ServerOptions) -> ScoredModel:
     """A model behind a server: ``URL`` or ``URL#MODEL``."""
     url, _, name = word.partition("#")
     server = find_server(url, name or None, server_options.api, server_options.concurrency, server_options.timeout)
     weights = f"server:{url}#{server.model}"
-    results = results_folder(places, server.model)
+    results = results_folder(paths, server.model)
     return ScoredModel(server.model, "", results, weights, paper_config(), own=False, server=server)
 
 
 def paper_config() -> Config:
-    """The default configuration with the sampling of the paper's appendix, for models that no run has made."""
+    """The default configuration with the sampling of the paper's appendix, for models without a run."""
     sampling = ["sampler.temperature=0.99", "sampler.top_p=0.99", "sampler.top_k=100", "evaluation.temperature=0.99"]
     return load([*sampling, "rollout.prompt_length=1024", "rollout.response_length=8000"]).config
 
 
-def results_folder(places: EvaluationPaths, label: str) -> Path:
-    """Where the results of a model lie that belongs to no run."""
-    return (Path(FOLDER) if places.output is None else places.output) / folder_name(label)
+def results_folder(paths: EvaluationPaths, label: str) -> Path:
+    """The folder of results of a model without a run."""
+    return (Path(FOLDER) if paths.output is None else paths.output) / folder_name(label)
 
 
 def folder_digest(folder: Path) -> str:
-    """What tells a model in Hugging Face form from any other: weights, architecture, tokenizer, chat template."""
+    """A hash of a model in Hugging Face form: weights, architecture, tokenizer, chat template."""
     names = sorted(path for pattern in WEIGHT_FILES for path in folder.glob(pattern))
     return _digest({path.name: gguf.file_digest(path) for path in names})
 
 
 def hub_revision(model: str) -> str:
-    """The commit of a hub model that will be loaded: from the cache, else from the hub."""
+    """The commit of a hub model that will be loaded, from the cache or else the hub."""
     from asyppo_cli.engines.hf.models import read_model_config
 
     config = read_model_config(model, None, KEY)
     return f"hub:{getattr(config, '_commit_hash', None) or 'unknown'}"
 
 
-def _is_run(name: str, places: EvaluationPaths) -> bool:
-    return any(run.name.startswith(name) for run in run_directories(places.runs_dir)) if name else False
+def _is_run(name: str, paths: EvaluationPaths) -> bool:
+    return any(run.name.startswith(name) for run in run_directories(paths.runs_dir)) if name else False
 
 
-def _find_run(name: str, places: EvaluationPaths) -> RunDirectory:
+def _find_run(name: str, paths: EvaluationPaths) -> RunDirectory:
     try:
-        return find_run(places.runs_dir, name)
+        return find_run(paths.runs_dir, name)
     except ValueError as error:
         kinds = "a run, a folder, a hub id (OWNER/NAME), embedded:NAME, FILE.gguf or http://HOST:PORT/v1"
         raise ValueError(f"{KEY} {name}: {error}; a model is {kinds}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,6 +19,7 @@ from asyppo_cli.runs import metrics as names
 from asyppo_cli.tasks.data.problems import load_problems
 from asyppo_cli.tasks.data.prompts import PromptStream, check_prompt_lengths, render
 from asyppo_cli.tasks.data.stream import ProblemStream
+from asyppo_cli.tasks.grading.golds import check_golds
 from asyppo_cli.tasks.grading.pool import GraderPool
 from asyppo_cli.training.clock import Clock
 from asyppo_cli.training.estimate import Estimator
@@ -31,7 +33,7 @@ from asyppo_cli.training.rollouts.source import DynamicSampler, RolloutSource
 from asyppo_cli.training.seeds import derive_seed
 from asyppo_cli.training.step import TrainStep
 from asyppo_cli.training.update import CriticUpdate, Passes, PolicyUpdate
-from asyppo_cli.types import PolicyOutputs, Prompt, ValueOutputs
+from asyppo_cli.types import PolicyOutputs, Problem, Prompt, ValueOutputs
 
 # Procedural problems whose length is looked at before the start.
 CHECKED = 256
@@ -41,7 +43,7 @@ EVALUATION_SEED = 0
 
 @dataclass(frozen=True)
 class RunInputs:
-    """What a run needs before any weight is loaded, checked: tokenizer, problems, prompts."""
+    """What a run needs before any weight is loaded, checked: tokenizer, problems, prompts; and notes for the user."""
 
     tokenizer: HuggingFaceTokenizer
     prompts_at: Callable[[int, int], Sequence[Prompt]]
@@ -53,7 +55,8 @@ def load_inputs(config: Config) -> RunInputs:
     """Load and check everything but weights.
 
     Raises:
-        ValueError: a model or file that is not there, tokenizers that differ, prompts or a context that do not fit.
+        ValueError: a model or file that is not there, tokenizers that differ, prompts or a context that do not fit,
+            no gold answer that can be read.
     """
     check_best_metric(config)
     check_placement(config)
@@ -81,7 +84,7 @@ def load_prompts(config: Config, tokenizer: HuggingFaceTokenizer) -> RunInputs:
     wanted = config.max_steps * config.rollout.prompts * rounds if strict else CHECKED
     drawn = prompts.drawn(min(len(train), wanted) if generated else len(train))
     held = [to_prompt(problem) for problem in heldout]
-    notes = []
+    notes = unread_golds(config, [] if generated else [*heldout, *train])
     for kind, found in (("training", drawn), ("held-out", held)):
         dropped = sum(len(prompt.tokens) > limit for prompt in found)
         if strict or dropped == len(found):
@@ -93,6 +96,13 @@ def load_prompts(config: Config, tokenizer: HuggingFaceTokenizer) -> RunInputs:
                 "tokens and are left out"
             )
     return RunInputs(tokenizer, prompts, [prompt for prompt in held if len(prompt.tokens) <= limit], notes)
+
+
+def unread_golds(config: Config, problems: Sequence[Problem]) -> list[str]:
+    """A note on gold answers that cannot be read, if any; ValueError if none can."""
+    with closing(build_grader(config)) as grader:
+        found = check_golds(grader, problems)
+    return [found] if found else []
 
 
 def check_best_metric(config: Config) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -135,4 +136,9 @@ def all_end_tokens(settings: Any, tokenizer: HuggingFaceTokenizer) -> list[int]:
 
 def sampling_params(config: SamplerConfig, max_tokens: int, temperature: float, seed: int) -> SamplingParams:
     """Sampling settings of training (the step fills in its seed) or evaluation."""
-    return SamplingParams(max_tokens, temperature, config.top_p, config.top_k, seed)
+    return greedy(SamplingParams(max_tokens, temperature, config.top_p, config.top_k, seed))
+
+
+def greedy(params: SamplingParams) -> SamplingParams:
+    """Temperature 0 as every engine knows it: the most probable token alone, at temperature 1."""
+    return params if params.temperature else replace(params, temperature=1.0, top_k=1)

@@ -18,7 +18,7 @@ from asyppo_cli.config.method import (
     TaskConfig,
     TrainingConfig,
 )
-from asyppo_cli.config.section import Count, Positive, Scalar, Section, Seed, Share, Whole
+from asyppo_cli.config.section import Count, NonNegative, Positive, Scalar, Section, Seed, Share, Whole
 
 
 class GradingConfig(Section):
@@ -34,7 +34,7 @@ class EvaluationConfig(Section):
     every: Whole = Field(description="Steps between evaluations; 0: only before the first and after the last step.")
     problems: Count = Field(description="Held-out problems.")
     samples: Count = Field(description="Responses per problem.")
-    temperature: Positive = Field(description="Sampling temperature of the evaluation.")
+    temperature: NonNegative = Field(description="Sampling temperature of the evaluation; 0: greedy.")
 
 
 class CheckpointsConfig(Section):

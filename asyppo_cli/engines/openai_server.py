@@ -1,28 +1,37 @@
-"""Sampling from a running server that speaks OpenAI's protocol (vLLM, llama.cpp, SGLang, Ollama, a hosted model).
+"""Sampling from a running server with OpenAI's protocol (vLLM, llama.cpp, SGLang, Ollama, a hosted model).
 
-One request a sample, so that whatever has been answered is kept when a server stops; several at once. What may pass
-(a busy server, a lost connection, an answer that is not JSON) is tried again with growing pauses; what will not (an
-unknown model, a prompt that is too long) ends it with the server's own words.
+One request a sample, several at once, so that every response is kept when a server stops. Temporary failures (a busy
+server, a lost connection, a malformed response) are retried with growing pauses. A request that fails for good (content
+filter, status 400, no choices) is a failed sample; the server itself counts as failed when it cannot be reached,
+rejects the key or the model, or fails many requests in a row.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from queue import Empty, Queue
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
-from asyppo_cli.types import Problem
-
-Api = Literal["chat", "completions"]
+from asyppo_cli.engines.openai_protocol import (
+    Api,
+    RequestRefused,
+    RequestSettings,
+    SampleRequest,
+    Server,
+    ServerFailure,
+    ServerResponse,
+    TransientFailure,
+    one_line,
+    parse_response,
+    read_json,
+)
 
 API_KEY = "ASYPPO_API_KEY"
 OPENAI_KEY = "OPENAI_API_KEY"
@@ -30,82 +39,11 @@ OPENAI_HOST = "api.openai.com"
 CONNECT_SECONDS = 10.0
 # Pauses before the second and all further tries, in seconds, each up to half as long again at random.
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+LONGEST_PAUSE = 60.0
+NOTED_PAUSE = 5.0
 GRACE_SECONDS = 30.0
-LONGEST_REASON = 300
-# Statuses that may pass: too early, too many requests, and everything that is the server's own fault.
-PASSING = frozenset({408, 409, 425, 429})
-SERVER_FAULT = 500
-
-
-@dataclass(frozen=True)
-class Server:
-    """Where it is, which of its models, and how it is asked. ``timeout`` is the longest silence in seconds."""
-
-    url: str
-    model: str
-    api: Api
-    concurrency: int
-    timeout: float
-    context: int | None = None
-
-
-@dataclass(frozen=True)
-class SampleRequest:
-    """Sample number ``sample`` of a problem."""
-
-    problem: Problem
-    sample: int
-
-
-@dataclass(frozen=True)
-class ServerResponse:
-    """A response; ``length`` is in tokens as the server counts them, 0 where it does not."""
-
-    question: SampleRequest
-    text: str
-    length: int
-    truncated: bool
-
-
-@dataclass(frozen=True)
-class RequestSettings:
-    """How every question is asked."""
-
-    system_prompt: str
-    max_tokens: int
-    temperature: float
-    top_p: float
-    top_k: int
-    seed: int
-
-    def body(self, server: Server, question: SampleRequest) -> dict[str, Any]:
-        """The JSON that is sent. ``top_k`` is no word of OpenAI's, so it is left out where it restricts nothing."""
-        seed = question_seed(self.seed, question)
-        found: dict[str, Any] = {
-            "model": server.model,
-            "max_tokens": self.max_tokens,
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "seed": seed,
-        }
-        found |= {"top_k": self.top_k} if self.top_k > 0 else {}
-        problem = question.problem.question
-        if server.api == "completions":
-            return found | {"prompt": f"{self.system_prompt}\n\n{problem}\n\n"}
-        system = [{"role": "system", "content": self.system_prompt}] if self.system_prompt else []
-        return found | {"messages": [*system, {"role": "user", "content": problem}]}
-
-
-class RequestRefused(Exception):
-    """The server's answer to a request that will not succeed when repeated."""
-
-
-class TransientFailure(Exception):
-    """Something that may be better the next time; ``pause`` is the server's own wish in seconds."""
-
-    def __init__(self, reason: str, pause: float = 0.0) -> None:
-        super().__init__(reason)
-        self.pause = pause
+# A server that fails this many requests in a row (and as many as run at once) has failed itself.
+FAILED_IN_A_ROW = 16
 
 
 def find_server(
@@ -115,14 +53,14 @@ def find_server(
     concurrency: int,
     timeout: float,
 ) -> Server:
-    """Ask a server for its models and take the one named, or the only one.
+    """Ask a server for its models and choose the one named, or the only one.
 
     Raises:
-        ValueError: nobody answers there, or not as such a server does, or it has not that model.
+        ValueError: no server with this protocol answers, or it does not have the model.
     """
     try:
         with _client(url, CONNECT_SECONDS) as client:
-            models = {str(entry["id"]): entry for entry in _json(client.get("models"))["data"]}
+            models = {str(entry["id"]): entry for entry in read_json(client.get("models"))["data"]}
     except (
         httpx.HTTPError,
         httpx.InvalidURL,
@@ -133,44 +71,51 @@ def find_server(
         ValueError,
     ) as error:
         raise ValueError(
-            f"--model {url}: no server answers there as OpenAI's would ({_reason(error)}): "
+            f"--model {url}: no server with OpenAI's protocol answers ({one_line(error)}): "
             "start it, or check the address (it usually ends in /v1)"
         ) from error
     chosen = model if model is not None else next(iter(models)) if len(models) == 1 else None
     if chosen not in models:
-        wish = "name one as URL#MODEL" if model is None else f"it has not {model!r}"
-        raise ValueError(f"--model {url}: the server has {', '.join(list(models)[:5]) or 'no model'}: {wish}")
+        advice = "name one as URL#MODEL" if model is None else f"it does not have {model!r}"
+        raise ValueError(f"--model {url}: the server has {', '.join(list(models)[:5]) or 'no model'}: {advice}")
     context = models[chosen].get("max_model_len")
     return Server(url, chosen, api, concurrency, timeout, context if isinstance(context, int) else None)
 
 
 class ServerSampler:
-    """Asks a server for many samples at once."""
+    """Sends many requests to a server at once; ``note`` is told of long pauses."""
 
-    def __init__(self, server: Server, request: RequestSettings, pauses: Sequence[float] = PAUSES) -> None:
-        self._server, self._request, self._pauses = server, request, pauses
+    def __init__(
+        self,
+        server: Server,
+        settings: RequestSettings,
+        pauses: Sequence[float] = PAUSES,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._server, self._settings, self._pauses, self._note = server, settings, pauses, note
         self._client = _client(server.url, server.timeout)
         self._stop = threading.Event()
+        self._noted = -NOTED_PAUSE
 
-    def ask(self, questions: Sequence[SampleRequest]) -> Iterator[ServerResponse]:
-        """Answers as they come.
+    def ask(self, requests: Sequence[SampleRequest]) -> Iterator[ServerResponse | ServerFailure]:
+        """Responses and failures as they arrive; failures only once another request has succeeded, or at the end.
 
         Raises:
-            RuntimeError: a question stays without an answer; all others that were under way have been yielded.
+            RuntimeError: the server has failed; everything that was under way has been yielded.
         """
         waiting: Queue[SampleRequest] = Queue()
-        answers: Queue[ServerResponse | Exception] = Queue()
-        for question in questions:
-            waiting.put(question)
+        answers: Queue[ServerResponse | ServerFailure | Exception] = Queue()
+        for request in requests:
+            waiting.put(request)
         # Daemons: a server that hangs must not keep the program from ending.
         threads = [
             threading.Thread(target=self._work, args=(waiting, answers), daemon=True)
-            for _ in range(min(self._server.concurrency, len(questions)))
+            for _ in range(min(self._server.concurrency, len(requests)))
         ]
         for thread in threads:
             thread.start()
         try:
-            yield from self._gather(answers, len(questions), threads)
+            yield from self._collect(answers, len(requests), threads)
         finally:
             self._stop.set()
 
@@ -179,76 +124,89 @@ class ServerSampler:
         self._stop.set()
         self._client.close()
 
-    def _gather(
-        self, answers: Queue[ServerResponse | Exception], count: int, threads: Sequence[threading.Thread]
-    ) -> Iterator[ServerResponse]:
+    def _collect(
+        self,
+        answers: Queue[ServerResponse | ServerFailure | Exception],
+        count: int,
+        threads: Sequence[threading.Thread],
+    ) -> Iterator[ServerResponse | ServerFailure]:
+        failed: list[ServerFailure] = []
         for _ in range(count):
             answer = answers.get()
+            if isinstance(answer, ServerFailure):
+                failed.append(answer)
+                if answer.fatal or len(failed) >= max(FAILED_IN_A_ROW, self._server.concurrency):
+                    answer = RuntimeError(self._message(failed))
             if isinstance(answer, Exception):
-                self._stop.set()
-                # What is under way may still be answered; a server that hangs is not waited for.
-                end = time.monotonic() + min(GRACE_SECONDS, self._server.timeout)
-                for thread in threads:
-                    thread.join(max(0.0, end - time.monotonic()))
-                while not answers.empty():
-                    late = answers.get()
-                    if isinstance(late, ServerResponse):
-                        yield late
+                yield from self._late(answers, threads)
                 raise RuntimeError(str(answer)) from answer
-            yield answer
+            if isinstance(answer, ServerResponse):
+                yield from failed
+                failed = []
+                yield answer
+        yield from failed
 
-    def _work(self, waiting: Queue[SampleRequest], answers: Queue[ServerResponse | Exception]) -> None:
+    def _late(self, answers: Queue[Any], threads: Sequence[threading.Thread]) -> Iterator[ServerResponse]:
+        """Responses to requests that were under way; a server that hangs is not waited for."""
+        self._stop.set()
+        end = time.monotonic() + min(GRACE_SECONDS, self._server.timeout)
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        while not answers.empty():
+            late = answers.get()
+            if isinstance(late, ServerResponse):
+                yield late
+
+    def _message(self, failed: Sequence[ServerFailure]) -> str:
+        last = failed[-1]
+        many = f"failed {len(failed)} requests in a row, the last" if len(failed) > 1 else "failed"
+        where = f"{self._server.url} ({self._server.model})"
+        return f"{where} {many} on problem {last.request.problem.id}: {last.reason}; rerun the command to continue"
+
+    def _work(self, waiting: Queue[SampleRequest], answers: Queue[Any]) -> None:
         while not self._stop.is_set() and not waiting.empty():
             try:
-                answers.put(self._patiently(waiting.get_nowait()))
+                answer = self._with_retries(waiting.get_nowait())
+                if isinstance(answer, ServerFailure) and answer.fatal:
+                    self._stop.set()
+                answers.put(answer)
             except Empty:
                 return
             except Exception as error:  # noqa: BLE001
-                # Broad on purpose: whatever ends a thread has to reach whoever waits for its answer.
+                # Broad on purpose: whatever ends a thread has to reach the caller, who waits for its answer.
                 answers.put(error)
                 return
 
-    def _patiently(self, question: SampleRequest) -> ServerResponse:
-        place = f"{self._server.url} ({self._server.model})"
-        kept = "what was sampled is kept: the same command goes on"
+    def _with_retries(self, request: SampleRequest) -> ServerResponse | ServerFailure:
         for pause in (*self._pauses, None):
             try:
-                return self._once(question)
+                return self._once(request)
             except RequestRefused as error:
-                raise RuntimeError(
-                    f"{place} refuses problem {question.problem.id}: {_reason(error)}; {kept}"
-                ) from error
+                return ServerFailure(request, one_line(error), error.fatal)
             except (httpx.HTTPError, TransientFailure) as error:
                 if pause is None or self._stop.is_set():
-                    tries = len(self._pauses) + 1
-                    raise RuntimeError(
-                        f"{place} failed {tries} times on problem {question.problem.id}: {_reason(error)}; {kept}"
-                    ) from error
-                wish = error.pause if isinstance(error, TransientFailure) else 0.0
-                self._stop.wait(max(pause * random.uniform(1.0, 1.5), wish))
+                    reason = f"{one_line(error)} ({len(self._pauses) + 1} tries)"
+                    return ServerFailure(request, reason, fatal=isinstance(error, httpx.ConnectError))
+                asked = error.pause if isinstance(error, TransientFailure) else 0.0
+                self._pause(max(pause * random.uniform(1.0, 1.5), min(asked, LONGEST_PAUSE)), one_line(error))
         raise AssertionError
 
-    def _once(self, question: SampleRequest) -> ServerResponse:
+    def _pause(self, seconds: float, reason: str) -> None:
+        """Wait; a long pause is noted, but not once for every request."""
+        now = time.monotonic()
+        if seconds >= NOTED_PAUSE and now - self._noted >= NOTED_PAUSE:
+            self._noted = now
+            self._note(f"{self._server.url}: {reason}: next try in {seconds:.0f} s")
+        self._stop.wait(seconds)
+
+    def _once(self, request: SampleRequest) -> ServerResponse:
         path = "chat/completions" if self._server.api == "chat" else "completions"
-        data = _json(self._client.post(path, json=self._request.body(self._server, question)))
-        try:
-            choice = data["choices"][0]
-            text = _text(choice)
-            truncated = choice["finish_reason"] == "length"
-            length = int((data.get("usage") or {}).get("completion_tokens") or 0)
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-            raise TransientFailure(f"its answer lacks what it should have ({type(error).__name__}: {error})") from error
-        return ServerResponse(question, text, length, truncated)
-
-
-def question_seed(seed: int, question: SampleRequest) -> int:
-    """A 31-bit seed (more than some servers take) for one sample of one problem, whatever else is asked."""
-    digest = hashlib.sha256(f"{seed}/{question.problem.id}/{question.sample}".encode()).digest()
-    return int.from_bytes(digest[:4], "little") >> 1
+        data = read_json(self._client.post(path, json=self._settings.body(self._server, request)))
+        return parse_response(request, data, self._settings.max_tokens)
 
 
 def api_key(url: str) -> str | None:
-    """The key for a server from the environment; OpenAI's own key goes to nobody else."""
+    """The key for a server from the environment; OpenAI's own key is sent to OpenAI only."""
     return os.environ.get(API_KEY) or (os.environ.get(OPENAI_KEY) if urlsplit(url).hostname == OPENAI_HOST else None)
 
 
@@ -260,44 +218,3 @@ def _client(url: str, timeout: float) -> httpx.Client:
         timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS, pool=None),
         limits=httpx.Limits(max_connections=None),
     )
-
-
-def _json(response: httpx.Response) -> Mapping[str, Any]:
-    """The object in an answer; RequestRefused or TransientFailure for everything else."""
-    if response.status_code >= SERVER_FAULT or response.status_code in PASSING:
-        wish = response.headers.get("retry-after", "")
-        raise TransientFailure(_told(response), float(wish) if wish.replace(".", "", 1).isdigit() else 0.0)
-    if not response.is_success:
-        raise RequestRefused(_told(response))
-    try:
-        data = response.json()
-    except ValueError as error:
-        raise TransientFailure(f"its answer is not JSON ({error})") from error
-    if not isinstance(data, dict):
-        raise TransientFailure(f"its answer is a {type(data).__name__}")
-    return data
-
-
-def _told(response: httpx.Response) -> str:
-    """Status and message of an answer that is an error."""
-    try:
-        data = response.json()
-        error = data.get("error", data)
-        message = error.get("message", error) if isinstance(error, dict) else error
-    except (ValueError, AttributeError):
-        message = response.text
-    return f"status {response.status_code}: {' '.join(str(message).split())[:LONGEST_REASON]}"
-
-
-def _text(choice: Mapping[str, Any]) -> str:
-    """The response, with the reasoning in front where a server tells them apart."""
-    if "text" in choice:
-        return str(choice["text"])
-    message = choice["message"]
-    reasoning = message.get("reasoning_content") or message.get("reasoning")
-    parts = [str(part) for part in (reasoning, message.get("content")) if part]
-    return "\n".join(parts)
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__

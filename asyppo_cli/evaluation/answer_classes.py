@@ -1,4 +1,4 @@
-"""Which of a problem's answers are one and the same, by the grader: classes for the majority vote."""
+"""Classes of equal answers, by the grader: what the majority vote counts."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from asyppo_cli.tasks.grading.verify import integer, source_task
 from asyppo_cli.types import Problem, Verdict
 
 
-def classes(
+def answer_classes(
     grader: Grader, problems: Sequence[Problem], verdicts: Sequence[Sequence[Verdict]]
 ) -> list[list[str | None]]:
-    """For every problem's samples the answer that stands for all equal ones, or None where there is no answer.
+    """For every problem's samples the representative of all equal answers, or None without an answer.
 
-    Right answers are one class, that of the gold answer. The others are compared among each other as if the first of
-    them were gold; one that cannot be read equals only itself. Tasks of reasoning-gym have no gold answer to put in
-    another's place: there, equal text counts.
+    Right answers are one class, represented by the gold answer. The others are compared with each other as if the
+    first were gold; an unreadable one equals only itself. Verifiers of reasoning-gym take no other gold: their answers
+    are compared as text.
     """
     chosen = [dict(_certain(problem, row)) for problem, row in zip(problems, verdicts, strict=True)]
     open_answers = [_open(row, known) for row, known in zip(verdicts, chosen, strict=True)]
     while any(open_answers):
-        # One leader a problem in each round, so that the grader has the answers of all problems to share out.
+        # One representative a problem in each round, so that the workers get the answers of all problems together.
         asked = [(i, answers[0], answer) for i, answers in enumerate(open_answers) for answer in answers[1:]]
         golds = [Problem(f"{problems[i].id}/{leader}", "", leader, problems[i].entry) for i, leader, _ in asked]
         marks = grader.grade(golds, [f"\\boxed{{{answer}}}" for _, _, answer in asked])
@@ -41,7 +41,7 @@ def classes(
 
 
 def _certain(problem: Problem, row: Sequence[Verdict]) -> list[tuple[str, str]]:
-    """Answers whose class needs no grader."""
+    """Answers whose class is known without the grader."""
     found = []
     for verdict in row:
         answer = verdict.extracted

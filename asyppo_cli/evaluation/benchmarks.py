@@ -1,7 +1,7 @@
-"""Which benchmarks there are, and where their problems come from: a folder of files, the hub's cache, or the hub.
+"""The benchmarks and the sources of their problems: a folder of files, the hub's cache, or the hub.
 
-Everything that is not one of the six names is a suite, a task of reasoning-gym, or a file with problems and answers.
-Names, sources and sizes are told without torch; loading problems needs the record types, and with them torch.
+Every other word is a suite, a task of reasoning-gym, or a file with problems and answers. Names, sources and sizes need
+no torch; loading problems does.
 """
 
 from __future__ import annotations
@@ -14,23 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asyppo_cli.keys import did_you_mean
-from asyppo_cli.tasks.data.hub import split_files
+from asyppo_cli.tasks.data.hub import SUFFIXES, split_files
 
 if TYPE_CHECKING:
     from asyppo_cli.types import Problem
 
-# Files of problems end so.
-SUFFIXES = (".jsonl", ".parquet")
-# Problems of a procedural task when no limit says otherwise (fewer where the task has fewer).
+# Problems of a procedural task without a limit (fewer if the task has fewer).
 GENERATED = 200
-# A numeric answer may differ by one part in a hundred: these golds are measurements of two or three digits, and this
-# is the threshold that the benchmark's authors give (Lewkowycz et al. 2022, arXiv:2206.14858).
+# Relative tolerance of numeric answers: golds are measurements of two or three digits, and the benchmark's authors give
+# this threshold (Lewkowycz et al. 2022, arXiv:2206.14858).
 MINERVA_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One of the six: ``problems`` at the pinned ``revision`` of the hub's data set; how far a number may be off."""
+    """A benchmark: ``problems`` at the pinned ``revision`` of the hub's data set; relative tolerance of numbers."""
 
     name: str
     title: str
@@ -49,10 +47,10 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class LoadedBenchmark:
-    """Problems, and what must be said beside a score on them.
+    """Problems and their provenance.
 
-    ``revision`` is the hub's commit or the version of reasoning-gym, None for files; ``sha256`` is of the contents
-    (every id, question and answer before a limit), so that the same problems have the same one from wherever.
+    ``revision`` is the hub's commit or the version of reasoning-gym, None for files; ``sha256`` is of all ids,
+    questions and answers before a limit, independent of the source.
     """
 
     name: str
@@ -62,8 +60,8 @@ class LoadedBenchmark:
     sha256: str
 
 
-def _six() -> Iterable[Benchmark]:
-    # Revisions as stated in public sources; "not stated" where the data set's page names no licence.
+def _benchmarks() -> Iterable[Benchmark]:
+    # Licences as on the data sets' pages.
     unknown = "not stated"
     yield Benchmark(
         *("aime24", "AIME 2024", "HuggingFaceH4/aime_2024", "train"),
@@ -91,15 +89,15 @@ def _six() -> Iterable[Benchmark]:
     )
 
 
-BENCHMARKS = {benchmark.name: benchmark for benchmark in _six()}
+BENCHMARKS = {benchmark.name: benchmark for benchmark in _benchmarks()}
 SUITES = {"paper": tuple(BENCHMARKS)}
 
 
 def expand(names: Sequence[str], also: Iterable[str] = ()) -> list[str]:
-    """Suites become their benchmarks, everything once and in order.
+    """Suites replaced by their benchmarks, in order and without duplicates.
 
-    Raises ValueError for a word that is no benchmark, suite, task of reasoning-gym or file, with the names nearest to
-    it; ``also`` are further words the user may have meant.
+    Raises ValueError for a word that is no benchmark, suite, task of reasoning-gym or file, with the nearest names, of
+    which ``also`` are some.
     """
     from asyppo_cli.tasks.data.names import task_names
 
@@ -119,10 +117,10 @@ def is_file(name: str) -> bool:
 
 
 def load_benchmark(name: str, data_dir: Path | None = None, limit: int | None = None) -> LoadedBenchmark:
-    """The first ``limit`` problems of a benchmark (all by default) by its expanded name, and where they are from.
+    """The first ``limit`` problems of a benchmark (default: all) by its expanded name.
 
-    A file NAME.jsonl or NAME.parquet in ``data_dir`` comes first, then the hub's cache, then the hub. Raises
-    ValueError for files or a task that cannot serve, and where the wanted file is nowhere.
+    Sources in this order: a file NAME.jsonl, .parquet or .csv in ``data_dir``, the hub's cache, the hub. Raises
+    ValueError for an unusable file or task, or if no source has the benchmark.
     """
     if is_file(name):
         return _from_files(Path(name).stem, [Path(name).expanduser()], "benchmark", {}, limit)
@@ -141,7 +139,7 @@ def load_benchmark(name: str, data_dir: Path | None = None, limit: int | None = 
 
 
 def local_file(name: str, data_dir: Path | None) -> Path | None:
-    """The file of a benchmark in a folder of such files, if there is one; ValueError if there is no such folder."""
+    """The file of a benchmark in a folder, or None; ValueError if there is no such folder."""
     if data_dir is None:
         return None
     if not data_dir.is_dir():
@@ -171,10 +169,8 @@ def _generated(task: str, limit: int | None) -> LoadedBenchmark:
     problems = available_heldout(task, {}, count)
     if limit is not None and len(problems) < limit:
         raise ValueError(f"--limit is {limit}, but only {len(problems)} different problems of {task} were found")
-    made = version("reasoning-gym")
-    return LoadedBenchmark(
-        task, problems, f"reasoning-gym {task}, held-out seed {HELDOUT_SEED}", made, _sha256(problems)
-    )
+    source = f"reasoning-gym {task}, held-out seed {HELDOUT_SEED}"
+    return LoadedBenchmark(task, problems, source, version("reasoning-gym"), _sha256(problems))
 
 
 def _sha256(problems: Iterable[Problem]) -> str:

@@ -1,21 +1,23 @@
-"""Held-out accuracy of the policy that a sampler holds, during training: the same draws and scores as asyppo eval."""
+"""Held-out accuracy of a sampler's policy during training: the same draws and scores as ``asyppo eval``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from asyppo_cli.evaluation.sampling import BatchedSource, missing
+from asyppo_cli.evaluation.grading_queue import REASONING, answer_part
+from asyppo_cli.evaluation.sampling import BatchedSource, PromptSet, missing
 from asyppo_cli.evaluation.scores import GradedSample, average, bootstrap
 from asyppo_cli.ports import Grader, Sampler, Tokenizer
 from asyppo_cli.runs import metrics as names
+from asyppo_cli.runs.evaluations import Sample
 from asyppo_cli.types import Prompt, SamplingParams
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Scores the sampler's policy on fixed problems. ``params.seed`` is the same at every evaluation, so that two
-    evaluations differ by the policy and not by the draw; at most ``rows`` responses are drawn at once.
+    """Scores the sampler's policy on fixed problems, with the same ``params.seed`` each time, so that two evaluations
+    differ only by the policy; at most ``rows`` responses are drawn in one batch.
     """
 
     prompts: Sequence[Prompt]
@@ -28,17 +30,20 @@ class HeldOut:
 
     def evaluate(self) -> dict[str, float]:
         """avg@samples with half the width of its 95 % interval over problems, mean length, truncated share."""
-        tokens = {prompt.problem.id: prompt.tokens for prompt in self.prompts}
+        prompts = PromptSet({p.problem.id: p.tokens for p in self.prompts}, self.params.max_tokens)
         problems = {prompt.problem.id: prompt.problem for prompt in self.prompts}
-        source = BatchedSource(self.sampler, self.tokenizer, lambda p: tokens[p.id], self.params, self.rows)
-        drawn = [sample for part in source.draw(missing([*problems.values()], {}, self.samples)) for sample in part]
-        verdicts = self.grader.grade([problems[s.id] for s in drawn], [sample.response for sample in drawn])
+        source = BatchedSource(self.sampler, self.tokenizer, prompts, self.params, self.rows)
+        parts = source.draw(missing([*problems.values()], {}, self.samples))
+        drawn = [sample for part in parts for sample in part if isinstance(sample, Sample)]
+        opened = {p.problem.id: self.tokenizer.decode(p.tokens[-8:]).rstrip().endswith(REASONING) for p in self.prompts}
+        texts = [answer_part(sample.response, opened[sample.id]) for sample in drawn]
+        verdicts = self.grader.grade([problems[sample.id] for sample in drawn], texts)
         flat = [GradedSample(v.kind, None, s.length, s.truncated) for s, v in zip(drawn, verdicts, strict=True)]
-        marks = [flat[i : i + self.samples] for i in range(0, len(flat), self.samples)]
-        accuracy = bootstrap(average(marks))
+        graded = [flat[i : i + self.samples] for i in range(0, len(flat), self.samples)]
+        accuracy = bootstrap(average(graded))
         return {
             names.ACCURACY: accuracy.value,
             names.ACCURACY_HALFWIDTH: (accuracy.high - accuracy.low) / 2,
-            names.EVAL_LENGTH: sum(mark.length for mark in flat) / len(flat),
-            names.EVAL_TRUNCATED: sum(mark.truncated for mark in flat) / len(flat),
+            names.EVAL_LENGTH: sum(sample.length for sample in flat) / len(flat),
+            names.EVAL_TRUNCATED: sum(sample.truncated for sample in flat) / len(flat),
         }

@@ -1,7 +1,7 @@
-"""The same results in the form that lm-evaluation-harness writes, for the tools that read it.
+"""Results in the format of lm-evaluation-harness, for the tools that read it.
 
-Two files, ``results_DATE.json`` and ``samples_TASK_DATE.jsonl``, with the harness's own names (its
-``EvaluationTracker``): metrics are called ``METRIC,FILTER``, samples are one object a problem with all its responses.
+Two files, ``results_DATE.json`` and ``samples_TASK_DATE.jsonl``, with the names of its ``EvaluationTracker``: metrics
+are called ``METRIC,FILTER``; samples are one object a problem with all its responses.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from datetime import datetime
 from typing import Any
 
 from asyppo_cli.evaluation.scores import GradedSample
-from asyppo_cli.runs.evaluations import EvaluationDirectory, Sample, folder_name, write_json
+from asyppo_cli.runs.evaluations import EvaluationDirectory, folder_name, write_json
 from asyppo_cli.runs.files.atomic import replace_text
 from asyppo_cli.types import Problem
 
-# What the harness calls a result that no filter has touched, and a box's content.
+# The harness's name of an unfiltered result.
 FILTER = "none"
 NORMAL_QUANTILE = 1.959963984540054
 
@@ -26,18 +26,19 @@ def write_lm_eval_files(
     directory: EvaluationDirectory,
     row: Mapping[str, Any],
     problems: Sequence[Problem],
-    responses: Sequence[Sequence[Sample]],
-    marks: Sequence[Sequence[GradedSample]],
+    prompts: Sequence[str],
+    responses: Sequence[Sequence[str]],
+    graded: Sequence[Sequence[GradedSample]],
     now: datetime,
 ) -> None:
-    """Write both files; ``row`` is scores.json. Older ones make way, so that a reader of the folder finds one state."""
+    """Write both files in place of older ones. ``row`` is scores.json, ``prompts`` are the texts that were sent."""
     task = folder_name(str(row["settings"]["benchmark"]))
     date = now.replace(tzinfo=None).isoformat().replace(":", "-")
     for old in (*directory.lm_eval_folder.glob("results_*.json"), *directory.lm_eval_folder.glob("samples_*.jsonl")):
         old.unlink()
     lines = [
-        sample_row(number, problem, group, marked, row["settings"])
-        for number, (problem, group, marked) in enumerate(zip(problems, responses, marks, strict=True))
+        sample_row(number, *parts, row["settings"])
+        for number, parts in enumerate(zip(problems, prompts, responses, graded, strict=True))
     ]
     replace_text(
         directory.lm_eval_folder / f"samples_{task}_{date}.jsonl", "".join(json.dumps(line) + "\n" for line in lines)
@@ -47,7 +48,7 @@ def write_lm_eval_files(
 
 
 def results(task: str, row: Mapping[str, Any], task_hash: str, now: datetime) -> dict[str, Any]:
-    """The harness's aggregated results; a standard error is a quarter of what our interval of 95 % spans, about."""
+    """The aggregated results; a standard error is the width of the 95 % interval divided by 3.92."""
     settings, scores = row["settings"], row["scores"]
     metrics = {f"avg@{scores['samples']}": scores["avg"]}
     metrics |= {f"pass@{k}": interval for k, interval in scores["pass_at"].items()}
@@ -95,36 +96,41 @@ def results(task: str, row: Mapping[str, Any], task_hash: str, now: datetime) ->
 
 
 def sample_row(
-    number: int, problem: Problem, group: Sequence[Sample], marks: Sequence[GradedSample], settings: Mapping[str, Any]
+    number: int,
+    problem: Problem,
+    prompt: str,
+    responses: Sequence[str],
+    graded: Sequence[GradedSample],
+    settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """One problem with all its responses, as the harness logs a document."""
+    """One problem with its prompt and all responses, as the harness logs a document."""
     doc = {"id": problem.id, "problem": problem.question, "answer": problem.answer}
-    right = [float(mark.right) for mark in marks]
+    right = [float(sample.right) for sample in graded]
     generation = {name: settings.get(name) for name in ("temperature", "top_p", "top_k", "max_tokens")}
     return {
         "doc_id": number,
         "doc": doc,
         "target": problem.answer,
-        "arguments": {"gen_args_0": {"arg_0": problem.question, "arg_1": generation}},
-        "resps": [[sample.response for sample in group]],
-        "filtered_resps": [sample.response for sample in group],
+        "arguments": {"gen_args_0": {"arg_0": prompt, "arg_1": generation}},
+        "resps": [list(responses)],
+        "filtered_resps": list(responses),
         "filter": FILTER,
-        "metrics": [f"avg@{len(marks)}"],
+        "metrics": [f"avg@{len(graded)}"],
         "doc_hash": hash_string(json.dumps(doc, indent=2, ensure_ascii=False)),
-        "prompt_hash": hash_string(problem.question),
+        "prompt_hash": hash_string(prompt),
         "target_hash": hash_string(problem.answer),
-        f"avg@{len(marks)}": sum(right) / len(right),
+        f"avg@{len(graded)}": sum(right) / len(right),
         "correct": right,
     }
 
 
 def standard_error(interval: Mapping[str, Any]) -> float | None:
-    """Of the normal distribution whose 95 % are as wide as the interval; None where there is no interval."""
+    """That of a normal distribution with an equally wide 95 % interval; None without an interval."""
     if interval["low"] is None or interval["high"] is None:
         return None
     return float((interval["high"] - interval["low"]) / (2 * NORMAL_QUANTILE))
 
 
 def hash_string(text: str) -> str:
-    """The harness's fingerprint of a text."""
+    """The harness's hash of a text."""
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()

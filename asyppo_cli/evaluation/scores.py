@@ -1,7 +1,7 @@
-"""From marks to scores, and how sure one may be of them. Numbers only: numpy, no model, no grader.
+"""Scores of graded samples with their intervals. Numbers only: numpy, no model, no grader.
 
-Legend: ``P`` problems, ``n`` samples of a problem (which may differ between problems), ``k`` samples of a score. The
-interval is always over problems: they are what a benchmark has few of.
+Legend: ``P`` problems, ``n`` samples of a problem (may differ between problems), ``k`` samples of a score. Intervals
+are over problems, of which a benchmark has few.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,21 +24,23 @@ Floats = NDArray[np.float64]
 LEVEL = 0.95
 DRAWS = 10_000
 _FEW_LEVELS = 32
-# Resamples are drawn in blocks of about so many numbers, so that memory does not grow with the benchmark.
+# Resamples are drawn in blocks of about this many numbers, so that memory does not grow with the benchmark.
 _BLOCK = 4_000_000
 
 
 @dataclass(frozen=True)
 class GradedSample:
-    """What is known of one sample: the verdict's kind, the class of equal answers it votes for, its length in tokens.
+    """One sample: the verdict's kind, the class of equal answers it votes for, its length in tokens.
 
-    ``vote`` is None where there is no answer to vote for. Equal votes are compared within a problem only.
+    ``vote`` is None without an answer; votes are compared within a problem only. A sample that could not be drawn is
+    of kind ``failed`` and counts as not right.
     """
 
-    kind: VerdictKind
+    kind: VerdictKind | Literal["failed"]
     vote: Hashable | None
     length: int
     truncated: bool
+    empty: bool = False
 
     @property
     def right(self) -> bool:
@@ -51,7 +53,7 @@ GradedSamples = Sequence[Sequence[GradedSample]]
 
 @dataclass(frozen=True)
 class ScoreInterval:
-    """A value, and the ends of its interval; the ends are NaN where one problem says nothing about the spread."""
+    """A value and the ends of its interval, NaN for a single problem."""
 
     value: float
     low: float
@@ -62,8 +64,9 @@ class ScoreInterval:
 class Scores:
     """All scores of one model on one benchmark.
 
-    ``avg`` is avg@``samples``; ``pass_at`` and ``maj_at`` go by k. ``ties`` counts problems whose vote at the largest k
-    was a draw. ``length`` is the mean in tokens, ``truncated`` the share cut off, ``kinds`` counts verdicts.
+    ``avg`` is avg@``samples``; ``pass_at`` and ``maj_at`` are by k. ``ties`` counts problems with a tied vote at the
+    largest k. ``length`` is the mean in tokens, ``truncated`` and ``empty`` are shares of responses; ``kinds`` counts
+    verdicts, failed samples included.
     """
 
     problems: int
@@ -74,7 +77,13 @@ class Scores:
     ties: int
     length: float
     truncated: float
+    empty: float
     kinds: Mapping[str, int]
+
+    @property
+    def failed(self) -> int:
+        """Samples that could not be drawn."""
+        return self.kinds.get("failed", 0)
 
     def as_json(self) -> dict[str, Any]:
         """JSON values, NaN as None."""
@@ -82,10 +91,9 @@ class Scores:
 
 
 def score(marks: GradedSamples, ks: Sequence[int] = (), seed: int = 0) -> Scores:
-    """Score the marks ``[P][n]``; pass@k and maj@k for every k that no problem has fewer samples than.
+    """Score the samples ``[P][n]``: avg@n, and pass@k and maj@k for ``ks`` (default: 1, 2, 4, ... and the least n).
 
-    Without ``ks``: 1, 2, 4, ... and all samples. Raises ValueError for no problem, a problem without a sample, or a k
-    above the samples that there are.
+    Raises ValueError for no problem, a problem without a sample, or a k above the least n.
     """
     check_marks(marks)
     fewest = min(map(len, marks))
@@ -93,7 +101,7 @@ def score(marks: GradedSamples, ks: Sequence[int] = (), seed: int = 0) -> Scores
     known: dict[bytes, ScoreInterval] = {}
 
     def interval(values: Floats) -> ScoreInterval:
-        # Of one sample, all scores are the same numbers: resampled once.
+        # With one sample all scores have the same values.
         key = values.tobytes()
         if key not in known:
             known[key] = bootstrap(values, seed)
@@ -111,6 +119,7 @@ def score(marks: GradedSamples, ks: Sequence[int] = (), seed: int = 0) -> Scores
         ties=votes[wanted[-1]][1],
         length=sum(mark.length for mark in flat) / len(flat),
         truncated=sum(mark.truncated for mark in flat) / len(flat),
+        empty=sum(mark.empty for mark in flat) / len(flat),
         kinds=dict(Counter(mark.kind for mark in flat)),
     )
 
@@ -147,10 +156,10 @@ def pass_at_k(marks: GradedSamples, k: int) -> Floats:
 
 
 def majority(marks: GradedSamples, k: int) -> tuple[Floats, int]:
-    """Whether the answer most voted for among the first k samples is right, ``[P]``, and how many votes were drawn.
+    """Whether the most frequent answer among the first k samples is right, ``[P]``, and the number of ties.
 
-    Samples without an answer do not vote. Of a draw each leading answer counts alike: a right one among two is 0.5,
-    as if a coin were thrown. Raises ValueError unless 1 <= k <= n for every problem.
+    Samples without an answer do not vote. In a tie each leading answer counts equally: one right of two gives 0.5.
+    Raises ValueError unless 1 <= k <= n for every problem.
     """
     _check_k(marks, k, "maj")
     values, ties = [], 0
@@ -169,10 +178,11 @@ def bootstrap(
 ) -> ScoreInterval:
     """The mean of ``values`` ``[P]`` with its BCa interval over problems, fixed by the seed.
 
-    Bias-corrected and accelerated, Efron 1987: percentiles of the resampled means, moved by the bias z0 of the median
-    and the skewness a from the jackknife. Where all values are alike so are the resamples, and zero of thirty does not
-    prove zero: then 1 - (1 - level)^(1/P), the share of other problems that could have gone unseen, is put on either
-    side, within ``lowest`` and 1. NaN ends for a single problem.
+    Bias-corrected and accelerated, Efron 1987: percentiles of the resampled means, shifted by the bias z0 of the median
+    and the skewness a from the jackknife. If all values are equal, so are the resamples, though zero of thirty does
+    not prove zero: then the interval extends by 1 - (1 - level)^(1/P), the largest share of other problems that could
+    have remained unseen, within ``lowest`` and 1. NaN ends for a single problem. (scipy.stats.bootstrap has no
+    such case, and draws P x draws numbers where a multinomial draw needs one for each different value.)
     """
     mean = float(values.mean())
     count = len(values)
@@ -183,7 +193,7 @@ def bootstrap(
         return ScoreInterval(mean, max(lowest, mean - unseen), min(1.0, mean + unseen))
     means = _resampled_means(values, seed, draws)
     normal = NormalDist()
-    # Sums in another order round otherwise: what equals the mean but for that counts as a tie.
+    # Sums in another order round differently: values equal to the mean but for rounding count as ties.
     equal = np.isclose(means, mean, rtol=0.0, atol=1e-12)
     below = (np.sum((means < mean) & ~equal) + 0.5 * np.sum(equal)) / draws
     z0 = normal.inv_cdf(float(np.clip(below, 0.5 / draws, 1 - 0.5 / draws)))
@@ -199,8 +209,8 @@ def bootstrap(
 def paired_difference(first: GradedSamples, second: GradedSamples, seed: int = 0) -> ScoreInterval:
     """avg@n of ``second`` minus that of ``first`` over the same problems in the same order, with its interval.
 
-    Resampling whole problems keeps what is alike in both, so the interval is narrower than two apart. Raises
-    ValueError if the numbers of problems differ.
+    Resampling whole problems makes the interval narrower than two separate ones. Raises ValueError if the numbers of
+    problems differ.
     """
     if len(first) != len(second):
         raise ValueError(f"only the same problems can be compared in pairs, not {len(first)} with {len(second)}")
@@ -214,7 +224,7 @@ def _resampled_means(values: Floats, seed: int, draws: int) -> Floats:
     generator = np.random.default_rng(seed)
     levels, counts = np.unique(values, return_counts=True)
     if len(levels) <= _FEW_LEVELS:
-        # How often each value comes in a resample is multinomial: a score has few values, and many problems.
+        # The counts of the values in a resample are multinomial: a score has few values and many problems.
         means: Floats = generator.multinomial(len(values), counts / len(values), draws) @ levels / len(values)
         return means
     rows = max(1, _BLOCK // len(values))

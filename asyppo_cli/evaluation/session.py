@@ -1,4 +1,4 @@
-"""One evaluation from what is there already to its scores: draw what is missing, grade, score, write down."""
+"""One evaluation: draw what is missing, grade, score, store."""
 
 from __future__ import annotations
 
@@ -9,16 +9,25 @@ from datetime import UTC, datetime
 from typing import Any
 
 from asyppo_cli.display.progress import Progress
-from asyppo_cli.evaluation.grading_queue import GradingQueue, Stored, grader_version
+from asyppo_cli.evaluation.diagnosis import ScoreWarning, diagnose
+from asyppo_cli.evaluation.grading_queue import (
+    REASONING,
+    GradingQueue,
+    StoredSamples,
+    answer_part,
+    grader_version,
+)
 from asyppo_cli.evaluation.lm_eval_export import write_lm_eval_files
 from asyppo_cli.evaluation.sampling import SampleRange, SampleSource, missing
 from asyppo_cli.evaluation.scores import GradedSample, Scores, score
 from asyppo_cli.ports import Grader
 from asyppo_cli.runs.evaluations import (
     EvaluationDirectory,
+    FailedSample,
     JsonLines,
     Sample,
     open_evaluation,
+    read_failures,
     read_samples,
     read_scores,
     write_json,
@@ -26,9 +35,10 @@ from asyppo_cli.runs.evaluations import (
     write_verdicts,
 )
 from asyppo_cli.runs.files.lock import lock_run
+from asyppo_cli.tasks.grading.golds import check_golds
 from asyppo_cli.types import Problem
 
-# Stored samples are graded in blocks of so many, so that progress can be shown.
+# Stored samples are graded in blocks of this size, so that progress can be shown.
 BLOCK = 256
 
 
@@ -36,8 +46,9 @@ BLOCK = 256
 class Evaluation:
     """One model on one benchmark: ``samples`` of each problem.
 
-    ``settings`` make scores differ and belong to the directory, ``about`` is worth knowing. ``open_source`` loads the
-    model and is called only if a sample is missing.
+    ``settings`` change scores and identify the directory, ``about`` is informative. ``open_source`` loads the model and
+    is called only if a sample is missing; ``prompt_text`` is the prompt as the model reads it. ``unfinished`` grades
+    reasoning that was never closed.
     """
 
     directory: EvaluationDirectory
@@ -47,46 +58,61 @@ class Evaluation:
     settings: Mapping[str, Any]
     about: Mapping[str, Any]
     open_source: Callable[[], SampleSource]
+    prompt_text: Callable[[Problem], str]
+    unfinished: bool = False
 
     @property
     def total(self) -> int:
-        """How many samples it takes."""
+        """Number of samples."""
         return len(self.problems) * self.samples
+
+    @property
+    def grader(self) -> str:
+        """The grader's version and mode."""
+        return grader_version(self.unfinished)
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """Scores, the marks they come from, and what was new: samples, their tokens, and the seconds it took to draw them
-    (those of loading the model among them).
+    """Scores, the graded samples they come from, and warnings to show beside them. ``drawn`` samples with ``tokens``
+    tokens are new and took ``seconds``, including the loading of the model.
     """
 
     scores: Scores
-    marks: list[list[GradedSample]]
+    graded: list[list[GradedSample]]
+    warnings: list[ScoreWarning]
     drawn: int
     seconds: float
     tokens: int
 
 
-def evaluate(
-    evaluation: Evaluation, grader: Grader, progress: Progress, *, fresh: bool = False, regrade: bool = False
-) -> EvaluationResult:
-    """Draw, grade and score what is missing. Whatever ends this early, what was drawn is on the disk.
+@dataclass(frozen=True)
+class Redo:
+    """What to discard first: everything, all verdicts, or the record of samples that failed."""
 
-    ``fresh`` starts over; ``regrade`` forgets all verdicts.
+    fresh: bool = False
+    regrade: bool = False
+    retry_failed: bool = False
+
+
+def evaluate(evaluation: Evaluation, grader: Grader, progress: Progress, redo: Redo | None = None) -> EvaluationResult:
+    """Draw, grade and score what is missing; an interruption keeps all that was drawn.
 
     Raises:
-        ValueError: other settings or another process in the directory, or a damaged file.
-        RuntimeError: what generates has failed.
+        ValueError: other settings or another process in the directory, a damaged file, or no gold that can be read.
+        RuntimeError: the engine or server has failed.
     """
-    directory = evaluation.directory
+    directory, redo = evaluation.directory, redo or Redo()
     directory.path.mkdir(parents=True, exist_ok=True)
     with lock_run(directory.path, directory.lock, "evaluation", "worked on"):
-        if fresh:
+        if redo.fresh:
             directory.clear()
         open_evaluation(directory, evaluation.settings, evaluation.about)
         write_problems(directory, [problem_row(problem) for problem in evaluation.problems])
-        if regrade:
+        if redo.regrade:
             write_verdicts(directory, [])
+        if redo.retry_failed:
+            directory.failures.unlink(missing_ok=True)
         return _evaluate(evaluation, grader, progress)
 
 
@@ -101,53 +127,73 @@ def problem_row(problem: Problem) -> dict[str, Any]:
 
 
 def _evaluate(evaluation: Evaluation, grader: Grader, progress: Progress) -> EvaluationResult:
-    stored = read_samples(evaluation.directory)
-    wanted = missing(evaluation.problems, stored, evaluation.samples)
+    stored, failures = read_samples(evaluation.directory), read_failures(evaluation.directory)
+    present = {name: {**failures.get(name, {}), **stored.get(name, {})} for name in {**failures, **stored}}
+    wanted = missing(evaluation.problems, present, evaluation.samples)
     lacking = sum(want.count for want in wanted)
     progress.start(evaluation.title, evaluation.total, evaluation.total - lacking)
-    with GradingQueue(evaluation.directory, evaluation.problems, grader, grader_version()) as queue:
+    problems = {problem.id: problem for problem in evaluation.problems}
+    # Some templates open the reasoning themselves.
+    opened = {name for name, p in problems.items() if evaluation.prompt_text(p).rstrip().endswith(REASONING)}
+
+    def text_of(sample: Sample) -> str:
+        return sample.response if evaluation.unfinished else answer_part(sample.response, sample.id in opened)
+
+    with GradingQueue(evaluation.directory, evaluation.problems, grader, evaluation.grader, text_of) as queue:
         if queue.outdated:
             progress.note(f"{queue.outdated} verdicts are of another grader: those samples are graded again")
         _grade_stored(queue, stored, lambda: progress.advance(evaluation.total - lacking, _running(queue)))
         began = time.perf_counter()
-        tokens = _draw(evaluation, wanted, stored, queue, progress) if wanted else 0
+        if wanted and (unread := check_golds(grader, evaluation.problems)):
+            progress.note(unread)
+        tokens = _draw(evaluation, wanted, stored, failures, queue, progress) if wanted else 0
         seconds = time.perf_counter() - began
         queue.collect(wait=True)
-        queue.votes()
-        marks = queue.marks(evaluation.problems, evaluation.samples, stored)
-    scores = score(marks)
-    progress.finish(f"avg@{evaluation.samples} {100 * scores.avg.value:.1f} %")
-    _write(evaluation, scores, marks, stored)
-    return EvaluationResult(scores, marks, lacking, seconds, tokens)
+        queue.count_votes()
+        graded = queue.graded_samples(evaluation.problems, evaluation.samples, stored, failures)
+    scores = score(graded)
+    warnings = diagnose(scores, [row.reason for rows in failures.values() for row in rows.values()])
+    shown = [f"avg@{evaluation.samples} {100 * scores.avg.value:.1f} %", *(warning.finding for warning in warnings)]
+    progress.finish("; ".join(shown))
+    _write(evaluation, scores, warnings, graded, stored)
+    return EvaluationResult(scores, graded, warnings, lacking, seconds, tokens)
 
 
 def _draw(
     evaluation: Evaluation,
     wanted: Sequence[SampleRange],
     stored: dict[str, dict[int, Sample]],
+    failures: dict[str, dict[int, FailedSample]],
     queue: GradingQueue,
     progress: Progress,
 ) -> int:
-    """Draw what is wanted into ``stored`` and onto the disk, and have it graded meanwhile; returns tokens."""
+    """Draw into ``stored`` and ``failures`` and to disk, and queue for grading; returns the number of tokens."""
     source = evaluation.open_source()
     began, tokens = time.perf_counter(), 0
     done = evaluation.total - sum(want.count for want in wanted)
     with JsonLines(evaluation.directory.samples) as log:
-        for part in source.draw(wanted):
-            log.append(part)
-            for sample in part:
+        for part in source.draw(wanted, progress.note):
+            drawn = [row for row in part if isinstance(row, Sample)]
+            failed = [row for row in part if isinstance(row, FailedSample)]
+            if failed:
+                with JsonLines(evaluation.directory.failures) as failure_log:
+                    failure_log.append(failed)
+            log.append(drawn)
+            for sample in drawn:
                 stored.setdefault(sample.id, {})[sample.sample] = sample
-            queue.submit(part)
+            for failure in failed:
+                failures.setdefault(failure.id, {})[failure.sample] = failure
+            queue.submit(drawn)
             queue.collect(wait=False)
             done += len(part)
-            tokens += sum(sample.length for sample in part)
+            tokens += sum(sample.length for sample in drawn)
             rate = tokens / max(time.perf_counter() - began, 1e-9)
             progress.advance(done, f"{_running(queue)}  {rate:,.0f} tokens/s")
     return tokens
 
 
-def _grade_stored(queue: GradingQueue, stored: Stored, graded: Callable[[], None]) -> None:
-    """Samples that a process left without a verdict, or whose verdicts no longer count; ``graded`` after each block."""
+def _grade_stored(queue: GradingQueue, stored: StoredSamples, graded: Callable[[], None]) -> None:
+    """Grade samples that have no verdict or an outdated one; ``graded`` is called after each block."""
     samples = [sample for rows in stored.values() for sample in rows.values()]
     for start in range(0, len(samples), BLOCK):
         queue.submit(samples[start : start + BLOCK])
@@ -160,13 +206,20 @@ def _running(queue: GradingQueue) -> str:
     return "nothing graded yet" if share is None else f"{100 * share:.1f} % right"
 
 
-def _write(evaluation: Evaluation, scores: Scores, marks: Sequence[Sequence[GradedSample]], stored: Stored) -> None:
-    """scores.json and the harness's form, unless the very same is there already."""
+def _write(
+    evaluation: Evaluation,
+    scores: Scores,
+    warnings: Sequence[ScoreWarning],
+    graded: Sequence[Sequence[GradedSample]],
+    stored: StoredSamples,
+) -> None:
+    """Write scores.json and the files of lm-evaluation-harness, unless they are up to date."""
     row = {
         "settings": dict(evaluation.settings),
         "about": dict(evaluation.about),
-        "grader": grader_version(),
+        "grader": evaluation.grader,
         "scores": scores.as_json(),
+        "warnings": [str(warning) for warning in warnings],
     }
     old = read_scores(evaluation.directory)
     if old is not None and {key: old.get(key) for key in row} == row:
@@ -174,6 +227,8 @@ def _write(evaluation: Evaluation, scores: Scores, marks: Sequence[Sequence[Grad
     now = datetime.now(UTC)
     write_json(evaluation.directory.scores, {**row, "written": now.isoformat(timespec="seconds")})
     responses = [
-        [stored[problem.id][number] for number in range(evaluation.samples)] for problem in evaluation.problems
+        [sample.response if (sample := stored.get(p.id, {}).get(n)) else "" for n in range(evaluation.samples)]
+        for p in evaluation.problems
     ]
-    write_lm_eval_files(evaluation.directory, row, evaluation.problems, responses, marks, now)
+    prompts = [evaluation.prompt_text(problem) for problem in evaluation.problems]
+    write_lm_eval_files(evaluation.directory, row, evaluation.problems, prompts, responses, graded, now)

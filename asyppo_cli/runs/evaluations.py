@@ -1,8 +1,7 @@
-"""The directory of one evaluation: a model, a benchmark, one set of settings. Every path, reader and writer of it.
+"""The directory of one evaluation: a model, a benchmark, one set of settings. All its paths, readers and writers.
 
-Samples and verdicts are appended as they come and reach the disk before anything else happens; what a process leaves
-half-written when it dies is cut off by the next one. Settings that make scores differ are part of the identity: other
-settings, another directory.
+Samples and verdicts are appended and synchronised to disk as they arrive; a partial last line is removed before the
+next append. Settings that change scores are part of the identity: other settings, another directory.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ DIGEST_LENGTH = 8
 
 @dataclass(frozen=True)
 class Sample:
-    """One response as it was drawn: number ``sample`` to the problem ``id``; ``length`` in tokens."""
+    """Response number ``sample`` to the problem ``id``; ``length`` in tokens."""
 
     id: str
     sample: int
@@ -41,9 +40,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class StoredVerdict:
-    """What the ``grader`` (of that version) said of one sample.
+    """The verdict of the ``grader`` (name and version) on one sample.
 
-    ``vote`` stands for all answers equal to it; it is empty where there is none and None while nobody has counted.
+    ``vote`` is the representative of all answers equal to this one: empty without an answer, None before votes are
+    counted.
     """
 
     id: str
@@ -55,44 +55,58 @@ class StoredVerdict:
 
 
 @dataclass(frozen=True)
+class FailedSample:
+    """A sample that was tried and could not be drawn, and why (a content filter, a refused request, no answer)."""
+
+    id: str
+    sample: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class EvaluationDirectory:
-    """Where everything of an evaluation lies."""
+    """The paths of an evaluation."""
 
     path: Path
 
     @property
     def manifest(self) -> Path:
-        """Settings; what makes a folder an evaluation."""
+        """Settings; a folder with this file is an evaluation."""
         return self.path / MANIFEST
 
     @property
     def problems(self) -> Path:
-        """The problems, one a line, so that nothing else is needed to grade and show."""
+        """The problems, one a line: all that grading and showing need."""
         return self.path / "problems.jsonl"
 
     @property
     def samples(self) -> Path:
-        """Responses, one a line, in the order in which they came."""
+        """Responses, one a line, in order of arrival."""
         return self.path / "samples.jsonl"
 
     @property
+    def failures(self) -> Path:
+        """Samples that could not be drawn, one a line."""
+        return self.path / "failures.jsonl"
+
+    @property
     def verdicts(self) -> Path:
-        """Verdicts, one a line; votes are filled in when all samples are there."""
+        """Verdicts, one a line; votes are added once all samples are there."""
         return self.path / "verdicts.jsonl"
 
     @property
     def scores(self) -> Path:
-        """Scores of the last call that finished, with all settings."""
+        """Scores of the last completed call, with all settings."""
         return self.path / "scores.json"
 
     @property
     def lm_eval_folder(self) -> Path:
-        """Folder of the same in the form that lm-evaluation-harness writes."""
+        """The same results in the format of lm-evaluation-harness."""
         return self.path / "lm_eval"
 
     @property
     def lock(self) -> Path:
-        """Locked by the process that samples or grades."""
+        """Held by the process that samples or grades."""
         return self.path / LOCK
 
     def exists(self) -> bool:
@@ -100,22 +114,22 @@ class EvaluationDirectory:
         return self.manifest.is_file()
 
     def clear(self) -> None:
-        """Remove everything but the lock, which whoever clears is holding."""
-        for path in (self.manifest, self.problems, self.samples, self.verdicts, self.scores):
+        """Remove everything but the lock, which the caller holds."""
+        for path in (self.manifest, self.problems, self.samples, self.failures, self.verdicts, self.scores):
             path.unlink(missing_ok=True)
         shutil.rmtree(self.lm_eval_folder, ignore_errors=True)
 
 
 class JsonLines:
-    """Appends rows to a file; they are on the disk when :meth:`append` returns. A torn last line is cut off first."""
+    """Appends rows to a file; they are on disk when :meth:`append` returns. A partial last line is removed first."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         drop_torn_line(path)
         self._file = path.open("ab")
 
-    def append(self, rows: Sequence[Sample] | Sequence[StoredVerdict]) -> None:
-        """Write rows in one stroke."""
+    def append(self, rows: Sequence[Sample] | Sequence[StoredVerdict] | Sequence[FailedSample]) -> None:
+        """Write rows and wait until they are on disk."""
         self._file.write("".join(json.dumps(asdict(row)) + "\n" for row in rows).encode("ascii"))
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -132,22 +146,22 @@ class JsonLines:
 
 
 def digest(settings: Mapping[str, Any]) -> str:
-    """What tells these settings from any others."""
+    """A short hash of settings."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode("ascii")).hexdigest()[:DIGEST_LENGTH]
 
 
 def folder_name(text: str) -> str:
-    """A model's or benchmark's name as a folder can be called; never empty, never hidden."""
+    """A model's or benchmark's name as a valid folder name; never empty, never hidden."""
     return re.sub(r"[^A-Za-z0-9._=+@-]+", "_", text).strip("._")[:100] or "unnamed"
 
 
 def open_evaluation(directory: EvaluationDirectory, settings: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-    """Write the manifest of a new evaluation, or check that of an old one.
+    """Write the manifest of a new evaluation, or check that of an existing one.
 
-    ``settings`` make scores differ; ``about`` is merely worth knowing and stays as first written.
+    ``settings`` change scores; ``about`` is informative and stays as first written.
 
     Raises:
-        ValueError: an evaluation with other settings lies here.
+        ValueError: the directory holds an evaluation with other settings.
     """
     if not directory.exists():
         directory.path.mkdir(parents=True, exist_ok=True)
@@ -187,85 +201,95 @@ def read_manifest(directory: EvaluationDirectory) -> dict[str, Any]:
 
 
 def read_scores(directory: EvaluationDirectory) -> dict[str, Any] | None:
-    """What the last finished call wrote; None if there was none."""
+    """Scores of the last completed call; None if there was none."""
     try:
         return dict(json.loads(directory.scores.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise ValueError(f"{directory.scores} is damaged: delete it and evaluate again: nothing is sampled") from error
+        raise ValueError(
+            f"{directory.scores} is damaged: delete it and repeat the evaluation, which samples nothing"
+        ) from error
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """A JSON object in one stroke."""
+    """Replace a file by a JSON object."""
     replace_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def write_problems(directory: EvaluationDirectory, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Problems {id, problem, answer, entry}: written where they are more than those that are there."""
+    """Store problems {id, problem, answer, entry}, unless at least as many are stored."""
     if len(rows) > len(read_problems(directory)):
         replace_text(directory.problems, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def read_problems(directory: EvaluationDirectory) -> list[dict[str, Any]]:
-    """Problems {id, problem, answer, entry} in the benchmark's order; none if they were never written."""
+    """Problems {id, problem, answer, entry} in the benchmark's order."""
     return [row for _, row in read_objects(directory.problems)]
 
 
 def read_samples(directory: EvaluationDirectory) -> dict[str, dict[int, Sample]]:
-    """Samples by problem and number; a torn last line is left out, of two alike the first counts."""
-    found: dict[str, dict[int, Sample]] = {}
-    for number, row in read_objects(directory.samples):
-        sample = _record(Sample, row, directory.samples, number)
-        found.setdefault(sample.id, {}).setdefault(sample.sample, sample)
-    return found
+    """Samples by problem and number; a partial last line is ignored, of duplicates the first counts."""
+    return _by_problem(directory.samples, Sample)
 
 
 def read_verdicts(directory: EvaluationDirectory) -> dict[str, dict[int, StoredVerdict]]:
     """Verdicts by problem and number, likewise."""
-    found: dict[str, dict[int, StoredVerdict]] = {}
-    for number, row in read_objects(directory.verdicts):
-        graded = _record(StoredVerdict, row, directory.verdicts, number)
-        found.setdefault(graded.id, {}).setdefault(graded.sample, graded)
-    return found
+    return _by_problem(directory.verdicts, StoredVerdict)
+
+
+def read_failures(directory: EvaluationDirectory) -> dict[str, dict[int, FailedSample]]:
+    """Failed samples by problem and number, likewise."""
+    return _by_problem(directory.failures, FailedSample)
 
 
 def write_verdicts(directory: EvaluationDirectory, rows: Sequence[StoredVerdict]) -> None:
-    """All verdicts anew, in one stroke."""
+    """Replace all verdicts."""
     replace_text(directory.verdicts, "".join(json.dumps(asdict(row)) + "\n" for row in rows))
 
 
 def count_samples(path: Path) -> int:
-    """Whole lines of a file of samples; 0 if there is none."""
+    """Complete lines of a file of samples; 0 if there is no file."""
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def evaluation_directories(runs_dir: Path, elsewhere: Path) -> list[EvaluationDirectory]:
     """All evaluations in runs and in the folder for other models, the last active first."""
-    roots = [run.path / FOLDER for run in run_directories(runs_dir)] + [elsewhere]
-    found = [EvaluationDirectory(path.parent) for root in roots for path in root.rglob(MANIFEST)]
-    return sorted(found, key=_last_active, reverse=True)
+    return _evaluations_in([*(run.path / FOLDER for run in run_directories(runs_dir)), elsewhere])
+
+
+def find_evaluations(name: str | None, runs_dir: Path, elsewhere: Path) -> list[EvaluationDirectory]:
+    """Evaluations in the folder ``name``, or with ``name`` in their path (None: all), the last active first.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name is not None and Path(name).is_dir():
+        found = _evaluations_in([Path(name)])
+    else:
+        found = [each for each in evaluation_directories(runs_dir, elsewhere) if (name or "") in each.path.as_posix()]
+    if not found:
+        where = f"in {runs_dir}/ and {elsewhere}/" if name is None else f"called {name!r}"
+        raise ValueError(f"there is no evaluation {where}: make one with asyppo eval BENCHMARK, or name its folder")
+    return found
 
 
 def find_evaluation(name: str | None, runs_dir: Path, elsewhere: Path) -> EvaluationDirectory:
-    """The evaluation in a folder, or the only one whose path has ``name`` in it; without a name, the last active.
+    """The only evaluation called ``name``, as in :func:`find_evaluations`; None: the last active.
 
     Raises:
         ValueError: there is none, or there are several.
     """
-    known = evaluation_directories(runs_dir, elsewhere)
-    if name is not None and Path(name).is_dir():
-        inside = sorted(Path(name).rglob(MANIFEST))
-        known = [EvaluationDirectory(path.parent) for path in inside]
-    elif name is not None:
-        known = [evaluation for evaluation in known if name in evaluation.path.as_posix()]
-    if not known:
-        where = f"in {runs_dir}/ and {elsewhere}/" if name is None else f"called {name!r}"
-        raise ValueError(f"there is no evaluation {where}: make one with asyppo eval BENCHMARK, or name its folder")
-    if name is not None and len(known) > 1:
-        listed = ", ".join(str(evaluation.path) for evaluation in known[:3])
-        raise ValueError(f"{len(known)} evaluations are called {name!r}: {listed}: name one folder")
-    return known[0]
+    found = find_evaluations(name, runs_dir, elsewhere)
+    if name is not None and len(found) > 1:
+        listed = ", ".join(str(evaluation.path) for evaluation in found[:3])
+        raise ValueError(f"{len(found)} evaluations are called {name!r}: {listed}: name one folder")
+    return found[0]
+
+
+def _evaluations_in(roots: Sequence[Path]) -> list[EvaluationDirectory]:
+    found = [EvaluationDirectory(path.parent) for root in roots for path in root.rglob(MANIFEST)]
+    return sorted(found, key=_last_active, reverse=True)
 
 
 def _last_active(evaluation: EvaluationDirectory) -> float:
@@ -273,8 +297,12 @@ def _last_active(evaluation: EvaluationDirectory) -> float:
     return max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
 
 
-def _record(kind: Any, row: Mapping[str, Any], path: Path, number: int) -> Any:
-    try:
-        return kind(**row)
-    except TypeError as error:
-        raise damaged(path, number) from error
+def _by_problem(path: Path, kind: Any) -> dict[str, dict[int, Any]]:
+    found: dict[str, dict[int, Any]] = {}
+    for number, fields in read_objects(path):
+        try:
+            row = kind(**fields)
+        except TypeError as error:
+            raise damaged(path, number) from error
+        found.setdefault(row.id, {}).setdefault(row.sample, row)
+    return found

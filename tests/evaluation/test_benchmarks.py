@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
 import pytest
 
-from asyppo_cli.evaluation.answer_classes import classes
+from asyppo_cli.evaluation.answer_classes import answer_classes
 from asyppo_cli.evaluation.benchmarks import BENCHMARKS, SUITES, expand, load_benchmark, local_file
 from asyppo_cli.tasks.data import hub
 from asyppo_cli.tasks.grading.pool import GraderPool
@@ -47,7 +49,7 @@ def test_expand() -> None:
         ("aime2", "no benchmark 'aime2'; nearest: aime25, aime24"),
         ("chain_sums", "nearest: chain_sum"),
         ("grad", "nearest: grade"),
-        ("folder/problems.csv", r"must end in \.jsonl or \.parquet"),
+        ("folder/problems.txt", r"\.jsonl"),
     ],
 )
 def test_unknown_words_name_what_is_near(word: str, told: str) -> None:
@@ -121,7 +123,9 @@ def test_minerva_has_a_tolerance_and_others_have_none(tmp_path: Path) -> None:
         ([{"problem": "?", "answer": "1"}, {"problem": 3, "answer": "1"}], 'line 2: "problem" is 3: it must be text'),
         ([{"problem": "?", "answer": None}], 'line 1: "answer" is null'),
         ([{"problem": "?", "answer": True}], 'line 1: "answer" is true'),
-        ([{"id": "a", "problem": "?", "answer": "1"}] * 2, "line 2: id 'a' was given before"),
+        ([{"problem": "?", "answer": " "}], 'line 1: "answer"'),
+        ([{"problem": "a\ud800", "answer": "1"}], r'line 1: "problem".* \(U\+D800\) at 1'),
+        ([{"id": "a", "problem": "?", "answer": "1"}] * 2, "line 2: id 'a'"),
         ([[1]], "line 1: is a list"),
         ([], "is empty"),
     ],
@@ -132,11 +136,46 @@ def test_files_that_cannot_serve_are_named_with_their_line(tmp_path: Path, rows:
         load_benchmark(str(path))
 
 
+@pytest.mark.parametrize(
+    ("row", "answer"),
+    [
+        ({"problem": "?", "answer": "2 + 2 = 4.\n#### 4"}, "4"),
+        ({"problem": "?", "answer": "#### 1,234"}, "1,234"),
+        ({"problem": "?", "solution": r"so $x = \boxed{\frac{1}{2}}$."}, r"\frac{1}{2}"),
+        ({"problem": "?", "final_answer": ["2", "3"]}, "2, 3"),
+        ({"problem": "?", "final_answer": "['$x=1$']"}, "$x=1$"),
+        ({"problem": "?", "answer": "[1, 2]"}, "[1, 2]"),
+        ({"problem": "?", "answer": 14}, "14"),
+        ({"prompt": [{"role": "user", "content": "?"}], "reward_model": {"ground_truth": "9"}}, "9"),
+    ],
+)
+def test_known_forms_of_golds(tmp_path: Path, row: dict[str, object], answer: str) -> None:
+    [problem] = load_benchmark(str(write(tmp_path / "mine.jsonl", row))).problems
+    assert (problem.question, problem.answer) == ("?", answer)
+
+
+def test_csv_is_read_as_jsonl_is(tmp_path: Path) -> None:
+    rows = [{"id": "a", "problem": "1, 2?", "answer": "3"}, {"id": "b", "problem": "two\nlines", "answer": "#### 4"}]
+    with (tmp_path / "mine.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["id", "problem", "answer"])
+        writer.writeheader()
+        writer.writerows(rows)
+    lines = load_benchmark(str(write(tmp_path / "mine.jsonl", *rows)))
+    assert load_benchmark(str(tmp_path / "mine.csv")).problems == lines.problems
+    assert expand([str(tmp_path / "mine.csv")])
+    (tmp_path / "mine.csv").write_bytes(b"problem,answer\n\xff,1\n")
+    with pytest.raises(ValueError, match="mine.csv is no CSV file"):
+        load_benchmark(str(tmp_path / "mine.csv"))
+
+
 def test_any_parquet_file(tmp_path: Path) -> None:
     table = pyarrow.table({"id": [5, 6], "prompt": ["?", "!"], "target": [27.0, 1.5]})
     pyarrow.parquet.write_table(table, tmp_path / "mine.parquet")
     loaded = load_benchmark(str(tmp_path / "mine.parquet"))
     assert [(p.id, p.answer) for p in loaded.problems] == [("5", "27"), ("6", "1.5")]
+    decimals = pyarrow.array([Decimal("27.00"), Decimal("1.50"), Decimal("1200.00")], pyarrow.decimal128(8, 2))
+    pyarrow.parquet.write_table(pyarrow.table({"problem": ["?"] * 3, "answer": decimals}), tmp_path / "dec.parquet")
+    assert [p.answer for p in load_benchmark(str(tmp_path / "dec.parquet")).problems] == ["27", "1.5", "1200"]
     (tmp_path / "bad.parquet").write_text("no")
     with pytest.raises(ValueError, match="is no Parquet file"):
         load_benchmark(str(tmp_path / "bad.parquet"))
@@ -163,5 +202,5 @@ def test_equal_answers_vote_together() -> None:
     ]
     with GraderPool(1, 10.0) as pool:
         verdicts = [pool.grade([p] * 4, row) for p, row in zip(problems, texts, strict=True)]
-        found = classes(pool, problems, verdicts)
+        found = answer_classes(pool, problems, verdicts)
     assert found == [["7", "7", "8", "8"], ["x+1", "x+1", None, r"\frac{1}{2}"]]

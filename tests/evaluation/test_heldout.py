@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 
 from asyppo_cli.engines.torch.sampler import TransformersSampler
 from asyppo_cli.evaluation.heldout import HeldOut
-from asyppo_cli.evaluation.sampling import BatchedSource
+from asyppo_cli.evaluation.sampling import BatchedSource, PromptSet
 from asyppo_cli.evaluation.session import Evaluation, evaluate
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.evaluations import EvaluationDirectory
@@ -29,13 +30,15 @@ class Words:
 
 
 class Odd:
-    """Right is what begins with an odd token."""
+    """Right is what begins with an odd token, and the gold answer in its box."""
 
     def grade(self, problems: Sequence[Problem], texts: Sequence[str]) -> list[Verdict]:
-        right = [int(text.removeprefix("\\boxed{").split()[0]) % 2 == 1 for text in texts]
-        return [
-            Verdict("right" if good else "wrong", float(good), text) for good, text in zip(right, texts, strict=True)
-        ]
+        found = []
+        for problem, text in zip(problems, texts, strict=True):
+            numbers = re.findall("[0-9]+", text)
+            right = text == f"\\boxed{{{problem.answer}}}" or int(numbers[0]) % 2 == 1
+            found.append(Verdict("right" if right else "wrong", float(right), text))
+        return found
 
     def close(self) -> None:
         pass
@@ -60,14 +63,13 @@ def test_training_and_asyppo_eval_agree_to_the_bit(
         return TransformersSampler(model, eos_token_ids=[1], batch_size=1024, device=torch.device("cpu"))
 
     heldout = HeldOut(PROMPTS, samples, PARAMS, rows, sampler(), Odd(), Words()).evaluate()  # type: ignore[arg-type]
-    tokens = {prompt.problem.id: prompt.tokens for prompt in PROMPTS}
-    source = BatchedSource(sampler(), Words(), lambda p: tokens[p.id], PARAMS, rows)  # type: ignore[arg-type]
+    prompts = PromptSet({prompt.problem.id: prompt.tokens for prompt in PROMPTS}, PARAMS.max_tokens)
+    source = BatchedSource(sampler(), Words(), prompts, PARAMS, rows)  # type: ignore[arg-type]
     problems = [prompt.problem for prompt in PROMPTS]
     directory = EvaluationDirectory(tmp_path / "x")
     settings = {"benchmark": "b", "model": "m"}
-    scores = evaluate(
-        Evaluation(directory, "", problems, samples, settings, {}, lambda: source), Odd(), Silent()
-    ).scores
+    evaluation = Evaluation(directory, "", problems, samples, settings, {}, lambda: source, lambda _: "prompt")
+    scores = evaluate(evaluation, Odd(), Silent()).scores
     assert heldout[names.ACCURACY] == scores.avg.value
     assert 0 < scores.avg.value < 1
     assert heldout[names.ACCURACY_HALFWIDTH] == (scores.avg.high - scores.avg.low) / 2

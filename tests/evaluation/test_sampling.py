@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 import torch
 
 from asyppo_cli.engines.torch.sampler import TransformersSampler
-from asyppo_cli.evaluation.sampling import BatchedSource, SampleRange, batches, draw_seed, missing
-from asyppo_cli.runs.evaluations import Sample
+from asyppo_cli.evaluation.sampling import BatchedSource, PromptSet, SampleRange, batches, draw_seed, missing
+from asyppo_cli.runs.evaluations import FailedSample, Sample
 from asyppo_cli.types import Problem, SamplingParams
 
 PROBLEMS = [Problem(f"p{i}", f"{i}?", str(i)) for i in range(10)]
@@ -34,7 +35,8 @@ def stored(samples: Sequence[Sample]) -> dict[str, dict[int, Sample]]:
 
 def source(model: Any, rows: int) -> BatchedSource:
     sampler = TransformersSampler(model, eos_token_ids=[1], batch_size=64, device=torch.device("cpu"))
-    return BatchedSource(sampler, Texts(), lambda problem: [3 + int(problem.answer), 4, 5], PARAMS, rows)  # type: ignore[arg-type]
+    prompts = PromptSet({problem.id: [3 + int(problem.answer), 4, 5] for problem in PROBLEMS}, PARAMS.max_tokens)
+    return BatchedSource(sampler, Texts(), prompts, PARAMS, rows)  # type: ignore[arg-type]
 
 
 def flat(parts: Any) -> list[Sample]:
@@ -76,3 +78,17 @@ def test_more_samples_are_new_ones(make_model: Callable[..., Any]) -> None:
     more = flat(source(make_model("qwen3"), 64).draw(missing(PROBLEMS, stored(first), 4)))
     assert [sample.sample for sample in more] == [2, 3] * 10
     assert [sample.response for sample in more] != [sample.response for sample in first]
+
+
+def test_a_long_prompt_shortens_only_its_own_response(make_model: Callable[..., Any]) -> None:
+    short = source(make_model("qwen3"), 64)
+    lengths = {"p0": 3, "p1": 14, "p2": 20, "p3": 5}
+    tokens = {name: [5] * length for name, length in lengths.items()}
+    mixed = replace(short, prompts=PromptSet(tokens, PARAMS.max_tokens, context=20))
+    parts = flat(mixed.draw(missing(PROBLEMS[:4], {}, 2)))
+    assert {(row.id, row.sample) for row in parts} == {(name, n) for name in lengths for n in (0, 1)}
+    assert [row.id for row in parts if isinstance(row, FailedSample)] == ["p2", "p2"]
+    limits = {"p0": 8, "p1": 6, "p3": 8}
+    assert all(row.length <= limits[row.id] for row in parts if isinstance(row, Sample))
+    assert {row.length for row in parts if isinstance(row, Sample) and row.truncated} >= {6, 8}
+    assert mixed.prompts.longest() == 20

@@ -1,4 +1,4 @@
-"""``asyppo eval compare A B``: who solved what the other did not, and whether the difference is more than luck."""
+"""``asyppo eval compare A B``: problems that only one model solved, and whether the difference is resolved."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import typer
 
 from asyppo_cli import console
 from asyppo_cli.commands.eval.show import marks_of, votes_of
-from asyppo_cli.commands.eval.stored import ProblemSamples, StoredEvaluation, open_stored
+from asyppo_cli.commands.eval.stored import ProblemSamples, StoredEvaluation, read_stored
 from asyppo_cli.console import Column, Content
-from asyppo_cli.runs.evaluations import FOLDER, differences
+from asyppo_cli.runs.evaluations import FOLDER, EvaluationDirectory, differences, find_evaluations, read_manifest
 
 if TYPE_CHECKING:
     from asyppo_cli.evaluation.scores import GradedSample
 
 EXAMPLES = """Examples:
 
-asyppo eval compare runs/asyppo-1 runs/grpo-1
+asyppo eval compare asyppo-1 grpo-1
 
 asyppo eval compare evaluations/base/math500 evaluations/tuned/math500 --limit 0
 """
-# Settings that two evaluations worth comparing may differ in: they say which model it is.
+# Settings that identify the model.
 MODELS_OWN = ("model", "weights", "revision")
 
 app = typer.Typer(add_completion=False)
@@ -31,14 +31,14 @@ app = typer.Typer(add_completion=False)
 
 @app.command(epilog=EXAMPLES)
 def compare(
-    first: Annotated[str, typer.Argument(help="Evaluation A: its folder, or a part of the folder's name.")],
-    second: Annotated[str, typer.Argument(help="Evaluation B, likewise.")],
+    first: Annotated[str, typer.Argument(help="Evaluation A: a run, a folder, or a part of its path.")],
+    second: Annotated[str, typer.Argument(help="Evaluation B, likewise; of several the newest that match.")],
     limit: Annotated[int, typer.Option(min=0, help="Most problems shown in each list; 0: all.")] = 20,
     runs_dir: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
     output: Annotated[Path, typer.Option(help="Folder of evaluations outside runs.")] = Path(FOLDER),
 ) -> None:
     """Compare two evaluations of the same problems."""
-    a, b = (open_stored(name, runs_dir, output) for name in (first, second))
+    a, b = map(read_stored, newest_pair(*(find_evaluations(name, runs_dir, output) for name in (first, second))))
     rows: list[tuple[str, Content]] = [
         (letter, f"{stored.settings.get('model')}  ({stored.directory.path})")
         for letter, stored in (("A", a), ("B", b))
@@ -53,6 +53,21 @@ def compare(
     print_solved(
         "Solved by B alone (no sample of A is right)", [p for p in pairs if p[1].right and not p[0].right], limit
     )
+
+
+def newest_pair(
+    first: Sequence[EvaluationDirectory], second: Sequence[EvaluationDirectory]
+) -> tuple[EvaluationDirectory, EvaluationDirectory]:
+    """Of the evaluations of two models the newest pair that differs least in settings other than the model's."""
+    settings = {each.path: read_manifest(each)["settings"] for each in (*first, *second)}
+    pairs = [(a, b) for a in first for b in second if a.path != b.path] or [(first[0], second[0])]
+
+    def distance(pair: tuple[EvaluationDirectory, EvaluationDirectory]) -> tuple[int, int]:
+        names = differences(settings[pair[0].path], settings[pair[1].path]).keys() - set(MODELS_OWN)
+        return sum(name.startswith("benchmark") for name in names), len(names)
+
+    # The first of equals is the newest, since both lists are in this order.
+    return min(pairs, key=distance)
 
 
 def shared(a: StoredEvaluation, b: StoredEvaluation) -> list[tuple[ProblemSamples, ProblemSamples]]:
@@ -73,7 +88,7 @@ def shared(a: StoredEvaluation, b: StoredEvaluation) -> list[tuple[ProblemSample
 
 
 def warn_of_settings(a: StoredEvaluation, b: StoredEvaluation, common: int) -> None:
-    """Say what differs besides the model: the difference may come from there."""
+    """Warn of settings that differ besides the model's: they may cause the difference."""
     for name, (one, other) in differences(a.settings, b.settings).items():
         if name not in MODELS_OWN:
             console.warn(f"settings differ: {name.replace('_', ' ')} is {one} in A and {other} in B")
@@ -87,9 +102,9 @@ def print_difference(pairs: Sequence[tuple[ProblemSamples, ProblemSamples]]) -> 
     from asyppo_cli.commands.eval.tables import difference_cells, interval, percent
     from asyppo_cli.evaluation.scores import average, bootstrap, paired_difference
 
-    marks = [[_marks(pair[side]) for pair in pairs] for side in (0, 1)]
-    scores = [bootstrap(average(side)) for side in marks]
-    difference = paired_difference(marks[0], marks[1])
+    graded = [[_graded(pair[side]) for pair in pairs] for side in (0, 1)]
+    scores = [bootstrap(average(side)) for side in graded]
+    difference = paired_difference(graded[0], graded[1])
     rows: list[list[Content]] = [
         [name, percent(score.value), interval(score), ""] for name, score in zip("AB", scores, strict=True)
     ]
@@ -103,8 +118,8 @@ def print_difference(pairs: Sequence[tuple[ProblemSamples, ProblemSamples]]) -> 
         sum(1 for one, other in pairs if other.right and not one.right),
         sum(1 for one, other in pairs if not one.right and not other.right),
     ]
-    told = "{} solved by both, {} by A alone, {} by B alone, {} by neither (by any sample)"
-    console.print(told.format(*counts))
+    counted = "{} solved by both, {} by A alone, {} by B alone, {} by neither (by any sample)"
+    console.print(counted.format(*counts))
 
 
 def print_solved(title: str, pairs: Sequence[tuple[ProblemSamples, ProblemSamples]], limit: int) -> None:
@@ -126,7 +141,9 @@ def print_solved(title: str, pairs: Sequence[tuple[ProblemSamples, ProblemSample
         console.note(f"{len(pairs) - limit} more: --limit 0 shows all")
 
 
-def _marks(answered: ProblemSamples) -> list[GradedSample]:
-    from asyppo_cli.evaluation.grading_queue import mark
+def _graded(answered: ProblemSamples) -> list[GradedSample]:
+    from asyppo_cli.evaluation.grading_queue import graded_sample
+    from asyppo_cli.evaluation.scores import GradedSample
 
-    return [mark(graded, sample) for sample, graded in answered.rows if graded is not None]
+    failed = [GradedSample("failed", None, 0, False)] * len(answered.failures)
+    return [graded_sample(verdict, sample) for sample, verdict in answered.rows if verdict is not None] + failed

@@ -18,9 +18,8 @@ from asyppo_cli.system import catch_signals
 
 if TYPE_CHECKING:
     from asyppo_cli.builders.eval import ModelEvaluation
-    from asyppo_cli.commands.eval.tables import ScoredEvaluation
     from asyppo_cli.display.progress import Progress
-    from asyppo_cli.evaluation.session import Evaluation
+    from asyppo_cli.evaluation.session import Evaluation, EvaluationResult, Redo
     from asyppo_cli.ports import Grader
 
 EXAMPLES = """Examples:
@@ -38,7 +37,26 @@ asyppo eval problems.jsonl --model embedded:policy --regrade
 
 app = typer.Typer(add_completion=False)
 
-Data = "Folder of benchmark files (NAME.jsonl or NAME.parquet)."
+ModelWords = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A run (NAME, NAME@STEP, NAME@latest), a folder, a hub id, embedded:NAME, smollm2, FILE.gguf, or "
+        "http://HOST:PORT/v1 (or .../v1#MODEL); may be repeated. Default: the newest run.",
+        autocompletion=complete_run,
+    ),
+]
+MaxTokens = Annotated[int | None, typer.Option(min=1, help="Longest response. Default: the run's own, or 8000.")]
+EngineWord = Annotated[
+    Literal["auto", "transformers", "vllm"] | None,
+    typer.Option(help="auto: vLLM where it is installed, transformers for the embedded models."),
+]
+OutputFolder = Annotated[Path | None, typer.Option(help="Folder for results. Default: the run's, or ./evaluations.")]
+Unfinished = Annotated[
+    bool, typer.Option("--grade-unfinished", help="Also grade a box in reasoning that was never closed.")
+]
+DATA_HELP = "Folder of benchmark files (NAME.jsonl or NAME.parquet)."
+# Exit code: some samples failed.
+PARTIAL = 3
 
 
 @app.command(epilog=EXAMPLES)
@@ -46,42 +64,33 @@ def run(
     benchmarks: Annotated[
         list[str], typer.Argument(help="aime24, math500, ..., paper (all six), a reasoning-gym task, or a file.")
     ],
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A run (NAME, NAME@STEP, NAME@latest), a folder, a hub id, embedded:NAME, smollm2, FILE.gguf, or "
-            "http://HOST:PORT/v1[#MODEL]; may be repeated. Default: the newest run.",
-            autocompletion=complete_run,
-        ),
-    ] = None,
+    model: ModelWords = None,
     runs_dir: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
-    data_dir: Annotated[Path | None, typer.Option(help=Data)] = None,
+    data_dir: Annotated[Path | None, typer.Option(help=DATA_HELP)] = None,
     samples: Annotated[int, typer.Option(min=1, help="Samples per problem.")] = 4,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many problems.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="Default: the run's own, or 0.99.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N problems.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0: greedy. Default: the run's own, or 0.99.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Default: the run's own, or 0.99.")] = None,
     top_k: Annotated[int | None, typer.Option(min=0, help="Default: the run's own, or 100; 0: all tokens.")] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Longest response. Default: the run's own, or 8000.")
-    ] = None,
+    max_tokens: MaxTokens = None,
     system_prompt: Annotated[str | None, typer.Option(help="Default: as training uses.")] = None,
-    engine: Annotated[
-        Literal["auto", "transformers", "vllm"] | None,
-        typer.Option(help="auto: vLLM where it is installed, transformers for the embedded models."),
-    ] = None,
+    engine: EngineWord = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sampling.")] = 0,
     name: Annotated[str | None, typer.Option(help="The evaluation's folder; default: named by its settings.")] = None,
-    output: Annotated[
-        Path | None, typer.Option(help="Folder for results. Default: the run's, or ./evaluations.")
-    ] = None,
+    output: OutputFolder = None,
     regrade: Annotated[bool, typer.Option("--regrade", help="Grade the stored samples again.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Throw stored samples away and start over.")] = False,
-    api: Annotated[Literal["chat", "completions"], typer.Option(help="What a server is asked for.")] = "chat",
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests to a server at once.")] = 16,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds a server may be silent.")] = 600.0,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Draw samples that failed again.")] = False,
+    unfinished: Unfinished = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Discard stored samples and start over.")] = False,
+    api: Annotated[Literal["chat", "completions"], typer.Option(help="Kind of request to a server.")] = "chat",
+    concurrency: Annotated[int, typer.Option(min=1, help="Simultaneous requests to a server.")] = 16,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds without a byte from a server.")] = 600.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Score models on benchmarks. What is there is not computed again; an interrupted evaluation goes on."""
+    """Score models on benchmarks. Nothing is computed twice; an interrupted evaluation continues.
+
+    Exit code 3: a score is partial, as some samples could not be drawn.
+    """
     check_sampling(temperature, top_p)
     from asyppo_cli import console
     from asyppo_cli.runs.directory import check_name
@@ -91,51 +100,48 @@ def run(
     console.note("loading")
     from asyppo_cli.builders.eval import EvaluationOptions, prepare
     from asyppo_cli.builders.eval_models import EvaluationPaths, ServerOptions, resolve
+    from asyppo_cli.commands.eval import COMMANDS
+    from asyppo_cli.evaluation.benchmarks import expand
+    from asyppo_cli.evaluation.session import Redo
 
     options = EvaluationOptions(
-        samples, limit, data_dir, temperature, top_p, top_k, max_tokens, system_prompt, engine, seed, name
+        samples, limit, data_dir, temperature, top_p, top_k, max_tokens, system_prompt, engine, seed, name, unfinished
     )
-    check_benchmarks(benchmarks)
+    # Before any model is looked for.
+    expand(benchmarks, COMMANDS)
     server_options = ServerOptions(api, concurrency, timeout)
     words: list[str | None] = [*model] if model else [None]
     models = [resolve(word, EvaluationPaths(runs_dir, output), server_options) for word in words]
-    model_evaluations = prepare(benchmarks, models, options)
-    score_all(model_evaluations, fresh=fresh, regrade=regrade, as_json=as_json)
+    evaluations = prepare(benchmarks, models, options)
+    if not score_all(evaluations, Redo(fresh, regrade, retry_failed), as_json):
+        raise typer.Exit(PARTIAL)
 
 
 def check_sampling(temperature: float | None, top_p: float | None) -> None:
-    """ValueError for what no sampler can do."""
-    if temperature is not None and not 0 < temperature <= 10:
-        raise ValueError(f"--temperature is {temperature:g}: it must be above 0 and at most 10")
+    """Raise ValueError for values that no sampler takes."""
+    if temperature is not None and not 0 <= temperature <= 10:
+        raise ValueError(f"--temperature is {temperature:g}: it must lie in [0, 10]; 0 is greedy")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"--top-p is {top_p:g}: it must be above 0 and at most 1")
 
 
-def check_benchmarks(words: Sequence[str]) -> None:
-    """Unknown benchmarks are known before any model is looked for."""
-    from asyppo_cli.commands.eval import COMMANDS
-    from asyppo_cli.evaluation.benchmarks import expand
-
-    expand(words, COMMANDS)
-
-
-def score_all(model_evaluations: Sequence[ModelEvaluation], *, fresh: bool, regrade: bool, as_json: bool) -> None:
-    """Model after model, benchmark after benchmark; what is finished is shown whatever happens to the rest."""
+def score_all(evaluations: Sequence[ModelEvaluation], redo: Redo, as_json: bool) -> bool:
+    """Score all; shows what is finished even if a later one fails. Returns whether all scores are complete."""
     from asyppo_cli.builders.eval import build_pool
-    from asyppo_cli.commands.eval.tables import result_data, show_results
+    from asyppo_cli.commands.eval.tables import ScoredEvaluation, result_data, show_results
     from asyppo_cli.display.progress import progress as new_progress
 
     results: list[ScoredEvaluation] = []
     progress = new_progress()
     try:
         with interruptible(), build_pool() as grader:
-            for model_evaluation in model_evaluations:
-                for note in model_evaluation.notes:
+            for model in evaluations:
+                for note in model.notes:
                     progress.note(note)
-                with closing(model_evaluation):
-                    # One by one: those before the one that fails count.
-                    for evaluation in model_evaluation.evaluations:
-                        result = _one(evaluation, grader, progress, fresh=fresh, regrade=regrade)
+                with closing(model):
+                    # One by one: those before a failure count.
+                    for evaluation in model.evaluations:
+                        result = ScoredEvaluation(evaluation, _one(evaluation, grader, progress, redo))
                         results.append(result)
     finally:
         progress.close()
@@ -143,31 +149,25 @@ def score_all(model_evaluations: Sequence[ModelEvaluation], *, fresh: bool, regr
             sys.stdout.write(json.dumps([result_data(result) for result in results], indent=1) + "\n")
         elif results:
             show_results(results)
+    return not any(result.result.scores.failed for result in results)
 
 
-def _one(evaluation: Evaluation, grader: Grader, progress: Progress, *, fresh: bool, regrade: bool) -> ScoredEvaluation:
-    from asyppo_cli.commands.eval.tables import ScoredEvaluation
+def _one(evaluation: Evaluation, grader: Grader, progress: Progress, redo: Redo) -> EvaluationResult:
     from asyppo_cli.evaluation.session import evaluate
-
-    try:
-        outcome = evaluate(evaluation, grader, progress, fresh=fresh, regrade=regrade)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(how_to_go_on(evaluation)) from None
-    return ScoredEvaluation(evaluation, outcome)
-
-
-def how_to_go_on(evaluation: Evaluation) -> str:
-    """What is kept, and the command that goes on."""
     from asyppo_cli.runs.evaluations import count_samples
 
-    kept = count_samples(evaluation.directory.samples)
-    command = shlex.join(["asyppo", *(word for word in sys.argv[1:] if word != "--fresh")])
-    return f"stopped: {kept} of {evaluation.total} samples are kept; go on with: {command}"
+    try:
+        return evaluate(evaluation, grader, progress, redo)
+    except KeyboardInterrupt:
+        kept = count_samples(evaluation.directory.samples)
+        command = shlex.join(["asyppo", *(word for word in sys.argv[1:] if word != "--fresh")])
+        told = f"stopped: {kept} of {evaluation.total} samples are stored; continue with: {command}"
+        raise KeyboardInterrupt(told) from None
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGTERM and a terminal that closes count as Ctrl-C."""
+    """Treat SIGTERM, and SIGHUP unless ignored, as Ctrl-C."""
 
     def handle(_number: int) -> None:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""``asyppo eval show``: the problems of an evaluation with their answers, marks and votes."""
+"""``asyppo eval show``: the problems of an evaluation with their answers, verdicts and votes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ asyppo eval show SmolLM2/math500 --wrong
 
 asyppo eval show math500 --id math500-17 --responses
 """
-MARKS = {"right": "+", "wrong": "-", "unparseable": "?", "unparseable_gold": "G", "timed_out": "T"}
+MARKS = {"right": "+", "wrong": "-", "unparseable": "?", "unparseable_gold": "G", "timed_out": "T", "failed": "x"}
 MARK_STYLES = {"right": "green", "wrong": "red"}
 SHOWN_QUESTION = 60
 
@@ -45,7 +45,7 @@ def show(
     output: Annotated[Path, typer.Option(help="Folder of evaluations outside runs.")] = Path(FOLDER),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """List problems with their gold answer, a mark for each sample, and what the samples voted for."""
+    """List problems with their gold answer, a mark for each sample, and the votes."""
     stored = open_stored(evaluation, runs_dir, output)
     chosen = [
         answered
@@ -82,7 +82,7 @@ def _print_head(stored: StoredEvaluation, chosen: int) -> None:
     ]
     console.pairs(rows)
     marks = ", ".join(f"{mark} {kind.replace('_', ' ')}" for kind, mark in MARKS.items())
-    console.note(f"marks: {marks}; a small letter c follows a sample that was cut off")
+    console.note(f"marks: {marks}; c after a mark: cut off")
 
 
 def _print_table(chosen: Sequence[ProblemSamples]) -> None:
@@ -103,20 +103,26 @@ def _print_table(chosen: Sequence[ProblemSamples]) -> None:
 
 
 def marks_of(answered: ProblemSamples) -> str:
-    """A character a sample, in order."""
+    """One character a sample, in order, the failed ones last."""
     return "".join(
         ("." if graded is None else MARKS.get(graded.verdict, "?")) + ("c" if sample.truncated else "")
         for sample, graded in answered.rows
-    )
+    ) + MARKS["failed"] * len(answered.failures)
 
 
 def votes_of(answered: ProblemSamples) -> str:
-    """Answers voted for, the most popular first, with the number of votes."""
+    """The most frequent answers with their number of votes."""
     return ", ".join(f"{vote} x{count}" if count > 1 else vote for vote, count in answered.votes.most_common(4))
 
 
 def _style(answered: ProblemSamples) -> str:
-    return "green" if answered.right == len(answered.rows) else "yellow" if answered.right else "red"
+    return (
+        "green"
+        if answered.right == len(answered.rows) + len(answered.failures)
+        else "yellow"
+        if answered.right
+        else "red"
+    )
 
 
 def _print_responses(answered: ProblemSamples) -> None:
@@ -127,5 +133,7 @@ def _print_responses(answered: ProblemSamples) -> None:
         kind = "not graded" if graded is None else graded.verdict
         cut = ", cut off" if sample.truncated else ""
         extracted = "-" if graded is None or graded.extracted is None else graded.extracted
-        told = f"{kind}, answer {extracted}, {sample.length} tokens{cut}"
-        console.panel(f"sample {sample.sample}", [sample.response], MARK_STYLES.get(kind, "yellow"), told)
+        caption = f"{kind}, answer {extracted}, {sample.length} tokens{cut}"
+        console.panel(f"sample {sample.sample}", [sample.response], MARK_STYLES.get(kind, "yellow"), caption)
+    for failure in answered.failures:
+        console.print(f"sample {failure.sample} failed: {failure.reason}", "yellow")

@@ -1,4 +1,4 @@
-"""How scores are shown: a table, the settings beside it, and differences between models."""
+"""The output of scores: a table, warnings, the settings, and differences between models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from asyppo_cli.evaluation.scores import ScoreInterval
     from asyppo_cli.evaluation.session import Evaluation, EvaluationResult
 
-# Settings in the order in which they are read; what a table says already is left out.
+# Settings in the order shown; those in the table are left out.
 SHOWN = (
     "temperature",
     "top_p",
@@ -34,16 +34,16 @@ SHOWN = (
     "grader",
 )
 DIGEST_SHOWN = 16
-# Below this width a model's name goes above its scores, so that no number is cut.
+# Below this width a model's name is above its scores, so that no number is cut.
 ONE_TABLE_FROM = 110
 
 
 @dataclass(frozen=True)
 class ScoredEvaluation:
-    """An evaluation and what came out of it."""
+    """An evaluation with its result."""
 
     evaluation: Evaluation
-    outcome: EvaluationResult
+    result: EvaluationResult
 
     @property
     def benchmark(self) -> str:
@@ -57,23 +57,25 @@ class ScoredEvaluation:
 
 
 def show_results(results: Sequence[ScoredEvaluation]) -> None:
-    """Everything that an evaluation says at its end."""
+    """Everything that is printed at the end of an evaluation."""
     show_scores(results)
+    for result in results:
+        for warning in result.result.warnings:
+            console.warn(f"{result.benchmark}, {result.model}: {warning}")
     show_differences(results)
     show_settings(results)
-    places = dict.fromkeys(str(result.evaluation.directory.path) for result in results)
-    console.note(f"in {places.popitem()[0]}" if len(places) == 1 else "in " + ", ".join(places))
+    console.note("in " + ", ".join(dict.fromkeys(str(result.evaluation.directory.path) for result in results)))
 
 
 def show_scores(results: Sequence[ScoredEvaluation]) -> None:
     """One row a model and benchmark; the mean over benchmarks where a model has several."""
-    samples = sorted({result.outcome.scores.samples for result in results})
+    samples = sorted({result.result.scores.samples for result in results})
     k = str(samples[0]) if len(samples) == 1 else "k"
-    # Of one sample each, all three are the same number.
+    # With one sample all three are the same.
     several = samples != [1]
     votes = (f"pass@{k}", f"maj@{k}") if several else ()
     titles = ("problems", f"avg@{k}", "95 % interval", *votes, "length", "truncated")
-    columns = [Column("benchmark"), *(Column(title, "right") for title in titles)]
+    columns = [Column("benchmark"), *(Column(title, "right") for title in titles), Column("", wrap=True)]
     blocks: dict[str, list[list[Content]]] = {}
     for model in dict.fromkeys(result.model for result in results):
         own = [result for result in results if result.model == model]
@@ -90,7 +92,7 @@ def show_scores(results: Sequence[ScoredEvaluation]) -> None:
 
 
 def _score_cells(result: ScoredEvaluation, several: bool) -> list[Content]:
-    scores = result.outcome.scores
+    scores = result.result.scores
     votes = (scores.pass_at[scores.samples].value, scores.maj_at[scores.samples].value) if several else ()
     return [
         str(scores.problems),
@@ -99,12 +101,13 @@ def _score_cells(result: ScoredEvaluation, several: bool) -> list[Content]:
         *map(percent, votes),
         format_value(scores.length, "length"),
         percent(scores.truncated),
+        Cell(", ".join(warning.finding for warning in result.result.warnings), "yellow"),
     ]
 
 
 def _mean_cells(results: Sequence[ScoredEvaluation], several: bool) -> list[Content]:
-    """Every benchmark counts alike; ends of intervals add up as independent errors do."""
-    all_scores = [result.outcome.scores for result in results]
+    """Unweighted over benchmarks; the ends of intervals are combined as independent errors."""
+    all_scores = [result.result.scores for result in results]
     count = len(all_scores)
     mean = sum(scores.avg.value for scores in all_scores) / count
     below = math.sqrt(sum((scores.avg.value - scores.avg.low) ** 2 for scores in all_scores)) / count
@@ -120,18 +123,19 @@ def _mean_cells(results: Sequence[ScoredEvaluation], several: bool) -> list[Cont
         *map(percent, votes if several else ()),
         format_value(sum(scores.length for scores in all_scores) / count, "length"),
         percent(sum(scores.truncated for scores in all_scores) / count),
+        "",
     ]
 
 
 def show_differences(results: Sequence[ScoredEvaluation]) -> None:
-    """Every model against the first, problem by problem, where both had the same problems."""
+    """Every model against the first, problem by problem, where both have the same problems."""
     from asyppo_cli.evaluation.scores import paired_difference
 
     rows: list[list[Content]] = []
     for benchmark in dict.fromkeys(result.benchmark for result in results):
         first, *others = [result for result in results if result.benchmark == benchmark]
         for other in others:
-            difference = paired_difference(first.outcome.marks, other.outcome.marks)
+            difference = paired_difference(first.result.graded, other.result.graded)
             rows.append([f"{other.model} - {first.model}", benchmark, *difference_cells(difference)])
     if rows:
         console.heading("Differences in avg, over the same problems")
@@ -140,7 +144,7 @@ def show_differences(results: Sequence[ScoredEvaluation]) -> None:
 
 
 def difference_cells(difference: ScoreInterval) -> list[Content]:
-    """The difference, its interval, and what may be said."""
+    """The difference, its interval, and whether it is resolved."""
     resolved = difference.low > 0 or difference.high < 0
     word = Cell("resolved", "green") if resolved else Cell("not resolved", "yellow")
     ends = _ends(difference.low, difference.high, sign=True)
@@ -148,7 +152,7 @@ def difference_cells(difference: ScoreInterval) -> list[Content]:
 
 
 def show_settings(results: Sequence[ScoredEvaluation]) -> None:
-    """What makes scores differ: once what all have in common, and for each evaluation what is its own."""
+    """Settings that change scores: those common to all once, then those of each evaluation."""
     console.heading("Settings")
     settings = [_settings(result) for result in results]
     common = {name: value for name, value in settings[0].items() if all(s.get(name) == value for s in settings)}
@@ -156,16 +160,14 @@ def show_settings(results: Sequence[ScoredEvaluation]) -> None:
     rows: list[tuple[str, Content]] = list(_pairs(common))
     for result, each in zip(results, own, strict=True):
         if each:
-            told = "; ".join(f"{name} {value}" for name, value in _pairs(each))
-            rows.append((f"{result.model}, {result.benchmark}", told))
+            text = "; ".join(f"{name} {value}" for name, value in _pairs(each))
+            rows.append((f"{result.model}, {result.benchmark}", text))
     console.pairs(rows)
 
 
 def _settings(result: ScoredEvaluation) -> dict[str, Any]:
-    from asyppo_cli.evaluation.grading_queue import grader_version
-
-    scores = result.outcome.scores
-    known = {**result.evaluation.settings, "grader": grader_version(), "samples": scores.samples}
+    scores = result.result.scores
+    known = {**result.evaluation.settings, "grader": result.evaluation.grader, "samples": scores.samples}
     return {name: known[name] for name in ("samples", *SHOWN) if known.get(name) is not None}
 
 
@@ -177,16 +179,17 @@ def _pairs(settings: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 def result_data(result: ScoredEvaluation) -> dict[str, Any]:
     """A result as JSON values."""
-    outcome = result.outcome
+    found = result.result
     return {
         "model": result.model,
         "benchmark": result.benchmark,
-        "scores": outcome.scores.as_json(),
+        "scores": found.scores.as_json(),
+        "warnings": [str(warning) for warning in found.warnings],
         "settings": _settings(result),
         "folder": str(result.evaluation.directory.path),
-        "drawn": outcome.drawn,
-        "seconds": outcome.seconds,
-        "tokens": outcome.tokens,
+        "drawn": found.drawn,
+        "seconds": found.seconds,
+        "tokens": found.tokens,
     }
 
 

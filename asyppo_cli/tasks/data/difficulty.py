@@ -1,9 +1,7 @@
-"""Drawing problems in proportion to their difficulty.
+"""A draw of problems without replacement, with probabilities proportional to their difficulty.
 
-The order is that of a draw without replacement in which each next problem comes with probability proportional to its
-difficulty among those that are left: sort by ``-ln(u) / difficulty`` for independent uniform ``u`` (Efraimidis and
-Spirakis 2006, "Weighted random sampling with a reservoir"). ``u`` comes from the question's own text, so that the draw
-is the same on every machine, in every run, and whatever order the problems stand in.
+Sort by ``-ln(u) / difficulty`` for independent uniform ``u`` (Efraimidis and Spirakis 2006, "Weighted random sampling
+with a reservoir"). ``u`` is a hash of the question, so the draw is the same on every machine and in any file order.
 """
 
 from __future__ import annotations
@@ -19,20 +17,20 @@ SALT = "asyppo draw 1\n"
 
 
 def order_by_difficulty(problems: Sequence[Problem], most: int, key: str) -> list[Problem]:
-    """All problems of positive difficulty in the order of the draw; those without a chance (0 or less) are left out.
+    """All problems of positive difficulty in the order of the draw; the others are left out.
 
-    Problems that say nothing of difficulty, in a file of at most ``most``, count as a draw that was made before: they
-    are only shuffled. Raises ValueError, naming the problem and ``key``, where a difficulty is missing or is no number.
+    A file of at most ``most`` problems without difficulties is taken for an earlier draw and only shuffled. Raises
+    ValueError, naming the problem and ``key``, for a missing or invalid difficulty.
     """
-    told = [problem.entry.get("difficulty") for problem in problems]
-    if all(difficulty is None for difficulty in told):
+    known = [problem.entry.get("difficulty") for problem in problems]
+    if all(difficulty is None for difficulty in known):
         if len(problems) > most:
             raise ValueError(
                 f"{key}: none of its {len(problems)} problems has a difficulty to draw by: give a file with them, or "
-                f"take them as they stand with task.params.draw=in_order"
+                f"keep its order with task.params.draw=in_order"
             )
-        told = [1.0] * len(problems)
-    weights = [_weight(difficulty, problem, key) for difficulty, problem in zip(told, problems, strict=True)]
+        known = [1.0] * len(problems)
+    weights = [_weight(difficulty, problem, key) for difficulty, problem in zip(known, problems, strict=True)]
     arrivals = {
         index: -math.log(_uniform(problem.question)) / weight
         for index, (problem, weight) in enumerate(zip(problems, weights, strict=True))
@@ -51,6 +49,6 @@ def _weight(difficulty: Any, problem: Problem, key: str) -> float:
 
 
 def _uniform(text: str) -> float:
-    """A number in (0, 1) that looks random and depends on the text alone."""
+    """A hash of the text as a number in (0, 1)."""
     digest = hashlib.sha256((SALT + text).encode("utf-8", "surrogatepass")).digest()
     return (int.from_bytes(digest[:8], "big") + 0.5) / 2.0**64

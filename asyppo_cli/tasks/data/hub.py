@@ -1,4 +1,4 @@
-"""The Hugging Face hub: whether it can be asked, and data sets of it as files. Nothing of them is run."""
+"""Data sets of the Hugging Face hub as files, and whether the hub can be reached. No code of a data set is run."""
 
 from __future__ import annotations
 
@@ -6,31 +6,33 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-# Seconds until a hub that does not answer counts as out of reach; the client itself would try for a minute.
+# Suffixes of files of problems.
+SUFFIXES = (".jsonl", ".parquet", ".csv")
+# Timeout of the check that the hub can be reached; the client itself would try for a minute.
 REACH_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class DatasetFiles:
-    """The files of one split of a data set, sorted by name, as they are at a ``commit``."""
+    """The files of one split of a data set at a ``commit``, sorted by name."""
 
     commit: str
     files: tuple[Path, ...]
 
     @property
     def complete(self) -> bool:
-        """Whether there are files, and every part that their names count (``train-00003-of-00010.parquet``)."""
+        """Whether every part is there, by the numbers in the names (``train-00003-of-00010.parquet``)."""
         counts = {int(found[1]) for file in self.files if (found := re.search(r"-of-(\d+)\.", file.name))}
         return bool(self.files) and all(count == len(self.files) for count in counts)
 
 
 def split_files(hub_id: str, split: str, revision: str | None, key: str, wanted: str) -> DatasetFiles:
-    """A split of a data set at a revision (None: the newest; what is cached counts as the newest).
+    """A split of a data set at a revision (None: the cached one, else the newest).
 
-    ``key`` is the setting to name in an error, ``wanted`` what would do instead.
+    ``key`` is the setting to name in an error, ``wanted`` the advice.
 
     Raises:
-        ValueError: it is neither in the cache nor to be had from the hub, or has no JSONL or Parquet files.
+        ValueError: it is not cached and cannot be downloaded, or has no JSONL or Parquet files.
     """
     found = cached_files(hub_id, split, revision)
     if found is not None and found.complete:
@@ -38,12 +40,12 @@ def split_files(hub_id: str, split: str, revision: str | None, key: str, wanted:
     _download(hub_id, split, revision, key, wanted)
     found = cached_files(hub_id, split, revision)
     if found is None or not found.complete:
-        raise ValueError(f"{key}: {hub_id} has no complete JSONL or Parquet files of a split {split}")
+        raise ValueError(f"{key}: {hub_id} has no complete JSONL, Parquet or CSV files of a split {split}")
     return found
 
 
 def cached_files(hub_id: str, split: str, revision: str | None) -> DatasetFiles | None:
-    """What the hub's cache has of a split, perhaps not all of it; the network is not asked."""
+    """The cached files of a split, perhaps incomplete; without network access."""
     folder = cache_folder(hub_id)
     name = revision or "main"
     reference = folder / "refs" / name
@@ -53,28 +55,28 @@ def cached_files(hub_id: str, split: str, revision: str | None) -> DatasetFiles 
 
 
 def copied_files(path: Path, split: str, key: str) -> tuple[Path, ...]:
-    """A file, or the files of a split in a folder that a data set was copied to.
+    """A file, or the files of a split in a folder with a copy of a data set.
 
-    ``key`` is the setting to name in an error: ValueError for a folder without such files, or with some missing.
+    Raises ValueError, naming ``key``, for a folder without such files or with missing parts.
     """
     if not path.is_dir():
         return (path,)
     found = DatasetFiles("", _files(path, split))
     if not found.complete:
         some = f"only {len(found.files)} of the" if found.files else "no"
-        raise ValueError(f"{key}: the folder {path} has {some} files *{split}*.parquet or .jsonl")
+        raise ValueError(f"{key}: the folder {path} has {some} files *{split}*.parquet, .jsonl or .csv")
     return found.files
 
 
 def cache_folder(hub_id: str) -> Path:
-    """Where the hub's cache keeps a data set."""
+    """The folder of a data set in the hub's cache."""
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE) / f"datasets--{hub_id.replace('/', '--')}"
 
 
 def why_out_of_reach() -> str | None:
-    """Why the hub cannot be asked, by way of a proxy if one is set; None if it answers, whatever it says."""
+    """Why the hub cannot be reached, through a proxy if one is set; None for any answer."""
     import http.client
     import ssl
     import urllib.error
@@ -85,7 +87,7 @@ def why_out_of_reach() -> str | None:
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
     try:
-        # The address is the hub's, which the user's environment may change.
+        # The address is the hub's, or from the user's environment.
         request = urllib.request.Request(constants.ENDPOINT, method="HEAD")  # noqa: S310
         urllib.request.urlopen(request, timeout=REACH_SECONDS).close()  # noqa: S310
     except urllib.error.HTTPError:
@@ -110,8 +112,8 @@ def _download(hub_id: str, split: str, revision: str | None, key: str, wanted: s
     try:
         snapshot_download(hub_id, repo_type="dataset", revision=revision, allow_patterns=_patterns(split))
     except (OSError, HfHubHTTPError, HFValidationError) as error:
-        told = " ".join(str(error).split())[:300]
-        raise ValueError(f"{at} could not be fetched ({told}): {wanted}") from error
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"{at} could not be fetched ({reason}): {wanted}") from error
 
 
 def _files(folder: Path, split: str) -> tuple[Path, ...]:
@@ -119,4 +121,4 @@ def _files(folder: Path, split: str) -> tuple[Path, ...]:
 
 
 def _patterns(split: str) -> list[str]:
-    return [f"*{split}*.jsonl", f"*{split}*.parquet"]
+    return [f"*{split}*{suffix}" for suffix in SUFFIXES]

@@ -1,4 +1,4 @@
-"""Files of one JSON object a line, as users write them."""
+"""Files with one JSON object a line, written by users."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 
 def read_lines(path: str, fields: Sequence[str], key: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each line's place (``FILE line N``) and object, blank lines left out; read as it is asked for.
+    """The location (``FILE line N``) and object of each line, lazily; blank lines are skipped.
 
-    ``fields`` must be there and be text. All faults, a file that cannot be read or holds nothing included, are
-    ValueErrors that name the file and the line, or the configuration ``key`` that gave the path.
+    ``fields`` must be present and text. All errors, also for an unreadable or empty file, are ValueErrors that name the
+    file and line, or the configuration ``key`` that gave the path.
     """
     wanted = "each line must be a JSON object" + (f" with {_names(fields)} as text" if fields else "")
     empty = True

@@ -10,7 +10,6 @@ from asyppo_cli.config.section import Scalar
 from asyppo_cli.keys import did_you_mean
 from asyppo_cli.tasks.data.difficulty import order_by_difficulty
 from asyppo_cli.tasks.data.hub import cached_files, copied_files, split_files
-from asyppo_cli.tasks.data.jsonl import read_lines
 from asyppo_cli.tasks.data.problem_files import read_problem_file
 from asyppo_cli.tasks.data.procedural import GeneratedProblems, heldout_problems
 from asyppo_cli.types import Problem
@@ -43,42 +42,26 @@ def load_problems(task: TaskConfig, seed: int, heldout: int) -> tuple[Sequence[P
 
 
 def describe_source(task: TaskConfig) -> str | None:
-    """Which state of a hub's data set is read, in words, once it has been; None for all other sources."""
+    """The revision of a hub's data set that was read, in words; None for other sources."""
     if task.source != "hub" or task.path is not None:
         return None
     found = cached_files(task.name, SPLIT, _revision(task))
     return None if found is None else f"problems of {task.name} at revision {found.commit}"
 
 
-def read_problems(path: str, key: str) -> list[Problem]:
-    """Problems of a file of {id, problem, answer} lines; ``key`` is the configuration key that gave the path."""
-    seen: dict[str, str] = {}
-    problems = []
-    for place, fields in read_lines(path, ("id", "problem", "answer"), key):
-        name = fields["id"]
-        if name in seen:
-            raise ValueError(f'{place}: "id" {name!r} was given before, in {seen[name]}: ids must differ')
-        seen[name] = place
-        entry = {"difficulty": fields["difficulty"]} if "difficulty" in fields else {}
-        problems.append(Problem(name, fields["problem"], fields["answer"], entry))
-    return problems
-
-
 def _read(task: TaskConfig) -> tuple[list[Problem], str]:
-    """All problems of a file or data set, and how to name it in a message."""
-    if task.source == "jsonl":
-        if task.path is None:
-            raise ValueError("task.source=jsonl needs task.path=FILE")
-        return read_problems(task.path, "task.path"), f"task.path ({task.path})"
+    """All problems of a file or data set, and its name in messages."""
     if task.path is not None:
         return _read_any(task.path, "task.path"), f"task.path ({task.path})"
+    if task.source == "jsonl":
+        raise ValueError("task.source=jsonl needs task.path=FILE")
     wanted = "give a copy: task.path=FILE, a JSONL or Parquet file with problem, answer and difficulty"
     files = split_files(task.name, SPLIT, _revision(task), "task.name", wanted).files
     return [p for file in files for p in read_problem_file(file, "task.name", {})], f"task.name ({task.name})"
 
 
 def _read_any(path: str, key: str) -> list[Problem]:
-    """Problems of a JSONL or Parquet file or a folder of them, under whichever of the usual names columns have."""
+    """Problems of a file, or of a folder of files, under the usual column names."""
     files = copied_files(Path(path).expanduser(), SPLIT, key)
     return [problem for file in files for problem in read_problem_file(file, key, {})]
 
@@ -86,10 +69,9 @@ def _read_any(path: str, key: str) -> list[Problem]:
 def _split(
     problems: list[Problem], task: TaskConfig, heldout: int, key: str, held_first: bool
 ) -> tuple[list[Problem], list[Problem]]:
-    """Held-out problems are the first of their own file; or the last of a file, or the first of a draw."""
+    """Held-out problems: the first of their own file, else the last of the file, or the first of the draw."""
     if task.heldout_path is not None:
-        read = read_problems if task.source == "jsonl" else _read_any
-        held = read(task.heldout_path, "task.heldout_path")[:heldout]
+        held = _read_any(task.heldout_path, "task.heldout_path")[:heldout]
         if len(held) < heldout:
             raise ValueError(
                 f"evaluation.problems is {heldout}, but task.heldout_path ({task.heldout_path}) has {len(held)}: "
@@ -108,7 +90,7 @@ def _split(
     questions = {problem.question for problem in held}
     train = [problem for problem in problems if problem.question not in questions][: task.size]
     if not train:
-        raise ValueError(f"{key}: every problem is held out too: nothing is left to train on")
+        raise ValueError(f"{key}: every problem is also held out, so none is left to train on")
     return train, held
 
 

@@ -1,4 +1,4 @@
-"""From problems to what the model reads."""
+"""Prompts of problems."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from asyppo_cli.types import Problem, Prompt
 
 
 def render(tokenizer: Tokenizer, system_prompt: str, problem: Problem) -> Prompt:
-    """The problem as the user's turn of a conversation, up to where the assistant begins."""
+    """The problem as the user's turn of a conversation, up to the start of the assistant's."""
     return Prompt(problem, tuple(tokenizer.chat(system_prompt, problem.question)))
 
 

@@ -1,4 +1,4 @@
-"""The order in which training problems are drawn, as a pure function of how many were drawn before."""
+"""The order of training problems, as a pure function of the number drawn before."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import random
 
 
 class ProblemStream:
-    """Endless passes over ``size`` problems, each pass (epoch) in a fresh order fixed by ``seed``.
-
-    Resuming needs the position alone: there is no state but a cache of the orders in use.
-    """
+    """Endless epochs over ``size`` problems, each in a new order fixed by ``seed``; resuming needs the position."""
 
     def __init__(self, size: int, seed: int) -> None:
-        """Raise ValueError if there is no problem to draw."""
+        """Raise ValueError without problems."""
         if size < 1:
             raise ValueError(f"a stream needs at least one problem, not {size}")
         self._size = size
@@ -32,7 +29,7 @@ class ProblemStream:
     def _order(self, epoch: int) -> list[int]:
         if epoch not in self._orders:
             order = list(range(self._size))
-            # Seeded by text, which Python hashes the same everywhere and which keeps (1, 12) apart from (11, 2).
+            # Seeded by text, which is portable and distinguishes (1, 12) from (11, 2).
             random.Random(f"{self._seed}/{epoch}").shuffle(order)
             kept = {e: o for e, o in self._orders.items() if e == epoch - 1}
             self._orders = kept | {epoch: order}

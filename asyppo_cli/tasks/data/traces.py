@@ -1,4 +1,4 @@
-"""Worked solutions for a supervised warm start, with flaws on request, so that the model is alive but imperfect."""
+"""Worked solutions for a supervised warm start, some with errors on request, so that the model stays imperfect."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _LARGEST_SLIP = 3
 
 @dataclass(frozen=True)
 class TraceErrors:
-    """Shares of traces with the answer alone, with some lines left out, and with a wrong line; the rest are clean."""
+    """Shares of traces with only the answer, with missing lines, and with a wrong line; the others are correct."""
 
     no_steps: float = 0.0
     skipped_steps: float = 0.0
     wrong_line: float = 0.0
 
     def __post_init__(self) -> None:
-        """Raise ValueError if the shares, which exclude each other, exceed 1 together."""
+        """Raise ValueError if the shares, which are disjoint, add up to more than 1."""
         total = self.no_steps + self.skipped_steps + self.wrong_line
         if min(self.no_steps, self.skipped_steps, self.wrong_line) < 0 or total > 1 + 1e-9:
             raise ValueError(
@@ -29,20 +29,20 @@ class TraceErrors:
             )
 
 
-def worked_trace(problem: Problem, rng: random.Random, flaws: TraceErrors) -> str:
+def worked_trace(problem: Problem, rng: random.Random, errors: TraceErrors) -> str:
     r"""A solution of a chain_sum problem: left to right, one operation a line, then ``\boxed{}``.
 
-    ``4 - 1 + 7`` becomes ``4 - 1 = 3``, ``3 + 7 = 10``, ``\boxed{10}``. Skipping leaves out lines, and the next one
-    starts from the total as it should be. A wrong line is off by up to 3, and all after it follows from it. Raises
-    ValueError for other tasks.
+    ``4 - 1 + 7`` becomes ``4 - 1 = 3``, ``3 + 7 = 10``, ``\boxed{10}``. After a missing line the next one
+    starts from the right total. A wrong line is off by up to 3, and all later lines follow from it. Raises ValueError
+    for other tasks.
     """
     if source_task(problem.entry) != "chain_sum":
         raise ValueError(f"problem {problem.id}: only chain_sum has worked traces: give traces=FILE")
     first, *rest = str(problem.entry["metadata"]["expression"]).split()
     steps = [(sign, int(term)) for sign, term in zip(rest[::2], rest[1::2], strict=True)]
-    draw = rng.random() - flaws.no_steps
-    skips = 0 <= draw < flaws.skipped_steps
-    slips = 0 <= draw - flaws.skipped_steps < flaws.wrong_line
+    draw = rng.random() - errors.no_steps
+    skips = 0 <= draw < errors.skipped_steps
+    slips = 0 <= draw - errors.skipped_steps < errors.wrong_line
     slip_at = rng.randrange(len(steps)) if slips and steps else None
     lines, total = _lines(int(first), steps, slip_at, _slip(rng) if slips else 0)
     if draw < 0:

@@ -143,9 +143,9 @@ def test_difficulty_is_kept(tmp_path: Path) -> None:
         (b'{"id": "a", "problem": "?", "answer": "1"}\n{"id": ', r"a\.jsonl line 2: is not JSON"),
         (b'{"id": "a", "problem": "\xff", "answer": "1"}\n', r"a\.jsonl line 1: is not JSON"),
         (b'\n{"id": "a", "problem": "?"}\n', r'a\.jsonl line 2: has no "answer"'),
-        (b'{"id": "a", "problem": "?", "answer": 1}\n', r'a\.jsonl line 1: "answer" is 1: .* as text'),
+        (b'{"id": "a", "problem": "?", "answer": {}}\n', r'a\.jsonl line 1: "answer"'),
         (b"[1]\n", r"a\.jsonl line 1: is a list"),
-        (b'{"id": "a", "problem": "?", "answer": "1"}\n' * 2, r"line 2: \"id\" 'a' was given before, in .*line 1"),
+        (b'{"id": "a", "problem": "?", "answer": "1"}\n' * 2, r"line 2: id 'a' .*line 1"),
         (b'{"id": "a", "problem": "?", "answer": "1"}\n', r"has 1 and the last ones are held out"),
     ],
 )
@@ -160,5 +160,18 @@ def test_faults_of_a_file_name_file_and_line(tmp_path: Path, content: bytes, mes
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"task\.path: cannot read .*none\.jsonl: No such file"):
         load_problems(file_task(tmp_path / "none.jsonl"), seed=1, heldout=1)
-    with pytest.raises(ValueError, match=r"task\.path: cannot read .*: Is a directory"):
+    with pytest.raises(ValueError, match=r"task\.path: the folder .* no files"):
         load_problems(file_task(tmp_path), seed=1, heldout=1)
+
+
+def test_training_reads_what_evaluation_reads(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    rows = [{"id": i, "question": f"What is {i}?", "answer": i} for i in range(3)] + [
+        {"question": "?", "answer": "#### 4"}
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    train, heldout = load_problems(file_task(path), seed=1, heldout=1)
+    assert [(problem.id, problem.answer) for problem in [*train, *heldout]] == [
+        *(("0", "0"), ("1", "1"), ("2", "2")),
+        ("mine-3", "4"),
+    ]
