@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# What is compared, the title of its panel, and how a run's values become one.
+# The metrics, the title of each panel, and how a run's values become one number.
 QUANTITIES: dict[str, tuple[str, Callable[[Sequence[float]], float]]] = {
     names.ACCURACY: ("held-out accuracy after training", lambda values: values[-1]),
     names.STEP_TIME: ("time of the median step", statistics.median),

@@ -1,4 +1,4 @@
-"""Who worked when: the phases of a few steps as bars in time, a track for each worker."""
+"""A time line: the phases of a few steps as bars, a track for each worker."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def timeline_csv(shown: Timeline) -> str:
 
 
 def draw_timeline(shown: Timeline) -> Figure:
-    """A track a worker; each bar is named where it has room, and all are in the legend."""
+    """A track for each worker; bars are named where there is room, and all phases are in the legend."""
     with styled():
         tracks = shown.tracks
         figure = new_figure(9.0, 1.3 + 0.62 * len(tracks))

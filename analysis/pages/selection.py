@@ -1,4 +1,4 @@
-"""Which responses of a step are worth reading, chosen from its token records."""
+"""Selects responses of a step from its token records."""
 
 from __future__ import annotations
 

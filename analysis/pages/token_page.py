@@ -1,4 +1,4 @@
-"""What the token page shows: responses of one or several steps, a number of every kind for every token."""
+"""The data of the token page: responses of one or several steps, with every quantity of every token."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from asyppo_cli.runs.records import RecordTexts, texts_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# A colour's end stands for this quantile, so that one extreme token does not pale all others.
+# A colour scale ends at this quantile, so that one extreme token does not make all others pale.
 EXTREME = 0.99
 
 
 @dataclass(frozen=True)
 class TokenQuantity:
-    """A number of every token: the records' column, its name, what it means, how it is coloured."""
+    """A quantity of every token: its column in the records, label, meaning and colour scale."""
 
     column: str
     label: str
@@ -32,7 +32,7 @@ class TokenQuantity:
 
 
 def quantities(critics: int) -> list[TokenQuantity]:
-    """What tokens can be coloured by, first what is shown first; without critics there are no values."""
+    """The quantities that tokens can be coloured by, the default first; without critics there are no values."""
     values = [
         TokenQuantity("value_mean", "value", "mean of the critics: the reward they expect from here on", True),
         *(TokenQuantity(f"value_{m}", f"value, critic {m}", f"critic {m} alone", True) for m in range(critics)),
@@ -65,7 +65,7 @@ class StepResponses:
 def step_responses(
     step: int, table: pa.Table, rows: Sequence[int], known: Mapping[str, Mapping[str, Any]], left_out: int = 0
 ) -> StepResponses:
-    """A step's responses; ``known`` prompts help out where the records came without theirs."""
+    """A step's responses; ``known`` prompts replace those that the records lack."""
     texts = texts_of(table)
     both = RecordTexts({**known, **texts.prompts}, texts.responses)
     return StepResponses(step, table, response_stats(table), rows, both, left_out)
@@ -105,7 +105,7 @@ def token_data(run: str, readings: Sequence[StepResponses], start: int, what: st
 
 
 def _scale(quantity: TokenQuantity, values: Any, rewards: Any) -> dict[str, Any]:
-    """Where the colours of a quantity begin and end, the same on the whole page.
+    """The ends of a quantity's colour scale, the same on the whole page.
 
     Values run over the range of rewards, at least from 0 to 1; advantages lie symmetric around 0.
     """

@@ -1,4 +1,4 @@
-"""Finds the responses a page is about: of training, or of probes, which are the same prompts at every recorded step."""
+"""Reads the responses for a page: of training, or of probes, which are the same prompts at every recorded step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.records import probed_steps, read_samples, read_table, recorded_steps, row_count, texts_of
 
 _RANKED_BY = ("response_id", "prompt_id", "reward", "advantage", "value_std")
-# A token takes some 100 bytes of a page: with more of them than this, a browser is no joy.
+# A token takes some 100 bytes of a page; with more tokens a browser becomes slow.
 MAX_TOKENS = 400_000
 
 

@@ -1,4 +1,4 @@
-"""What a run's metrics say went wrong, in words that need no reading of curves, each with what to do about it."""
+"""Problems that a run's metrics show, in words, each with advice."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DISAGREEMENT = 0.01
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """``words`` say what was seen, ``advice`` what to do; a note is good to know, a warning should be looked at."""
+    """``words`` describe the problem, ``advice`` what to do; a note is information, a warning needs attention."""
 
     level: Literal["warning", "note"]
     title: str

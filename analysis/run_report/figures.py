@@ -1,4 +1,4 @@
-"""The figures of a report, each with what it shows in words; what cannot be drawn says why."""
+"""The figures of a report with their findings; a figure that cannot be drawn is replaced by the reason."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_STEPS, MAX_INITIAL = 24, 6
 
 
 def curves_section(groups: Sequence[RunGroup]) -> Markup:
-    """Curves of what matters most, seeds joined; for several settings the summary bars before them."""
+    """Curves of the main metrics, seeds joined; for several settings the summary bars before them."""
     every = [row for group in groups for found in group.metrics.values() for row in found.rows]
     # What is zero throughout (a KL term that is off) needs no panel.
     known = {name for row in every for name, value in row.items() if value}

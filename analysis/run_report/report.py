@@ -1,4 +1,4 @@
-"""A whole report as one page: what was run, what came out, what looks wrong, curves, figures, responses to read.
+"""A run report as one page: outcome, diagnoses, curves, configuration, figures, responses to read.
 
 There is no script in it, so that it opens anywhere, prints, and can be sent.
 """
@@ -26,7 +26,7 @@ from analysis.run_report.tables import (
 )
 from asyppo_cli.runs.directory import RunDirectory
 
-# Of more runs than this, figures and responses would fill a book: the tables and curves hold all of them.
+# Runs with figures and responses of their own; tables and curves hold all runs.
 MAX_DETAILED = 3
 MAX_NAMED = 4
 
@@ -52,7 +52,7 @@ def _outcome(files: Sequence[RunFiles]) -> Markup:
 
 
 def _diagnoses(files: Sequence[RunFiles]) -> Markup:
-    """What looks wrong, in words, the same of several runs together; that nothing does is said too."""
+    """The diagnoses, equal ones of several runs together; or that there are none."""
     found: dict[tuple[str, str], list[tuple[str, Diagnosis]]] = {}
     for one in files:
         for diagnosis in diagnose(one.metrics, one.config):

@@ -14,7 +14,7 @@ from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.records import read_samples, recorded_steps
 
 EACH = 2
-# A page of a report, not of a book: the token page shows responses whole.
+# Longer responses are cut; the token page shows them whole.
 MAX_TOKENS = 700
 LEVELS = 8
 TITLES = {

@@ -1,4 +1,4 @@
-"""The tables of a report: outcome, what was run and where, settings that differ, numbers side by side."""
+"""The tables of a report: outcome, configuration and machine, settings that differ, numbers side by side."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from asyppo_cli.runs.metric_log import MetricRows, read_metrics
 
 # More runs than this are rows of a table, fewer are columns.
 MAX_SIDE_BY_SIDE = 6
-# The settings one asks for first, and what each is called beside the others of its row.
+# The main settings, and the label of each beside the others of its row.
 HIGHLIGHTS = {
     "task": {"task.name": ""},
     "policy": {"policy.model": ""},
@@ -110,7 +110,7 @@ def _outcome(one: RunFiles) -> list[object]:
 
 
 def outcome_sentence(one: RunFiles) -> str:
-    """What became of the accuracy, in one sentence."""
+    """The change of the accuracy, in one sentence."""
     scored = [row for row in one.metrics.rows if names.ACCURACY in row]
     done = f"{one.summary.step} of {one.summary.max_steps} steps in {format_duration(one.summary.seconds)}"
     if len(scored) < 2:
@@ -158,7 +158,7 @@ def _environment_table(environment: Mapping[str, Any]) -> Markup:
 
 
 def setting_text(value: object) -> str:
-    """A setting's value as one would type it; a dash where a run has no such key."""
+    """A setting's value as it is typed; a dash where a run has no such key."""
     if value is MISSING:
         return "–"
     return json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value

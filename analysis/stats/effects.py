@@ -1,4 +1,4 @@
-"""Differences of settings to a baseline, paired by seed, and what their intervals allow to be said."""
+"""Differences of settings to a baseline, paired by seed, and the verdicts that their intervals allow."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def direction_sign(direction: Direction | None) -> int:
 
 
 def verdict_of(difference: SeedMean, direction: Direction | None) -> Verdict:
-    """What its interval allows to be said of a difference; without a direction it is higher or lower, not better."""
+    """The verdict that the interval of a difference allows; without a direction it is higher or lower, not better."""
     if not difference.known:
         return "cannot tell"
     if difference.holds(0.0):

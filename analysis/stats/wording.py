@@ -69,7 +69,7 @@ def mean_words(mean: SeedMean | None, metric: str) -> str:
 
 
 def effect_sentence(effect: Effect, metric: str, comparisons: int) -> str:
-    """What may be said of one difference."""
+    """A difference with its verdict in words."""
     pair, found = f"{effect.setting} against {effect.baseline}", effect.difference
     if effect.verdict == "cannot tell":
         return f"{pair}: {change(found.mean, metric)} on one common seed; one seed allows no conclusion, add seeds"
@@ -102,8 +102,8 @@ def small(p: float) -> str:
     return "-" if not math.isfinite(p) else "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
-def listed(names: Sequence[str], limit: int = MAX_NAMED) -> str:
+def listed(names: Sequence[str]) -> str:
     """``a, b and c``; of many the first few and how many more."""
-    if len(names) > limit:
-        return f"{', '.join(names[:limit])} and {len(names) - limit} more"
+    if len(names) > MAX_NAMED:
+        return f"{', '.join(names[:MAX_NAMED])} and {len(names) - MAX_NAMED} more"
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,1 +1,1 @@
-"""What a finished study answers."""
+"""The answer of a study: settings, effects, verdict, figures, report."""

@@ -29,7 +29,7 @@ MAX_SHOWN = 40
 
 @dataclass(frozen=True)
 class ObjectiveAnswer:
-    """What a study says of one objective: all settings, differences to the baseline, and the verdict in words.
+    """The answer for one objective: all settings, differences to the baseline, and the verdict in words.
 
     ``axes`` are the effects of single axes, and pairs of their values, of a grid of several axes; ``search`` and
     ``importances`` those of a search.
@@ -64,7 +64,7 @@ class ObjectiveAnswer:
 
 @dataclass(frozen=True)
 class StudyAnswer:
-    """What a study says, by objective. ``missing`` are trials without a number, ``front`` that of several objectives.
+    """The answer of a study by objective; ``missing`` are trials without a number, ``front`` the Pareto front.
 
     ``files`` are what was written, ``notices`` why something was not.
     """

@@ -1,4 +1,4 @@
-"""Everything an answer says, for other programs: JSON (what is unknown is null), and CSV in the metrics' own units."""
+"""A study's answer for other programs: JSON (unknown numbers are null), and CSV in the metrics' own units."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _study(study: Study) -> dict[str, Any]:
 
 
 def _scores(one: ObjectiveAnswer) -> list[tuple[StudySetting, str, dict[str, Any]]]:
-    """Every setting with the metric and what is known of it under this objective."""
+    """Every setting with the metric and its record under this objective."""
     effects = {effect.setting: effect for effect in one.effects}
     return [
         (

@@ -14,7 +14,7 @@ NO_NUMBER = "No trial is finished with a number, so nothing can be said."
 
 
 def verdict(settings: Sequence[StudySetting], found: Sequence[Effect], baseline: str | None, metric: str) -> str:
-    """What may be said of the objective, in one to four sentences."""
+    """The verdict on the objective, in one to four sentences."""
     done = [setting for setting in settings if setting.mean is not None]
     if not done:
         return NO_NUMBER

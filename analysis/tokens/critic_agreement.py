@@ -1,4 +1,4 @@
-"""The critics against each other and against what came of it: correlation, explained variance, calibration.
+"""The critics compared with each other and with the outcomes: correlation, explained variance, calibration.
 
 Legend: ``S`` steps, ``M`` critics; an estimator is a critic, or the aggregate that the advantage was computed from. The
 outcome of a state is the reward of its response, which is its return at gamma = 1.

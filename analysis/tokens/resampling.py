@@ -1,4 +1,4 @@
-"""Numbers about tokens with intervals over responses: tokens of one response are not independent, responses are.
+"""Statistics of tokens with bootstrap intervals over responses, because tokens of one response are not independent.
 
 Legend: ``N`` tokens, ``R`` responses, ``K`` sums that a statistic is made of. A statistic is a function of sums over
 tokens, so a resample needs the sums of each response and never the tokens.

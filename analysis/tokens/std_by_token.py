@@ -1,4 +1,4 @@
-"""The tokens at whose states the critics disagree most, and least.
+"""The tokens at whose states the critics disagree most and least.
 
 A token's state is the prefix before it. Tokens are compared by the percentile of std within its step, since std
 itself shrinks over training and a token of early steps would look disputed. Of thousands of tokens some are far from
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 COLUMNS = ("token", "value_std", "advantage_kept")
 # Tokens at each end, and how often one has to occur to be ranked.
-MOST = 12
+MAX_TOKENS = 12
 MIN = 30
 # Percentiles are spread evenly, from -0.5 to 0.5 as they are kept here.
 SPREAD = 12**-0.5
@@ -60,7 +60,7 @@ class Ranking:
     kinds: int
 
 
-def by_token(table: TokenTable, ranks: Ranks, resamples: Resamples, most: int = MOST) -> Ranking:
+def by_token(table: TokenTable, ranks: Ranks, resamples: Resamples) -> Ranking:
     """Rank the tokens that occur at least :data:`MIN` times by how surely they lie above or below the middle.
 
     Surely: with an error of 5 % over all of them (Bonferroni), and with an interval over responses that leaves out 50.
@@ -73,15 +73,15 @@ def by_token(table: TokenTable, ranks: Ranks, resamples: Resamples, most: int = 
     margin = doubt / np.sqrt(np.minimum(count, table.responses).clip(1))
     found = [
         [t for t in _describe(table, ranks, codes, resamples) if not t.percentile.holds(50.0)]
-        for codes in (_surest(sign * mean - margin, often, most) for sign in (1, -1))
+        for codes in (_surest(sign * mean - margin, often) for sign in (1, -1))
     ]
     highest, lowest = (sorted(part, key=lambda t: t.percentile.value) for part in found)
     return Ranking(table.run, table.steps, tuple(highest[::-1]), tuple(lowest), len(often), int((count > 0).sum()))
 
 
-def _surest(bound: Array, among: Array, most: int) -> Array:
+def _surest(bound: Array, among: Array) -> Array:
     """The codes with the highest bounds above 0."""
-    order = among[np.argsort(-bound[among], kind="stable")][:most]
+    order = among[np.argsort(-bound[among], kind="stable")][:MAX_TOKENS]
     return order[bound[order] > 0]
 
 

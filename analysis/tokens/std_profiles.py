@@ -1,4 +1,4 @@
-"""How far the critics disagree: over training, along a response, in right and in wrong ones.
+"""The disagreement of the critics over training, along a response, and in right and wrong responses.
 
 Legend: ``S`` steps, ``P`` probabilities, ``std`` the critics' standard deviation at a state (column ``value_std``),
 in units of the reward. A response is right if its reward is at least 0.5.
@@ -95,7 +95,7 @@ class Along:
 
 @dataclass(frozen=True)
 class Places:
-    """Sigma by position from the start (tokens), by share of the response (percent), and by outcome."""
+    """σ by position from the start (tokens), by share of the response (percent), and by outcome."""
 
     run: str
     steps: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""Token texts as people read them.
+"""Token texts in readable form.
 
 Our records hold decoded text. Records of others may hold a vocabulary's own spelling: GPT-2's byte-level form, where
 every byte is a printable character (a space is ``Ġ``, a line break ``Ċ``), or SentencePiece's, where a space is ``▁``.

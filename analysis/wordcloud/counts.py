@@ -1,4 +1,4 @@
-"""Which tokens lose their advantage or their entropy bonus most often: by count, and by rate against their frequency.
+"""Counts of the tokens whose advantage is masked or whose entropy bonus is filtered, and the rates of each word.
 
 Legend: ``N`` tokens, ``V`` distinct words. A word is what a token reads like: vocabularies hold ``therefore`` and
 `` therefore`` as two tokens, which are one word here.
@@ -23,7 +23,7 @@ Gate = Literal["advantage", "entropy"]
 KEPT = {"advantage": "advantage_kept", "entropy": "entropy_kept"}
 COLUMNS = ("prompt_id", "token", "advantage_kept", "entropy_kept")
 LEVEL = 0.95
-MOST = 40
+MAX_WORDS = 40
 
 
 @dataclass(frozen=True)
@@ -87,19 +87,19 @@ def wilson(hits: Array, total: Array, z: float) -> tuple[Array, Array]:
     return (centre - half) / width, (centre + half) / width
 
 
-def most_masked(counts: WordCounts, most: int = MOST) -> list[int]:
+def most_masked(counts: WordCounts, limit: int = MAX_WORDS) -> list[int]:
     """Numbers of the words masked most often, foremost first; of equals, the one with the higher rate, then by name."""
     order = sorted(
         np.flatnonzero(counts.masked), key=lambda w: (-counts.masked[w], counts.seen[w], counts.words[int(w)])
     )
-    return [int(w) for w in order[:most]]
+    return [int(w) for w in order[:limit]]
 
 
-def highest_rates(counts: WordCounts, most: int = MOST) -> list[int]:
+def highest_rates(counts: WordCounts, limit: int = MAX_WORDS) -> list[int]:
     """Numbers of the words masked most often for how often they occur: by the lower end of their interval."""
     low, _ = intervals(counts)
     order = sorted(np.flatnonzero(counts.masked), key=lambda w: (-low[w], counts.words[int(w)]))
-    return [int(w) for w in order[:most]]
+    return [int(w) for w in order[:limit]]
 
 
 def initial_steps(recorded: Sequence[int]) -> list[int]:

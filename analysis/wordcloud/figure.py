@@ -113,8 +113,9 @@ def _draw_cloud(ax: Axes, words: Sequence[tuple[str, int, str]], aspect: float) 
 def place_words(extents: Any, aspect: float) -> Any:
     """Middles ``[W, 2]`` of W words of size ``extents`` ``[W, 2]``: the first in the centre, none on another.
 
-    Each is put at the free place nearest to the centre, among points that a sunflower's seeds would take, stretched by
-    ``aspect`` (width over height). Nothing here is random.
+    Each takes the free place nearest to the centre among the points of a sunflower spiral, stretched by ``aspect``
+    (width over height); nothing is random. The package wordcloud is no replacement: it measures words with a single
+    font, without a fallback for Chinese or emoji, and leaves out words for which it finds no place.
     """
     reach = math.sqrt(float((extents[:, 0] * extents[:, 1]).sum())) * 3
     seeds = np.arange(SEEDS)

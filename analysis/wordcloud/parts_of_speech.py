@@ -1,4 +1,4 @@
-"""What kinds of tokens are masked: parts of speech in their context, symbols, digits, logical connectives.
+"""Classes of masked tokens: parts of speech in their context, symbols, digits, logical connectives.
 
 Legend: ``N`` tokens, ``R`` responses, ``C`` classes. Words are tagged in the sentences of the decoded response, and a
 token gets the class of the word it lies in. The tagger is an averaged perceptron trained on UD English-EWT (93 % of
@@ -25,7 +25,7 @@ from asyppo_cli.requirements import install_command
 
 Array = NDArray[Any]
 Tag = Callable[[Sequence[str]], Sequence[str]]
-# Tagging is slow beside counting: so many tokens are drawn as whole responses, more than any share needs.
+# Tagging is slow compared with counting: this many tokens, in whole responses, are more than any share needs.
 MAX_TOKENS = 200_000
 CONNECTIVES = frozenset(
     {"therefore", "thus", "hence", "so", "consequently", "accordingly", "because", "since", "as", "if", "then", "else"}
@@ -93,9 +93,9 @@ def tagger() -> Tag:
     return lambda words: [label.partition("|")[0] for label in model.tag(words)]
 
 
-def sample_responses(table: TokenTable, most: int = MAX_TOKENS) -> Array:
-    """Numbers of whole responses, evenly spread over the table, with about ``most`` tokens together."""
-    wanted = max(1, int(table.responses * min(1.0, most / max(1, len(table)))))
+def sample_responses(table: TokenTable, limit: int = MAX_TOKENS) -> Array:
+    """Numbers of whole responses, evenly spread over the table, with about ``limit`` tokens together."""
+    wanted = max(1, int(table.responses * min(1.0, limit / max(1, len(table)))))
     return np.unique(np.linspace(0, table.responses - 1, wanted).round().astype(int))
 
 

@@ -1,4 +1,4 @@
-"""What the word cloud shows, in words and as CSV."""
+"""The findings of the word cloud in words and as CSV."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from analysis.wordcloud.parts_of_speech import ClassShare
 
 # What the paper reports of the tokens masked most often, early in training (appendix E).
 CLAIM = {"adjective": "more", "adverb": "more", "symbol": "more", "connective": "less"}
-# Of fewer tokens a share says nothing.
+# A share of fewer tokens is not informative.
 MIN = 30
 PLURAL = {"adjective": "adjectives", "adverb": "adverbs", "symbol": "isolated symbols", "connective": "connectives"}
 VERB = {"advantage": "masked", "entropy": "filtered"}

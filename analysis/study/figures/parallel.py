@@ -1,4 +1,4 @@
-"""Parallel coordinates of a search: an upright for each key and one for the objective, a line for each setting."""
+"""Parallel coordinates of a search: an axis for each key and one for the objective, a line for each setting."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# More lines than these are a surface, more uprights a forest.
+# Beyond these numbers lines and axes cannot be told apart.
 MAX_LINES, MAX_KEYS, MAX_WORDS = 300, 8, 12
 LABEL = 16
-# What is not set stands apart from the numbers by this share of the upright.
-UNSET_ROOM = 0.14
+# Unset values stand below the numbers, at this share of the axis.
+UNSET_SHARE = 0.14
 
 
 @dataclass(frozen=True)
-class Upright:
+class ParallelAxis:
     """A key, or the objective: where each line crosses it, in [0, 1], and its marks."""
 
     name: str
@@ -44,13 +44,13 @@ class Parallel:
     objective: Objective
     settings: tuple[StudySetting, ...]
     numbers: tuple[float, ...]
-    uprights: tuple[Upright, ...]
+    axes: tuple[ParallelAxis, ...]
     scores: tuple[float, ...]
     left_out: int
 
 
 def parallel(settings: Sequence[StudySetting], objective: Objective, order: Sequence[str]) -> Parallel:
-    """Lines of the best settings; uprights in the ``order`` of their importance, those not named there after them."""
+    """Lines of the best settings; axes in the ``order`` of their importance, those not named there after them."""
     sign = direction_sign(objective.direction)
     known = [(sign * mean.mean, setting) for setting in settings if (mean := setting.mean) is not None]
     known.sort(key=lambda pair: pair[0])
@@ -60,7 +60,7 @@ def parallel(settings: Sequence[StudySetting], objective: Objective, order: Sequ
     columns = {key: [setting.point.get(key, UNSET) for setting in rows] for key in keys}
     varying = [key for key in keys if len(set(columns[key])) > 1][:MAX_KEYS]
     short = short_names(varying)
-    uprights = [upright(short[key], columns[key]) for key in varying]
+    axes = [parallel_axis(short[key], columns[key]) for key in varying]
     numbers = [sign * score for score, _ in drawn]
     merit = [score for score, _ in drawn]
     low, high = min(merit, default=0.0), max(merit, default=0.0)
@@ -69,14 +69,14 @@ def parallel(settings: Sequence[StudySetting], objective: Objective, order: Sequ
         objective=objective,
         settings=tuple(rows),
         numbers=tuple(numbers),
-        uprights=(*uprights, _objective(numbers, objective.metric)),
+        axes=(*axes, _objective(numbers, objective.metric)),
         scores=tuple(scores),
         left_out=len(settings) - len(rows),
     )
 
 
-def upright(name: str, column: Sequence[str]) -> Upright:
-    """Where the values stand: numbers by size (of a wide range by their logarithm), words at equal distances.
+def parallel_axis(name: str, column: Sequence[str]) -> ParallelAxis:
+    """The places of the values: numbers by size (of a wide range by their logarithm), words at equal distances.
 
     Among numbers, those that are not set stand apart, below.
     """
@@ -85,11 +85,11 @@ def upright(name: str, column: Sequence[str]) -> Upright:
         words = sorted(set(column))
         step = {word: i / max(1, len(words) - 1) for i, word in enumerate(words)}
         marks = tuple((step[word], word) for word in words[:: -(-len(words) // MAX_WORDS)])
-        return Upright(name, tuple(step[value] for value in column), marks)
-    scale = _scale(numbers, UNSET_ROOM if UNSET in column else 0.0)
+        return ParallelAxis(name, tuple(step[value] for value in column), marks)
+    scale = _scale(numbers, UNSET_SHARE if UNSET in column else 0.0)
     apart = ((0.0, UNSET),) if UNSET in column else ()
     marks = (*apart, *((scale(tick), f"{tick:g}") for tick in ticks(numbers)))
-    return Upright(name, tuple(0.0 if value == UNSET else scale(float(value)) for value in column), marks)
+    return ParallelAxis(name, tuple(0.0 if value == UNSET else scale(float(value)) for value in column), marks)
 
 
 def _scale(numbers: Sequence[float], room: float = 0.0) -> Callable[[float], float]:
@@ -116,11 +116,11 @@ def ticks(numbers: Sequence[float]) -> list[float]:
     return [float(f"{i * step:.12g}") for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _objective(numbers: Sequence[float], metric: str) -> Upright:
+def _objective(numbers: Sequence[float], metric: str) -> ParallelAxis:
     amounts = [unit_of(metric).scale * number for number in numbers]
     scale = _scale(amounts) if amounts else float
     marks = tuple((scale(tick), f"{tick:g}") for tick in ticks(amounts)) if amounts else ()
-    return Upright(metric_label(metric), tuple(map(scale, amounts)), marks)
+    return ParallelAxis(metric_label(metric), tuple(map(scale, amounts)), marks)
 
 
 def parallel_csv(data: Parallel) -> str:
@@ -136,19 +136,19 @@ def parallel_csv(data: Parallel) -> str:
 def draw_parallel(data: Parallel) -> Figure:
     """Lines coloured by merit, the best one thick and apart."""
     with styled():
-        figure = new_figure(max(5.0, 1.45 * len(data.uprights) + 0.8), 3.6)
+        figure = new_figure(max(5.0, 1.45 * len(data.axes) + 0.8), 3.6)
         ax = figure.subplots()
         colours = density_colours()
         last = len(data.settings) - 1
         for row, score in enumerate(data.scores):
-            heights = [one.places[row] for one in data.uprights]
+            heights = [one.places[row] for one in data.axes]
             best: dict[str, Any] = {"color": ORANGE, "linewidth": 2.4, "alpha": 1.0}
             line: dict[str, Any] = {"color": colours(score), "linewidth": 0.9, "alpha": 0.4 + 0.5 * score}
             ax.plot(range(len(heights)), heights, **(best if row == last else line))
-        for place, one in enumerate(data.uprights):
-            _draw_upright(ax, place, one)
-        ax.set_xticks(range(len(data.uprights)), [shortened(one.name, 22) for one in data.uprights])
-        ax.set_xlim(-0.25, len(data.uprights) - 0.4)
+        for place, one in enumerate(data.axes):
+            _draw_axis(ax, place, one)
+        ax.set_xticks(range(len(data.axes)), [shortened(one.name, 22) for one in data.axes])
+        ax.set_xlim(-0.25, len(data.axes) - 0.4)
         ax.set_ylim(-0.06, 1.06)
         ax.set_yticks([])
         ax.tick_params(axis="x", length=0)
@@ -157,7 +157,7 @@ def draw_parallel(data: Parallel) -> Figure:
     return figure
 
 
-def _draw_upright(ax: Axes, place: int, one: Upright) -> None:
+def _draw_axis(ax: Axes, place: int, one: ParallelAxis) -> None:
     ax.plot([place, place], [0, 1], color=MUTED, linewidth=0.9, zorder=3)
     box = {"boxstyle": "square,pad=0.1", "facecolor": ax.get_facecolor(), "edgecolor": "none", "alpha": 0.75}
     for height, text in one.marks:

@@ -1,4 +1,4 @@
-"""``asyppo analyze timeline``: what sampler and trainer did, side by side in time."""
+"""``asyppo analyze timeline``: the phases of sampler and trainer, side by side in time."""
 
 from __future__ import annotations
 

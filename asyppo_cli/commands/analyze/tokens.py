@@ -79,7 +79,7 @@ def tokens(
 
 
 def usual_source(run: RunDirectory, step: int | None, order: str) -> str:
-    """Probes where there are any, unless what is asked for only training has."""
+    """Probes where there are any, unless the step or order exists for training only."""
     from asyppo_cli.runs.records import probed_steps, recorded_steps
 
     probed = probed_steps(run)

@@ -1,4 +1,4 @@
-"""``asyppo analyze value-std``: where the critics disagree, and what it means."""
+"""``asyppo analyze value-std``: where the critics disagree, and whether it means error."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from analysis.study.axes import grid_axes
 from analysis.study.figures.curves import draw_study_curves, study_curves, study_curves_csv
 from analysis.study.figures.effects import draw_main_effects, main_effects, main_effects_csv
 from analysis.study.figures.heatmap import draw_interactions, interactions, interactions_csv
-from analysis.study.figures.parallel import draw_parallel, parallel, parallel_csv, ticks, upright
+from analysis.study.figures.parallel import draw_parallel, parallel, parallel_axis, parallel_csv, ticks
 from analysis.study.figures.pareto import draw_pareto, pareto, pareto_csv
 from analysis.study.settings import settings_of
 from asyppo_cli.runs.studies import Objective, PaperAblation, Study
@@ -94,14 +94,14 @@ def test_a_map_has_every_pair_and_says_where_there_is_none() -> None:
     assert interactions(settings_of(grid({"1": [0.5]})), MORE).maps == ()
 
 
-def test_uprights_are_scales_of_numbers_or_words() -> None:
-    assert upright("lr", ["0.001", "0.1", "0.01"]).places == pytest.approx((0.0, 1.0, 0.5))
-    assert upright("k", ["1", "3", "2"]).places == pytest.approx((0.0, 1.0, 0.5))
-    assert upright("k", ["1", "3", "2"]).marks == ((0.0, "1"), (0.5, "2"), (1.0, "3"))
-    assert upright("w", ["b", "a", "c"]).places == pytest.approx((0.5, 0.0, 1.0))
-    some = upright("k", ["1", "not set", "3", "2"])
+def test_parallel_axes_are_scales_of_numbers_or_words() -> None:
+    assert parallel_axis("lr", ["0.001", "0.1", "0.01"]).places == pytest.approx((0.0, 1.0, 0.5))
+    assert parallel_axis("k", ["1", "3", "2"]).places == pytest.approx((0.0, 1.0, 0.5))
+    assert parallel_axis("k", ["1", "3", "2"]).marks == ((0.0, "1"), (0.5, "2"), (1.0, "3"))
+    assert parallel_axis("w", ["b", "a", "c"]).places == pytest.approx((0.5, 0.0, 1.0))
+    some = parallel_axis("k", ["1", "not set", "3", "2"])
     assert some.places == pytest.approx((0.14, 0.0, 1.0, 0.57)) and some.marks[0] == (0.0, "not set")
-    assert upright("k", ["not set", "not set"]).marks == ((0.0, "not set"),)
+    assert parallel_axis("k", ["not set", "not set"]).marks == ((0.0, "not set"),)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_marks_are_round_and_few(numbers: list[float], found: list[float] | None
 def test_lines_cross_at_their_values_and_the_best_comes_last() -> None:
     asked = study([trial({"a": str(i), "w": "xy"[i % 2]}, 1, i / 10, name=f"t{i}") for i in range(5)], kind="search")
     data = parallel(settings_of(asked), MORE, ["w", "a"])
-    assert [one.name for one in data.uprights] == ["w", "a", "held-out accuracy (%)"]
+    assert [one.name for one in data.axes] == ["w", "a", "held-out accuracy (%)"]
     assert data.settings[-1].name == "a=4 w=x" and data.scores[-1] == 1.0
     lines = draw_parallel(data).axes[0].lines
     assert list(lines[4].get_ydata()) == [0.0, 1.0, 1.0] and lines[4].get_linewidth() > lines[0].get_linewidth()
