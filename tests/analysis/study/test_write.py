@@ -17,6 +17,7 @@ from study_cases import ACCURACY, grid, study, trial
 from analysis.study.findings import answer_study
 from analysis.study.reproduce import sweep_commands
 from analysis.study.write import write_answer
+from asyppo_cli.requirements import install_command
 from asyppo_cli.runs.studies import Objective, PaperAblation, Study
 
 HOSTILE = "<img src=x onerror=alert(1)>\x1b[31m\u202e'\"&"
