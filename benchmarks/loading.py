@@ -92,7 +92,7 @@ def run_rank(options: argparse.Namespace) -> int:
     from asyppo_cli.config.load import load
     from asyppo_cli.engines.deepspeed import learner
     from asyppo_cli.engines.deepspeed.engine import load_deepspeed
-    from asyppo_cli.engines.deepspeed.loading import policy_draft
+    from asyppo_cli.engines.deepspeed.loading import policy_builder
     from asyppo_cli.engines.hf.models import PolicyModel, load_policy
 
     folder = options.folder / f"{options.layers}-layers"
@@ -107,7 +107,7 @@ def run_rank(options: argparse.Namespace) -> int:
     config = load([f"policy.model={folder}", "learner=deepspeed", *settings]).config
     load_deepspeed(torch.device("cpu"))
     # What is imported counts for neither way.
-    policy_draft(str(folder), None)
+    policy_builder(str(folder), None)
     # Linux: forget the peak so far.
     Path("/proc/self/clear_refs").write_text("5")
     before, at_module = peak(), []

@@ -24,11 +24,11 @@ def passes(model: str, number: int, keeps: bool) -> dict[str, float]:
     import torch
 
     from asyppo_cli.engines.hf.models import PolicyModel, load_policy
-    from asyppo_cli.engines.hf.prompt_packing import plan_parts
-    from asyppo_cli.engines.torch.malloc import keep_freed_memory
+    from asyppo_cli.engines.hf.prompt_packing import plan_packing
+    from asyppo_cli.engines.torch.malloc import set_trim_thresholds
     from asyppo_cli.types import Sequences
 
-    if keeps and not keep_freed_memory():
+    if keeps and not set_trim_thresholds():
         raise SystemExit("this C library cannot be told to keep memory")
     torch.manual_seed(0)
     policy = PolicyModel(load_policy(model, None), 1.0)
@@ -39,7 +39,7 @@ def passes(model: str, number: int, keeps: bool) -> dict[str, float]:
     seconds, faults = [], []
     for _ in range(number):
         before, start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, perf_counter()
-        for part in plan_parts(batch, 640, policy.facts.reach):
+        for part in plan_packing(batch, 640, policy.facts.attention_crossover):
             outputs = policy(batch.rows(part.rows), part.sizes)
             (outputs.logprobs.sum() + outputs.entropy.sum()).backward()
         policy.zero_grad()

@@ -155,7 +155,7 @@ def floor(model: str, overrides: list[str]) -> None:
     from asyppo_cli.algorithm.critics import assign
     from asyppo_cli.builders.loop import build_grader, build_loop, load_inputs
     from asyppo_cli.config.load import load
-    from asyppo_cli.engines.hf.prompt_packing import plan_parts, predicting_outputs, predicting_positions
+    from asyppo_cli.engines.hf.prompt_packing import plan_packing, predicting_outputs, predicting_positions
     from asyppo_cli.training.clock import Clock
 
     class Silent:
@@ -164,7 +164,7 @@ def floor(model: str, overrides: list[str]) -> None:
 
     def passes(learner: Any, batch: Any, backward: bool) -> None:
         inner = getattr(learner._module, "model", None)
-        for part in plan_parts(batch, learner._micro_batch_tokens, learner._reach):
+        for part in plan_packing(batch, learner._micro_batch_tokens, learner._attention_crossover):
             micro = batch.rows(part.rows)
             with torch.set_grad_enabled(backward), torch.autocast("cpu", torch.bfloat16, enabled=low):
                 if inner is None:

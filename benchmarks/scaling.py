@@ -30,7 +30,7 @@ import numpy as np
 from asyppo_cli.builders.device import set_threads
 from asyppo_cli.builders.loop import build_grader, build_loop, load_inputs
 from asyppo_cli.config.load import load
-from asyppo_cli.engines.torch.malloc import keep_freed_memory
+from asyppo_cli.engines.torch.malloc import set_trim_thresholds
 from asyppo_cli.ports import Sampler, Weights
 from asyppo_cli.training.clock import Clock
 from asyppo_cli.types import Response, SamplingParams
@@ -91,7 +91,7 @@ def learn(overrides: list[str], steps: int, file: Path) -> dict[str, Any]:
     """Median seconds of each phase of learning, bytes at the peak, and how many weights are trained."""
     config = load([*EXPERIMENT, *overrides]).config
     set_threads(config.learner)
-    keep_freed_memory()
+    set_trim_thresholds()
     with closing(build_grader(config)) as grader:
         loop = build_loop(config, load_inputs(config), grader, Silent(), Silent())
         replayed = Replayed(file, loop.source.sampler.sampler)

@@ -122,7 +122,7 @@ def compare_tiles(options: argparse.Namespace) -> None:
     seconds: dict[int, list[float]] = {power: [] for power in options.tiles}
     for _ in range(REPEATS):
         for power in options.tiles:
-            logprobs.TILE[options.device] = 2**power
+            logprobs.BLOCK_LOGITS[options.device] = 2**power
             seconds[power].append(work.seconds(logprobs.token_statistics))
     for power, times in seconds.items():
         print(f"tile of 2^{power} logits: {min(times):.3f} s at best, {statistics.median(times):.3f} s in the median")

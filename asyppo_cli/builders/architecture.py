@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from asyppo_cli.engines.hf.models import read_model_config
-from asyppo_cli.engines.hf.resolve import EMBEDDED, locate
+from asyppo_cli.engines.hf.resolve import EMBEDDED, resolve_model
 from asyppo_cli.engines.vllm.sampler import parameter_shapes
 from asyppo_cli.planning.architecture import Architecture, published
 
@@ -19,12 +19,12 @@ def read_architecture(model: str, revision: str | None, key: str) -> Architectur
     Raises:
         ValueError: there is no such model, in one line.
     """
-    if model.startswith(EMBEDDED) or locate(model, key) != model or cached(model, revision):
+    if model.startswith(EMBEDDED) or resolve_model(model, key) != model or kv_cache(model, revision):
         return measured(read_model_config(model, revision, key))
     return published(model) or measured(read_model_config(model, revision, key))
 
 
-def cached(model: str, revision: str | None) -> bool:
+def kv_cache(model: str, revision: str | None) -> bool:
     """Whether the hub's cache holds its configuration."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError

@@ -14,7 +14,7 @@ from asyppo_cli.builders.samplers import choose_engine, saved_end_tokens, transf
 from asyppo_cli.engines.hf.models import load_policy, read_model_config
 from asyppo_cli.engines.hf.tokenizer import HuggingFaceTokenizer
 from asyppo_cli.engines.vllm.install import explain
-from asyppo_cli.engines.vllm.sampler import check_vllm, make_plan, pick_dtype
+from asyppo_cli.engines.vllm.sampler import check_vllm, make_settings, pick_dtype
 from asyppo_cli.engines.vllm.stream import StreamRequest, VllmStream
 from asyppo_cli.evaluation.sampling import BatchedSource, Note, PromptSet, SampleRange, SampleSource, ignore
 from asyppo_cli.ports import Sampler
@@ -133,7 +133,7 @@ def open_vllm(model: ScoredModel, tokenizer: HuggingFaceTokenizer, dtype: str, l
     """vLLM, in this process; a one-line ValueError if it cannot start."""
     ends = saved_end_tokens(model.place, model.revision, KEY, tokenizer)
     settings = model.config.sampler.vllm.model_copy(update={"dtype": dtype, "sleep": False, "sync": "shared_memory"})
-    plan = make_plan(model.place, model.revision, ends, longest, settings, dtype)
+    plan = make_settings(model.place, model.revision, ends, longest, settings, dtype)
     try:
         return StreamingEngine(VllmStream(plan, "ERROR"), tokenizer)
     except Exception as error:

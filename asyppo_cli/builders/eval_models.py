@@ -12,7 +12,7 @@ from typing import Any
 from asyppo_cli.config.load import load, restore
 from asyppo_cli.config.schema import Config
 from asyppo_cli.engines.hf import gguf
-from asyppo_cli.engines.hf.resolve import EMBEDDED, locate
+from asyppo_cli.engines.hf.resolve import EMBEDDED, resolve_model
 from asyppo_cli.engines.openai_protocol import Api, Server
 from asyppo_cli.engines.openai_server import find_server
 from asyppo_cli.runs.checkpoints import Checkpoint, best_checkpoint, checkpoints
@@ -172,7 +172,7 @@ def _checkpoint_folder(path: Path, paths: EvaluationPaths) -> ScoredModel:
 
 def plain_model(word: str, paths: EvaluationPaths, label: str | None = None) -> ScoredModel:
     """A Hugging Face folder or id, or an embedded model, which is sampled as in the default run."""
-    place = locate(word, KEY)
+    place = resolve_model(word, KEY)
     is_folder = Path(place).is_dir()
     embedded = word.startswith(EMBEDDED)
     name = label or (word if embedded or not is_folder else Path(place).resolve().name)

@@ -13,7 +13,7 @@ from asyppo_cli.config.engines import LearnerConfig, OptimizerConfig
 from asyppo_cli.config.schema import Config
 from asyppo_cli.engines.deepspeed.engine import check_deepspeed, engine_settings
 from asyppo_cli.engines.deepspeed.learner import DeepSpeedLearner
-from asyppo_cli.engines.deepspeed.loading import Recipe, backbone_draft, load_once, policy_draft
+from asyppo_cli.engines.deepspeed.loading import ModelFactory, backbone_builder, load_once, policy_builder
 from asyppo_cli.engines.hf.models import PolicyModel, ValueModel, load_backbone, load_policy
 from asyppo_cli.engines.torch.learner import AdamW, TorchLearner
 from asyppo_cli.ports import Learner
@@ -24,12 +24,12 @@ def build_policy_learner(config: Config) -> Learner[PolicyOutputs]:
     """The policy behind the learner protocol."""
     steps = config.max_steps * config.training.utd * config.training.mini_batches
     name, revision, temperature = config.policy.model, config.policy.revision, config.sampler.temperature
-    recipe = Recipe(
+    factory = ModelFactory(
         load=lambda: PolicyModel(load_policy(name, revision), temperature),
-        draft=lambda: policy_draft(name, revision),
-        outline=lambda model, facts: PolicyModel(model, temperature, facts),
+        builder=lambda: policy_builder(name, revision),
+        wrap=lambda model, capabilities: PolicyModel(model, temperature, capabilities),
     )
-    return build_learner(make_module(recipe, config.learner), config.learner, config.learner.policy, steps)
+    return build_learner(make_module(factory, config.learner), config.learner, config.learner.policy, steps)
 
 
 def build_reference(config: Config) -> Learner[PolicyOutputs] | None:
@@ -50,23 +50,23 @@ def build_critic_learner(config: Config) -> Learner[ValueOutputs]:
         config.critics.depth,
         "policy.model" if own else "critics.model",
     )
-    recipe = Recipe(
+    factory = ModelFactory(
         load=lambda: ValueModel(load_backbone(*backbone)),
-        draft=lambda: backbone_draft(*backbone),
-        outline=ValueModel,
+        builder=lambda: backbone_builder(*backbone),
+        wrap=ValueModel,
     )
     steps = config.max_steps * config.critics.epochs * config.critics.mini_batches
-    return build_learner(make_module(recipe, config.learner), config.learner, config.learner.critics, steps)
+    return build_learner(make_module(factory, config.learner), config.learner, config.learner.critics, steps)
 
 
-def make_module(recipe: Recipe, config: LearnerConfig) -> PolicyModel | ValueModel:
+def make_module(factory: ModelFactory, config: LearnerConfig) -> PolicyModel | ValueModel:
     """A policy or critic, loaded here, or once for all ranks where there are several."""
     if config.engine == "torch" or not dist.is_initialized() or dist.get_world_size() == 1:
-        return recipe.load()
+        return factory.load()
     deepspeed, dtype = config.deepspeed, learner_settings(config)["dtype"]
     # The size of buffers does not matter for loading.
     settings = engine_settings(deepspeed.stage, deepspeed.offload, dtype, 0.0, 0)
-    return load_once(recipe, deepspeed.stage, settings, pick_device(config), dtype)
+    return load_once(factory, deepspeed.stage, settings, pick_device(config), dtype)
 
 
 def check_engine(config: LearnerConfig) -> None:

@@ -16,7 +16,7 @@ from asyppo_cli.config.schema import Config
 from asyppo_cli.engines.hf.resolve import EMBEDDED
 from asyppo_cli.engines.vllm.install import installed_version
 from asyppo_cli.planning.architecture import Architecture
-from asyppo_cli.planning.inputs import GIB, Machine, Processes, Scene
+from asyppo_cli.planning.inputs import GIB, MachineMemory, PlanInputs, ProcessOverhead
 
 # What a run imports after its start: tasks, tokenizers, records (pyarrow), kernels; measured by benchmarks/plan.py.
 IMPORTED_LATER = 326 * 2**20
@@ -33,19 +33,19 @@ class Planned:
     response: int | None
 
 
-def build_scene(config: Config, planned: Planned) -> Scene:
+def build_plan_inputs(config: Config, planned: Planned) -> PlanInputs:
     """Everything an estimate needs to know.
 
     Raises:
         ValueError: a model that is not there, a placement that does not exist, lengths that are none.
     """
     # First of all: what follows loads what a run loads later.
-    processes = Processes(main=own_memory() + IMPORTED_LATER)
+    processes = ProcessOverhead(main=own_memory() + IMPORTED_LATER)
     machine = machine_for(config, planned)
     check_gpus(config, machine)
     policy = read_architecture(config.policy.model, config.policy.revision, "policy.model")
     rollout = config.rollout
-    return Scene(
+    return PlanInputs(
         config=config,
         policy=policy,
         critic=critic_of(config, policy),
@@ -66,7 +66,7 @@ def critic_of(config: Config, policy: Architecture) -> Architecture | None:
     return whole.as_critic(critics.depth)
 
 
-def sampler_of(config: Config, machine: Machine) -> Literal["transformers", "vllm"]:
+def sampler_of(config: Config, machine: MachineMemory) -> Literal["transformers", "vllm"]:
     """Who samples: on planned GPUs vLLM counts as installed there."""
     if not machine.planned or config.sampler.engine != "auto":
         if config.sampler.engine == "auto" and not reachable(config.policy.model):
@@ -89,16 +89,16 @@ def expected(option: str, value: int | None, key: str, limit: int) -> int:
     return value
 
 
-def machine_for(config: Config, planned: Planned) -> Machine:
+def machine_for(config: Config, planned: Planned) -> MachineMemory:
     """This machine, or one with the GPUs that are planned: as many as the placement asks for, unless said."""
     if planned.gpus is not None and planned.gpu_memory is None:
         raise ValueError(f"--gpus {planned.gpus} needs --gpu-memory GIB, the memory of each of them")
     if planned.gpu_memory is not None:
         gpus = planned.gpus or max(1, gpus_asked_for(config))
-        return Machine(memory_here(), gpus, planned.gpu_memory * GIB, planned=True)
+        return MachineMemory(memory_here(), gpus, planned.gpu_memory * GIB, planned=True)
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     memory = float(torch.cuda.mem_get_info(0)[1]) if gpus else 0.0
-    return Machine(memory_here(), gpus, memory, planned=False)
+    return MachineMemory(memory_here(), gpus, memory, planned=False)
 
 
 def gpus_asked_for(config: Config) -> int:
@@ -107,7 +107,9 @@ def gpus_asked_for(config: Config) -> int:
     return max((p.first_gpu + p.ranks for p in placements if p.first_gpu is not None), default=0)
 
 
-def check_gpus(config: Config, machine: Machine, instead: str = "plan for other GPUs with --gpu-memory GIB") -> None:
+def check_gpus(
+    config: Config, machine: MachineMemory, instead: str = "plan for other GPUs with --gpu-memory GIB"
+) -> None:
     """ValueError, in one line with what to do ``instead``, for a placement that does not exist."""
     instead += " --gpus N" if machine.planned else ""
     where = "the planned machine" if machine.planned else "this machine"

@@ -14,10 +14,10 @@ from asyppo_cli.builders.learners import build_critic_learner, build_policy_lear
 from asyppo_cli.builders.samplers import build_sampler, pick_engine
 from asyppo_cli.config.schema import Config
 from asyppo_cli.engines.hf.tokenizer import HuggingFaceTokenizer, load_tokenizer
-from asyppo_cli.engines.ray.cluster import check_ray, joined
-from asyppo_cli.engines.ray.placement import Plan, Role, make_plan
+from asyppo_cli.engines.ray.cluster import check_ray, connected
+from asyppo_cli.engines.ray.placement import PlacementPlan, Role, plan_placement
 from asyppo_cli.engines.torch.disk_adamw import check_moments_dir
-from asyppo_cli.engines.torch.malloc import keep_freed_memory
+from asyppo_cli.engines.torch.malloc import set_trim_thresholds
 from asyppo_cli.engines.vllm.sampler import pick_sync
 from asyppo_cli.monitor import Monitor
 from asyppo_cli.ports import Learner, Sampler
@@ -25,7 +25,7 @@ from asyppo_cli.runs import metrics as names
 from asyppo_cli.types import PolicyOutputs, ValueOutputs
 
 if TYPE_CHECKING:
-    from asyppo_cli.engines.ray.actors import Seats
+    from asyppo_cli.engines.ray.actors import ClusterActors
 
 SECTIONS = ("policy", "critics", "sampler")
 
@@ -54,8 +54,8 @@ class Roles:
 class Cluster:
     """Places in a Ray cluster, reserved for the roles of a run."""
 
-    plan: Plan
-    seats: Seats
+    plan: PlacementPlan
+    actors: ClusterActors
 
 
 def check_placement(config: Config) -> None:
@@ -108,8 +108,8 @@ def check_samplers(config: Config) -> None:
 def rehearse_placement(config: Config) -> None:
     """Join or start the cluster and see whether the roles fit; see :func:`open_cluster`."""
     if config.cluster.kind == "ray":
-        with joined(config.cluster.address) as resources:
-            plan = make_plan(roles_of(config), resources, config.cluster.cpus_per_rank)
+        with connected(config.cluster.address) as resources:
+            plan = plan_placement(roles_of(config), resources, config.cluster.cpus_per_rank)
             weight_path(config, plan)
 
 
@@ -126,15 +126,15 @@ def open_cluster(config: Config, shared: Path, logs: Path, monitor: Monitor) -> 
         yield None
         return
     monitor.phase("join cluster")
-    with joined(config.cluster.address) as resources:
-        from asyppo_cli.engines.ray.actors import Seats, Site
+    with connected(config.cluster.address) as resources:
+        from asyppo_cli.engines.ray.actors import ClusterActors, WorkerSettings
 
-        plan = make_plan(roles_of(config), resources, config.cluster.cpus_per_rank)
+        plan = plan_placement(roles_of(config), resources, config.cluster.cpus_per_rank)
         if resources.get("GPU") and not plan.gpus:
             monitor.note(f"the cluster has {resources['GPU']:g} GPUs, and no role has a first_gpu: all run on cores")
-        site = Site(Path.cwd(), shared.resolve(), logs.resolve(), config.cluster.timeout)
-        with closing(Seats(plan, site, monitor.note)) as seats:
-            yield Cluster(plan, seats)
+        workers = WorkerSettings(Path.cwd(), shared.resolve(), logs.resolve(), config.cluster.timeout)
+        with closing(ClusterActors(plan, workers, monitor.note)) as actors:
+            yield Cluster(plan, actors)
 
 
 def roles_of(config: Config) -> list[Role]:
@@ -161,7 +161,7 @@ def build_roles(
 def local_roles(config: Config, tokenizer: HuggingFaceTokenizer, note: Callable[[str], None]) -> Roles:
     """Everything in this process, one after another."""
     set_threads(config.learner)
-    keep_freed_memory()
+    set_trim_thresholds()
     return Roles(
         sampler=build_sampler(config, tokenizer, note),
         reference=build_reference(config),
@@ -178,9 +178,9 @@ def ray_roles(config: Config, cluster: Cluster) -> Roles:
     from asyppo_cli.engines.ray.rank_process import LearnerRank, SamplerRank
     from asyppo_cli.engines.ray.sampler import RaySampler
 
-    plan, seats = cluster.plan, cluster.seats
-    groups = {role: seats.start(role, SamplerRank if role == "sampler" else LearnerRank) for role in plan.seats}
-    seats.fill({role: partial(make_role, of_worker(config, plan, role), role) for role in groups})
+    plan, actors = cluster.plan, cluster.actors
+    groups = {role: actors.create(role, SamplerRank if role == "sampler" else LearnerRank) for role in plan.slots}
+    actors.start({role: partial(make_role, of_worker(config, plan, role), role) for role in groups})
     learners: dict[str, RayLearner[Any]] = {role: RayLearner(groups[role]) for role in groups if role != "sampler"}
     critics = [role for role in learners if role.startswith("critic_")]
     return Roles(
@@ -193,9 +193,9 @@ def ray_roles(config: Config, cluster: Cluster) -> Roles:
         overlap=Overlap(
             # On a GPU that critics share, one after another needs the memory of one batch.
             critics=config.cluster.critics.first_gpu is None,
-            policy=all(plan.apart("policy", role) for role in critics),
+            policy=all(plan.disjoint("policy", role) for role in critics),
         ),
-        peak_memory=partial(peak_memory_of, seats),
+        peak_memory=partial(peak_memory_of, actors),
     )
 
 
@@ -204,7 +204,7 @@ def uses_vllm(config: Config) -> bool:
     return pick_engine(config.sampler.engine, config.policy.model, config.policy.revision) == "vllm"
 
 
-def weight_path(config: Config, plan: Plan) -> Literal["shared_memory", "ipc", "nccl", "gloo"]:
+def weight_path(config: Config, plan: PlacementPlan) -> Literal["shared_memory", "ipc", "nccl", "gloo"]:
     """How the policy's weights get from its ranks to the samplers': as asked for, else the fastest way there is.
 
     ``shared_memory``: through Ray's object store and, on each machine, what vLLM's processes share.
@@ -223,11 +223,11 @@ def weight_path(config: Config, plan: Plan) -> Literal["shared_memory", "ipc", "
     return fastest if fastest != "host" and config.sampler.vllm.own_process else "shared_memory"
 
 
-def of_worker(config: Config, plan: Plan, role: str) -> Config:
+def of_worker(config: Config, plan: PlacementPlan, role: str) -> Config:
     """The configuration as a rank of that role sees it: its device, and the threads of its cores."""
-    seat = plan.seats[role][0]
-    threads = max(1, int(seat.cpus))
-    learner = {"device": "cuda" if seat.gpus else "cpu", "threads": config.learner.threads or threads}
+    slot = plan.slots[role][0]
+    threads = max(1, int(slot.cpus))
+    learner = {"device": "cuda" if slot.gpus else "cpu", "threads": config.learner.threads or threads}
     shared = max(1, threads // config.sampler.vllm.tensor_parallel)
     vllm = {"threads": config.sampler.vllm.threads or shared, "sync": weight_path(config, plan)}
     sampler = {"vllm": config.sampler.vllm.model_copy(update=vllm)}
@@ -242,7 +242,7 @@ def of_worker(config: Config, plan: Plan, role: str) -> Config:
 def make_role(config: Config, role: str) -> Any:
     """What a rank holds, made in its own process."""
     set_threads(config.learner)
-    keep_freed_memory()
+    set_trim_thresholds()
     if role == "sampler":
         tokenizer = load_tokenizer(config.policy.model, config.policy.revision, "policy.model")
         return build_sampler(config, tokenizer)
@@ -260,8 +260,8 @@ def share_of_prompts(config: Config, prompts: int, n: int) -> int:
     return max(1, config.sampler.batch_size // n)
 
 
-def peak_memory_of(seats: Seats) -> dict[str, float]:
+def peak_memory_of(actors: ClusterActors) -> dict[str, float]:
     """Peak memory in bytes of all processes, and of those of each role."""
-    by_role = seats.measure(peak_memory)
+    by_role = actors.measure(peak_memory)
     total = peak_memory() + sum(by_role.values())
     return {names.PEAK_MEMORY: total, **{names.memory(role): size for role, size in by_role.items()}}

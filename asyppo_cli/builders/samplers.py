@@ -14,11 +14,11 @@ from asyppo_cli.config.engines import SamplerConfig, VllmConfig
 from asyppo_cli.config.method import RolloutConfig
 from asyppo_cli.config.schema import Config
 from asyppo_cli.engines.hf.models import load_policy, read_model_config
-from asyppo_cli.engines.hf.resolve import EMBEDDED, locate
+from asyppo_cli.engines.hf.resolve import EMBEDDED, resolve_model
 from asyppo_cli.engines.hf.tokenizer import HuggingFaceTokenizer
 from asyppo_cli.engines.torch.sampler import TransformersSampler
-from asyppo_cli.engines.vllm.install import installed_version, why_not_installed, why_not_shared, why_not_this_model
-from asyppo_cli.engines.vllm.sampler import VllmSampler, check_vllm, ignore, pick_sync
+from asyppo_cli.engines.vllm.install import installed_version, why_not_installed, why_not_split, why_not_this_model
+from asyppo_cli.engines.vllm.sampler import VllmSampler, check_vllm, discard, pick_sync
 from asyppo_cli.ports import Sampler
 from asyppo_cli.types import SamplingParams
 
@@ -35,7 +35,7 @@ def check_context(model: str, revision: str | None, key: str, rollout: RolloutCo
 
 
 def build_sampler(
-    config: Config, tokenizer: HuggingFaceTokenizer, note: Callable[[str], None] = ignore, log: Path | None = None
+    config: Config, tokenizer: HuggingFaceTokenizer, note: Callable[[str], None] = discard, log: Path | None = None
 ) -> Sampler:
     """The sampling engine, around the policy's initial weights; ``log`` is the file for vLLM's own lines."""
     policy = config.policy
@@ -94,7 +94,7 @@ def check_sampler(config: Config) -> None:
         model = read_model_config(policy.model, policy.revision, "policy.model")
         workers = config.sampler.vllm.tensor_parallel
         check_vllm(policy.model, "policy.model", model)
-        if reason := why_not_shared(model, workers):
+        if reason := why_not_split(model, workers):
             raise ValueError(f"sampler.vllm.tensor_parallel={workers}, policy.model={policy.model}: {reason}")
         if config.cluster.kind == "local":
             # Elsewhere it follows from where the roles sit.
@@ -120,7 +120,7 @@ def saved_end_tokens(model: str, revision: str | None, key: str, tokenizer: Hugg
     from transformers import GenerationConfig
 
     try:
-        settings = GenerationConfig.from_pretrained(locate(model, key), revision=revision)
+        settings = GenerationConfig.from_pretrained(resolve_model(model, key), revision=revision)
     except OSError:
         # A folder without a file of its own for them: they follow from the model's configuration.
         settings = GenerationConfig.from_model_config(read_model_config(model, revision, key))

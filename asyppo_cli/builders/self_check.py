@@ -26,7 +26,7 @@ from asyppo_cli.doctor.probe import given, tell
 from asyppo_cli.engines.deepspeed.engine import load_deepspeed
 from asyppo_cli.engines.hf.resolve import EMBEDDED
 from asyppo_cli.engines.hf.tokenizer import load_tokenizer
-from asyppo_cli.engines.weight_sync.shared_memory import PART
+from asyppo_cli.engines.weight_sync.shared_memory import CHUNK_BYTES
 from asyppo_cli.planning.activations import FULL
 
 # Of the embedded models the one whose attention vLLM's kernels for CPUs know.
@@ -58,7 +58,7 @@ def sent_at_a_time(config: Config, engine: str | None) -> int:
     arch = read_architecture(config.policy.model, config.policy.revision, "policy.model")
     if config.cluster.kind == "ray":
         return FULL * arch.parameters
-    return min(FULL * arch.parameters, max(PART, FULL * arch.largest)) if engine == "vllm" else 0
+    return min(FULL * arch.parameters, max(CHUNK_BYTES, FULL * arch.largest)) if engine == "vllm" else 0
 
 
 def bfloat16_speed() -> float:
@@ -121,24 +121,24 @@ def start_vllm(config: Config) -> dict[str, Any]:
 
 def join_ray(config: Config) -> dict[str, Any]:
     """Start or join a cluster, see whether the roles fit, and leave."""
-    from asyppo_cli.engines.ray.cluster import joined
+    from asyppo_cli.engines.ray.cluster import connected
 
     if config.cluster.kind == "ray":
         rehearse_placement(config)
         return {"address": config.cluster.address}
-    with joined(config.cluster.address) as resources:
+    with connected(config.cluster.address) as resources:
         return {"cores": resources.get("CPU", 0), "gpus": resources.get("GPU", 0)}
 
 
 def step_deepspeed(config: Config) -> dict[str, Any]:
     """One optimizer step of a small layer under the configured stage and offload: whatever DeepSpeed needs for it."""
     from asyppo_cli.engines.deepspeed.engine import engine_settings, start_engine
-    from asyppo_cli.engines.distributed import join_alone
+    from asyppo_cli.engines.distributed import init_single_rank
 
     settings = learner_settings(config.learner)
     device = settings["device"]
     deepspeed = load_deepspeed(device)
-    join_alone(device)
+    init_single_rank(device)
     layer = torch.nn.Linear(8, 8)
     zero = config.learner.deepspeed
     options = engine_settings(zero.stage, zero.offload, settings["dtype"], 1.0, 72)

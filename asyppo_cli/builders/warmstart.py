@@ -18,7 +18,7 @@ from asyppo_cli.config.schema import WarmstartConfig
 from asyppo_cli.engines.hf.models import PolicyModel, load_policy, new_policy, parameter_count
 from asyppo_cli.engines.hf.tokenizer import HuggingFaceTokenizer, load_tokenizer, train_tokenizer
 from asyppo_cli.engines.torch.learner import TorchLearner
-from asyppo_cli.engines.torch.malloc import keep_freed_memory
+from asyppo_cli.engines.torch.malloc import set_trim_thresholds
 from asyppo_cli.evaluation.heldout import HeldOut
 from asyppo_cli.monitor import Monitor
 from asyppo_cli.runs.files.disk import telling_full_disk
@@ -40,7 +40,7 @@ def warm_start(config: WarmstartConfig, output: Path, monitor: Monitor) -> dict[
     """Train as the recipe says, write model and tokenizer to ``output``, and return its held-out scores."""
     output.mkdir(parents=True, exist_ok=True)
     set_threads(config.learner)
-    keep_freed_memory()
+    set_trim_thresholds()
     torch.manual_seed(config.seed)
     source = trace_source(config)
     tokenizer = build_tokenizer(config, source)

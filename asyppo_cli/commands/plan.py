@@ -11,12 +11,12 @@ import typer
 from asyppo_cli.commands.config import ConfigDir, Overrides
 
 if TYPE_CHECKING:
-    from asyppo_cli.planning.estimate import Comparison, Estimate
-    from asyppo_cli.planning.inputs import Scene
-    from asyppo_cli.planning.memory import RoleNeed
-    from asyppo_cli.planning.placement import Place
-    from asyppo_cli.planning.suggestions import Remedy
-    from asyppo_cli.planning.work import Rates, Work
+    from asyppo_cli.planning.estimate import Comparison, MemoryEstimate
+    from asyppo_cli.planning.inputs import PlanInputs
+    from asyppo_cli.planning.memory import RoleMemory
+    from asyppo_cli.planning.placement import MemoryPool
+    from asyppo_cli.planning.suggestions import Suggestion
+    from asyppo_cli.planning.work import Rates, StepWork
 
 EXAMPLES = """Examples:
 
@@ -51,22 +51,22 @@ def plan(
     check_positive({"--gpu-memory": gpu_memory, "--gpus": gpus, "--tflops": tflops, "--sampled": sampled})
     config = load(overrides or [], config_dir).config
     console.note("reading the models' configurations")
-    from asyppo_cli.builders.plan import Planned, build_scene
+    from asyppo_cli.builders.plan import Planned, build_plan_inputs
     from asyppo_cli.planning.estimate import comparisons, estimate
     from asyppo_cli.planning.export import as_data
-    from asyppo_cli.planning.suggestions import nearest
+    from asyppo_cli.planning.suggestions import suggest
     from asyppo_cli.planning.work import TERA, Rates, step_work
 
-    scene = build_scene(config, Planned(gpu_memory, gpus, prompt_tokens, response_tokens))
-    result = estimate(scene)
-    compared, work = comparisons(scene, result), step_work(scene)
-    remedy = None if result.fits else nearest(scene)
+    inputs = build_plan_inputs(config, Planned(gpu_memory, gpus, prompt_tokens, response_tokens))
+    result = estimate(inputs)
+    compared, work = comparisons(inputs, result), step_work(inputs)
+    suggestion = None if result.fits else suggest(inputs)
     rates = Rates(None if tflops is None else tflops * TERA, sampled)
     show(result, compared, work, rates)
     if json is not None:
-        write(json, as_data(result, compared, work, rates, remedy))
+        write(json, as_data(result, compared, work, rates, suggestion))
     if not result.fits:
-        tell_remedy(result, remedy)
+        show_suggestion(result, suggestion)
         raise typer.Exit(1)
 
 
@@ -77,28 +77,28 @@ def check_positive(options: dict[str, float | None]) -> None:
             raise ValueError(f"{name} {value:g} must be above 0")
 
 
-def show(result: Estimate, compared: Sequence[Comparison], work: Sequence[Work], rates: Rates) -> None:
+def show(result: MemoryEstimate, compared: Sequence[Comparison], work: Sequence[StepWork], rates: Rates) -> None:
     """Everything, from the roles to the verdict."""
     from asyppo_cli import console
 
-    scene = result.scene
+    inputs = result.inputs
     console.heading("models")
-    console.pairs(model_lines(scene))
+    console.pairs(model_lines(inputs))
     console.heading("memory of each role, GiB in one process of it at its worst moment")
     show_roles(result.roles)
     console.heading("memory of each place, GiB with libraries, all at their worst at once")
-    show_places(result.places)
-    console.heading(f"work of a step, prompts of {scene.prompt} and responses of {scene.response} tokens")
-    show_work(scene, work, rates)
+    show_memory_pools(result.memory_pools)
+    console.heading(f"work of a step, prompts of {inputs.prompt} and responses of {inputs.response} tokens")
+    show_work(inputs, work, rates)
     console.heading("compared with")
     for other in compared:
         more = "less" if other.saving >= 0 else "more"
         console.print(f"{other.method:<14} {gib(other.total)} GiB: this run needs {abs(other.saving):.0%} {more}")
 
 
-def model_lines(scene: Scene) -> list[tuple[str, str]]:
+def model_lines(inputs: PlanInputs) -> list[tuple[str, str]]:
     """Sizes in words."""
-    config, policy, critic = scene.config, scene.policy, scene.critic
+    config, policy, critic = inputs.config, inputs.policy, inputs.critic
     lines = [("policy", f"{config.policy.model}: {count(policy.parameters)} weights ({policy.source})")]
     if critic is not None:
         own = config.critics.model or "the policy's first layers"
@@ -106,20 +106,20 @@ def model_lines(scene: Scene) -> list[tuple[str, str]]:
         lines.append(
             ("critics", f"{config.critics.count} x {own}: {count(critic.parameters)} weights each, {share:.0%} of it")
         )
-    lines.append(("computing", f"{config.learner.engine} in {words(scene)}, {scene.sampler} samples"))
+    lines.append(("computing", f"{config.learner.engine} in {words(inputs)}, {inputs.sampler} samples"))
     return lines
 
 
-def words(scene: Scene) -> str:
+def words(inputs: PlanInputs) -> str:
     """Precision, ZeRO and checkpointing."""
-    learner = scene.config.learner
-    found = {"autocast": "bfloat16, weights in float32"}.get(scene.precision, scene.precision)
+    learner = inputs.config.learner
+    found = {"autocast": "bfloat16, weights in float32"}.get(inputs.precision, inputs.precision)
     if learner.engine == "deepspeed":
         found += f", ZeRO {learner.deepspeed.stage}, offload {learner.deepspeed.offload}"
     return found + (", activations recomputed" if learner.gradient_checkpointing else "")
 
 
-def show_roles(roles: Sequence[RoleNeed]) -> None:
+def show_roles(roles: Sequence[RoleMemory]) -> None:
     """One line a role, one column a kind."""
     from asyppo_cli import console
     from asyppo_cli.planning.memory import KINDS
@@ -127,19 +127,19 @@ def show_roles(roles: Sequence[RoleNeed]) -> None:
     columns = [console.Column(name) for name in ("role", "ranks", "worst in")]
     columns += [console.Column(kind, "right") for kind in ("all", *KINDS)]
     rows = []
-    for need in roles:
-        kinds = need.device.by_kind()
-        numbers = [gib(need.device.peak), *(gib(kinds[kind]) if kinds[kind] else "" for kind in KINDS)]
-        rows.append([need.role, str(need.ranks), need.device.worst or "always", *numbers])
+    for use in roles:
+        kinds = use.device.by_kind()
+        numbers = [gib(use.device.peak), *(gib(kinds[kind]) if kinds[kind] else "" for kind in KINDS)]
+        rows.append([use.role, str(use.ranks), use.device.worst or "always", *numbers])
     console.table(columns, rows)
 
 
-def show_places(places: Sequence[Place]) -> None:
+def show_memory_pools(memory_pools: Sequence[MemoryPool]) -> None:
     """One line a memory, and one a process in it."""
     from asyppo_cli import console
 
     rows: list[list[Any]] = []
-    for place in places:
+    for place in memory_pools:
         known = place.capacity != float("inf")
         verdict = "" if not known else "fits" if place.fits else "does not fit"
         style = "bold" if place.fits else "bold red"
@@ -148,13 +148,13 @@ def show_places(places: Sequence[Place]) -> None:
         rows.append([console.Cell(name, style), gib(place.used), room, console.Cell(verdict, style)])
         for process in place.processes:
             times = f" x {process.count}" if process.count > 1 else ""
-            rows.append([f"  {process.name}{times}", gib(process.peak), "", process.need.worst or ""])
+            rows.append([f"  {process.name}{times}", gib(process.peak), "", process.use.worst or ""])
     console.table(
         [console.Column("place"), console.Column("GiB", "right"), console.Column(""), console.Column("")], rows
     )
 
 
-def show_work(scene: Scene, work: Sequence[Work], rates: Rates) -> None:
+def show_work(inputs: PlanInputs, work: Sequence[StepWork], rates: Rates) -> None:
     """One line a role; seconds only at rates that were measured."""
     from asyppo_cli import console
     from asyppo_cli.planning.work import TERA, seconds
@@ -162,7 +162,7 @@ def show_work(scene: Scene, work: Sequence[Work], rates: Rates) -> None:
     whole = sum(each.operations for each in work)
     rows = []
     for each in work:
-        time = seconds(scene, each, rates)
+        time = seconds(inputs, each, rates)
         rows.append(
             [
                 each.role,
@@ -178,19 +178,19 @@ def show_work(scene: Scene, work: Sequence[Work], rates: Rates) -> None:
         console.note("no seconds: they need speeds measured on the devices in question (--tflops, --sampled)")
 
 
-def tell_remedy(result: Estimate, remedy: Remedy | None) -> None:
+def show_suggestion(result: MemoryEstimate, suggestion: Suggestion | None) -> None:
     """What does not fit, and the nearest change after which it does."""
     from asyppo_cli import console
 
-    for place in result.places:
+    for place in result.memory_pools:
         if not place.fits:
             lacking = gib(place.used - place.capacity)
             console.error(f"{place.name} would need {gib(place.used)} GiB of {gib(place.capacity)}: {lacking} too many")
-    if remedy is None:
+    if suggestion is None:
         console.print("No change that was tried makes it fit: take a smaller policy, more ranks or larger devices.")
         return
-    costs = "; ".join(change.cost for change in remedy.changes)
-    console.print(f"nearest change that fits: {' '.join(remedy.overrides)}  ({costs})")
+    costs = "; ".join(change.cost for change in suggestion.changes)
+    console.print(f"nearest change that fits: {' '.join(suggestion.overrides)}  ({costs})")
 
 
 def write(file: Path, data: dict[str, Any]) -> None:

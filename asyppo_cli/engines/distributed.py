@@ -27,7 +27,7 @@ def shard_rows(lengths: Tensor, ranks: int) -> list[Tensor]:
     return [torch.tensor(sorted(shard), dtype=torch.long) for shard in shards]
 
 
-def join_world(rank: int, size: int, address: str, device: torch.device, timeout: timedelta) -> None:
+def init_ranks(rank: int, size: int, address: str, device: torch.device, timeout: timedelta) -> None:
     """Meet ``size`` ranks at ``address`` (``host:port`` of rank 0): NCCL between GPUs, gloo between CPUs.
 
     A rank that does not come within ``timeout`` is an error on those that wait; so is, later, one that does not
@@ -37,7 +37,7 @@ def join_world(rank: int, size: int, address: str, device: torch.device, timeout
     dist.init_process_group(backend, init_method=f"tcp://{address}", rank=rank, world_size=size, timeout=timeout)
 
 
-def join_alone(device: torch.device) -> None:
+def init_single_rank(device: torch.device) -> None:
     """A world of one rank, met through this process's memory: no port, no file, no environment variable.
 
     It lasts as long as the process, for several learners share it; NCCL warns unless it is left before the end.

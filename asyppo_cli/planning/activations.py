@@ -19,15 +19,15 @@ FULL, HALF = 4, 2
 MASK = 1
 # The vocabulary is gone through in blocks of so many float32 logits, at least so many words wide, and of a block these
 # many copies live at once (engines/hf/logprobs.py): logits, their exponentials, a gradient and its bfloat16 form.
-TILE = {"cpu": 2**21, "cuda": 2**24}
-NARROWEST = 256
+BLOCK_LOGITS = {"cpu": 2**21, "cuda": 2**24}
+MIN_BLOCK = 256
 BLOCK_COPIES = 4
 # Sampling holds whole rows: logits, those over the temperature, log pi, the clocks and their logarithms.
 DRAWN_ROWS = 5
 
 
 @dataclass(frozen=True)
-class Load:
+class BatchShape:
     """A micro-batch: ``tokens`` with padding, of which ``responses`` meet the vocabulary, in rows of ``longest`` tokens
     at most; ``masked`` where responses to one prompt share a row.
     """
@@ -38,7 +38,7 @@ class Load:
     masked: bool = False
 
 
-def responses_in_a_row(arch: Architecture, prompt: int, response: int, group: int, budget: int) -> int:
+def packed_responses_per_row(arch: Architecture, prompt: int, response: int, group: int, budget: int) -> int:
     """Responses of one ``group`` that share a row, as :mod:`asyppo_cli.engines.hf.prompt_packing` fills it."""
     reach = arch.in_layers / (2 * arch.layers * arch.q)
     alone = prompt + response
@@ -46,14 +46,14 @@ def responses_in_a_row(arch: Architecture, prompt: int, response: int, group: in
     taken, cost = 1, by_itself
     while taken < group:
         longer = alone + taken * response
-        together = longer + longer**2 / reach
-        if longer > budget or together > cost + by_itself:
+        packed_responses = longer + longer**2 / reach
+        if longer > budget or packed_responses > cost + by_itself:
             break
-        taken, cost = taken + 1, together
+        taken, cost = taken + 1, packed_responses
     return taken
 
 
-def kept_in_layer(arch: Architecture, precision: Precision, masked: int = 0) -> float:
+def saved_per_layer(arch: Architecture, precision: Precision, masked: int = 0) -> float:
     """Bytes that one layer keeps of one token for the backward pass.
 
     With a mask over rows of ``masked`` tokens keys and values are repeated for all heads, and each layer keeps the mask
@@ -71,35 +71,37 @@ def kept_in_layer(arch: Architecture, precision: Precision, masked: int = 0) -> 
     return HALF * masked + plain + (FULL * (q + n + kv + g) + HALF * (q + kv) if arch.normed_heads else 0)
 
 
-def kept_in_the_open(arch: Architecture, longest: int) -> float:
-    """Bytes that a layer keeps of one token beside :func:`kept_in_layer` where no fused attention is to be had: a GPU
+def unfused_attention_bytes(arch: Architecture, longest: int) -> float:
+    """Bytes that a layer keeps of one token beside :func:`saved_per_layer` where no fused attention is to be had: a GPU
     has none for grouped heads in float32. Keys and values are repeated, and every pair's weight is kept.
     """
     return float(FULL * (2 * (arch.q - arch.kv) + arch.heads * longest))
 
 
-def passing_through(arch: Architecture, precision: Precision) -> float:
+def transient_per_layer(arch: Architecture, precision: Precision) -> float:
     """Bytes of one token inside one layer while no gradient is asked for: the residual and the widest block."""
     size = FULL if precision == "float32" else HALF
     return FULL * 2 * arch.hidden + size * ((3 if arch.gated else 2) * arch.intermediate + arch.hidden)
 
 
-def trained(arch: Architecture, load: Load, precision: Precision, checkpointing: bool, gpu: bool) -> float:
+def training_activations(
+    arch: Architecture, shape: BatchShape, precision: Precision, checkpointing: bool, gpu: bool
+) -> float:
     """Activations of a forward pass whose backward pass is to come."""
-    layer = kept_in_layer(arch, precision, load.longest if load.masked else 0)
-    if gpu and precision == "float32" and arch.kv < arch.q and not load.masked:
-        layer += kept_in_the_open(arch, load.longest)
+    layer = saved_per_layer(arch, precision, shape.longest if shape.masked else 0)
+    if gpu and precision == "float32" and arch.kv < arch.q and not shape.masked:
+        layer += unfused_attention_bytes(arch, shape.longest)
     stream = arch.hidden * (HALF if precision == "bfloat16" else FULL)
-    mask = load.tokens * load.longest * MASK if load.masked else 0.0
+    mask = shape.tokens * shape.longest * MASK if shape.masked else 0.0
     if checkpointing:
         # The input of every layer, and everything of the layer that is computed anew.
-        return mask + load.tokens * (arch.layers * stream + layer + 2 * stream)
-    return mask + load.tokens * (arch.layers * layer + 2 * stream)
+        return mask + shape.tokens * (arch.layers * stream + layer + 2 * stream)
+    return mask + shape.tokens * (arch.layers * layer + 2 * stream)
 
 
-def scored(arch: Architecture, load: Load, precision: Precision) -> float:
+def inference_activations(arch: Architecture, shape: BatchShape, precision: Precision) -> float:
     """Activations of a forward pass without gradient."""
-    return load.tokens * passing_through(arch, precision)
+    return shape.tokens * transient_per_layer(arch, precision)
 
 
 def cast_weights(arch: Architecture, precision: Precision) -> float:
@@ -107,17 +109,19 @@ def cast_weights(arch: Architecture, precision: Precision) -> float:
     return HALF * arch.in_layers if precision == "autocast" else 0.0
 
 
-def vocabulary(arch: Architecture, load: Load, gpu: bool) -> float:
+def vocabulary(arch: Architecture, shape: BatchShape, gpu: bool) -> float:
     """Blocks of the vocabulary at response tokens, and their hidden states in float32 with a gradient."""
-    block = min(max(TILE["cuda" if gpu else "cpu"], NARROWEST * load.responses), arch.vocabulary * load.responses)
-    return float(FULL * (BLOCK_COPIES * block + 2 * load.responses * arch.hidden))
+    block = min(
+        max(BLOCK_LOGITS["cuda" if gpu else "cpu"], MIN_BLOCK * shape.responses), arch.vocabulary * shape.responses
+    )
+    return float(FULL * (BLOCK_COPIES * block + 2 * shape.responses * arch.hidden))
 
 
-def drawn_rows(arch: Architecture, rows: int) -> float:
+def sampling_logits(arch: Architecture, rows: int) -> float:
     """Whole distributions from which tokens are drawn, one a row."""
     return float(DRAWN_ROWS * FULL * rows * arch.vocabulary)
 
 
-def cached(arch: Architecture, tokens: int, bytes_each: int) -> float:
+def kv_cache(arch: Architecture, tokens: int, bytes_each: int) -> float:
     """Keys and values of so many tokens."""
     return float(2 * arch.layers * arch.kv * tokens * bytes_each)

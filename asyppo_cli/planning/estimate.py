@@ -7,30 +7,30 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from asyppo_cli.config.schema import Config
-from asyppo_cli.planning.inputs import Scene
-from asyppo_cli.planning.memory import RoleNeed
-from asyppo_cli.planning.placement import Place, places
-from asyppo_cli.planning.roles import role_needs
+from asyppo_cli.planning.inputs import PlanInputs
+from asyppo_cli.planning.memory import RoleMemory
+from asyppo_cli.planning.placement import MemoryPool, memory_pools
+from asyppo_cli.planning.roles import role_memory
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MemoryEstimate:
     """What every role needs, and what that makes of every memory."""
 
-    scene: Scene
-    roles: Sequence[RoleNeed]
-    places: Sequence[Place]
+    inputs: PlanInputs
+    roles: Sequence[RoleMemory]
+    memory_pools: Sequence[MemoryPool]
 
     @property
     def fits(self) -> bool:
         """Whether every memory is large enough."""
-        return all(place.fits for place in self.places)
+        return all(place.fits for place in self.memory_pools)
 
     @property
     def total(self) -> float:
         """Bytes of all devices that learn: of all GPUs, or of the machine where there is none."""
-        gpus = [place for place in self.places if place.name.startswith("GPU")]
-        return sum(place.count * place.used for place in gpus or self.places)
+        gpus = [place for place in self.memory_pools if place.name.startswith("GPU")]
+        return sum(place.count * place.used for place in gpus or self.memory_pools)
 
     @property
     def models(self) -> float:
@@ -47,19 +47,19 @@ class Comparison:
     saving: float
 
 
-def estimate(scene: Scene) -> Estimate:
+def estimate(inputs: PlanInputs) -> MemoryEstimate:
     """Roles, then places."""
-    needs = role_needs(scene)
-    return Estimate(scene, needs, places(scene, needs))
+    uses = role_memory(inputs)
+    return MemoryEstimate(inputs, uses, memory_pools(inputs, uses))
 
 
-def with_settings(scene: Scene, changes: dict[str, Any]) -> Scene:
+def with_settings(inputs: PlanInputs, changes: dict[str, Any]) -> PlanInputs:
     """The scene under changed settings, ``section.key`` to value; lengths, and critics of the policy's layers, follow.
 
     Raises:
         ValueError: they make no sense together.
     """
-    plain = scene.config.model_dump()
+    plain = inputs.config.model_dump()
     for key, value in changes.items():
         *path, last = key.split(".")
         section = plain
@@ -69,20 +69,20 @@ def with_settings(scene: Scene, changes: dict[str, Any]) -> Scene:
     config = Config.model_validate(plain)
     own = config.critics.count > 0 and "critics.depth" in changes
     return replace(
-        scene,
+        inputs,
         config=config,
-        response=min(scene.response, config.rollout.response_length),
-        critic=scene.policy.as_critic(config.critics.depth) if own else scene.critic,
+        response=min(inputs.response, config.rollout.response_length),
+        critic=inputs.policy.as_critic(config.critics.depth) if own else inputs.critic,
     )
 
 
-def comparisons(scene: Scene, own: Estimate) -> list[Comparison]:
+def comparisons(inputs: PlanInputs, own: MemoryEstimate) -> list[Comparison]:
     """Symmetric PPO, one critic of the policy's size; and GRPO, which has none."""
-    symmetric = with_settings(scene, {"critics.count": 1, "critics.model": None, "critics.depth": 1.0} | gae(scene))
-    without = with_settings(scene, {"critics.count": 0, "advantage.estimator": "grpo", "policy_loss.kl_coef": 0.0})
+    symmetric = with_settings(inputs, {"critics.count": 1, "critics.model": None, "critics.depth": 1.0} | gae(inputs))
+    without = with_settings(inputs, {"critics.count": 0, "advantage.estimator": "grpo", "policy_loss.kl_coef": 0.0})
     found = []
     for method, other in (
-        ("symmetric PPO", replace(symmetric, critic=scene.policy.as_critic(1.0))),
+        ("symmetric PPO", replace(symmetric, critic=inputs.policy.as_critic(1.0))),
         ("GRPO", replace(without, critic=None)),
     ):
         total = estimate(other).total
@@ -90,6 +90,6 @@ def comparisons(scene: Scene, own: Estimate) -> list[Comparison]:
     return found
 
 
-def gae(scene: Scene) -> dict[str, str]:
+def gae(inputs: PlanInputs) -> dict[str, str]:
     """What a method without critics has to change to have one."""
-    return {} if scene.config.critics.count else {"advantage.estimator": "gae"}
+    return {} if inputs.config.critics.count else {"advantage.estimator": "gae"}

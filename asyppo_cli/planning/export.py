@@ -6,23 +6,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from asyppo_cli.planning.architecture import Architecture
-from asyppo_cli.planning.estimate import Comparison, Estimate
-from asyppo_cli.planning.placement import Place
-from asyppo_cli.planning.suggestions import Remedy
-from asyppo_cli.planning.work import Rates, Work, seconds
+from asyppo_cli.planning.estimate import Comparison, MemoryEstimate
+from asyppo_cli.planning.placement import MemoryPool
+from asyppo_cli.planning.suggestions import Suggestion
+from asyppo_cli.planning.work import Rates, StepWork, seconds
 
 
 def as_data(
-    estimate: Estimate, compared: Sequence[Comparison], work: Sequence[Work], rates: Rates, remedy: Remedy | None
+    estimate: MemoryEstimate,
+    compared: Sequence[Comparison],
+    work: Sequence[StepWork],
+    rates: Rates,
+    suggestion: Suggestion | None,
 ) -> dict[str, Any]:
     """Everything in bytes, tokens, operations and seconds, JSON values only."""
-    scene = estimate.scene
+    inputs = estimate.inputs
     return {
-        "models": models(scene.policy, scene.critic),
-        "lengths": {"prompt": scene.prompt, "response": scene.response},
-        "sampler": scene.sampler,
-        "precision": scene.precision,
-        "places": [place_data(place) for place in estimate.places],
+        "models": models(inputs.policy, inputs.critic),
+        "lengths": {"prompt": inputs.prompt, "response": inputs.response},
+        "sampler": inputs.sampler,
+        "precision": inputs.precision,
+        "places": [memory_pool_data(place) for place in estimate.memory_pools],
         "roles": [
             {"role": r.role, "ranks": r.ranks, "phase": r.device.worst, "bytes": r.device.peak, **r.device.by_kind()}
             for r in estimate.roles
@@ -31,8 +35,8 @@ def as_data(
         "models_bytes": estimate.models,
         "fits": estimate.fits,
         "compared": [vars(each) for each in compared],
-        "work": [vars(each) | {"seconds": seconds(scene, each, rates)} for each in work],
-        "remedy": None if remedy is None else remedy.overrides,
+        "work": [vars(each) | {"seconds": seconds(inputs, each, rates)} for each in work],
+        "remedy": None if suggestion is None else suggestion.overrides,
     }
 
 
@@ -44,7 +48,7 @@ def models(policy: Architecture, critic: Architecture | None) -> dict[str, Any]:
     return found
 
 
-def place_data(place: Place) -> dict[str, Any]:
+def memory_pool_data(place: MemoryPool) -> dict[str, Any]:
     """A memory and the processes in it; a capacity that nobody knows is null."""
     return {
         "place": place.name,
@@ -53,7 +57,7 @@ def place_data(place: Place) -> dict[str, Any]:
         "capacity": None if place.capacity == float("inf") else place.capacity,
         "fits": place.fits,
         "processes": [
-            {"process": p.name, "count": p.count, "bytes": p.peak, "phase": p.need.worst, "libraries": p.libraries}
+            {"process": p.name, "count": p.count, "bytes": p.peak, "phase": p.use.worst, "libraries": p.libraries}
             for p in place.processes
         ],
     }

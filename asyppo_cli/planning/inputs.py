@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from asyppo_cli.config.schema import Config
-from asyppo_cli.planning.activations import Load, Precision, responses_in_a_row
+from asyppo_cli.planning.activations import BatchShape, Precision, packed_responses_per_row
 from asyppo_cli.planning.architecture import Architecture
-from asyppo_cli.planning.model_state import Sharing
+from asyppo_cli.planning.model_state import ShardingSettings
 
 MIB, GIB = 2**20, 2**30
 
 
 @dataclass(frozen=True)
-class Processes:
+class ProcessOverhead:
     """Bytes of a process before it holds a model: libraries, interpreter, and what these allocate for themselves.
 
     ``main`` is measured where the estimate is made. ``worker`` is a rank under Ray, ``sampler`` vLLM's process: both
@@ -32,7 +32,7 @@ class Processes:
 
 
 @dataclass(frozen=True)
-class Machine:
+class MachineMemory:
     """``memory`` of the machine, ``gpu_memory`` of each of ``gpus``; ``planned``: GPUs that are not here."""
 
     memory: float
@@ -42,7 +42,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Scene:
+class PlanInputs:
     """All that is known before anything is loaded. ``prompt`` and ``response`` are the longest to be expected."""
 
     config: Config
@@ -51,8 +51,8 @@ class Scene:
     prompt: int
     response: int
     sampler: Literal["transformers", "vllm"]
-    machine: Machine
-    processes: Processes
+    machine: MachineMemory
+    processes: ProcessOverhead
 
     @property
     def on_gpu(self) -> bool:
@@ -87,11 +87,11 @@ class Scene:
         placement = getattr(self.config.cluster, section)
         return int(placement.ranks) if self.config.cluster.kind == "ray" else 1
 
-    def sharing(self, section: Literal["policy", "critics"]) -> Sharing:
+    def sharding(self, section: Literal["policy", "critics"]) -> ShardingSettings:
         """How a role's model is shared out."""
         learner = self.config.learner
         zero = learner.deepspeed
-        return Sharing(
+        return ShardingSettings(
             learner.engine,
             zero.stage,
             self.ranks(section),
@@ -101,27 +101,29 @@ class Scene:
             on_cores=not self.on_gpu,
         )
 
-    def load(self, arch: Architecture, rows: int, group: int) -> Load:
+    def largest_batch(self, arch: Architecture, rows: int, group: int) -> BatchShape:
         """The largest micro-batch that one rank makes of so many responses, ``group`` of them to each prompt."""
-        return self.loads(arch, rows, group)[0]
+        return self.batch_shapes(arch, rows, group)[0]
 
-    def loads(self, arch: Architecture, rows: int, group: int) -> tuple[Load, Load]:
+    def batch_shapes(self, arch: Architecture, rows: int, group: int) -> tuple[BatchShape, BatchShape]:
         """The largest micro-batch, and the one after it, which meets a gradient; that may be empty."""
-        together = self.together(arch, group)
-        longest = self.prompt + together * self.response
-        whole = -(-rows // together)
+        packed_responses = self.packed_responses(arch, group)
+        longest = self.prompt + packed_responses * self.response
+        whole = -(-rows // packed_responses)
         fitting = max(1, self.config.learner.micro_batch_tokens // longest)
         first = max(1, min(whole, fitting))
         sizes = (first, max(0, min(whole - first, fitting)))
-        one, other = (Load(n * longest, n * together * self.response, longest, together > 1) for n in sizes)
+        one, other = (
+            BatchShape(n * longest, n * packed_responses * self.response, longest, packed_responses > 1) for n in sizes
+        )
         return one, other
 
-    def together(self, arch: Architecture, group: int) -> int:
+    def packed_responses(self, arch: Architecture, group: int) -> int:
         """How many responses share a row, and with it their prompt."""
         learner = self.config.learner
         if not learner.share_prompts:
             return 1
-        return responses_in_a_row(arch, self.prompt, self.response, group, learner.micro_batch_tokens)
+        return packed_responses_per_row(arch, self.prompt, self.response, group, learner.micro_batch_tokens)
 
     @property
     def critic_group(self) -> int:

@@ -13,14 +13,14 @@ SAVE = "save"
 
 
 @dataclass(frozen=True)
-class Need:
+class MemoryUse:
     """``held`` all the time; ``phases``: what each phase adds while it lasts. By kind, of which there are few."""
 
     held: Bytes = field(default_factory=dict)
     phases: Mapping[str, Bytes] = field(default_factory=dict)
 
     @property
-    def constant(self) -> float:
+    def persistent(self) -> float:
         """Bytes held all the time."""
         return sum(self.held.values())
 
@@ -30,19 +30,19 @@ class Need:
         return max(self.phases, key=lambda phase: sum(self.phases[phase].values()), default=None)
 
     @property
-    def passing(self) -> float:
+    def transient(self) -> float:
         """Bytes that the worst phase adds."""
         return 0.0 if self.worst is None else sum(self.phases[self.worst].values())
 
-    def settled(self, slack: float) -> float:
+    def with_slack(self, slack: float) -> float:
         """The most bytes where an allocator keeps a share ``slack`` of what phases free, in pieces."""
         sizes = (sum(size.values()) * (1.0 if phase == SAVE else 1.0 + slack) for phase, size in self.phases.items())
-        return self.constant + max(sizes, default=0.0)
+        return self.persistent + max(sizes, default=0.0)
 
     @property
     def peak(self) -> float:
         """The most bytes at any time."""
-        return self.constant + self.passing
+        return self.persistent + self.transient
 
     def by_kind(self) -> dict[str, float]:
         """Bytes at the worst moment, by what they are for."""
@@ -51,25 +51,25 @@ class Need:
 
 
 @dataclass(frozen=True)
-class RoleNeed:
+class RoleMemory:
     """Each of ``ranks`` processes of a role: on its device, and in its machine's memory where the device is a GPU."""
 
     role: str
     ranks: int
-    device: Need
-    host: Need = field(default_factory=Need)
+    device: MemoryUse
+    host: MemoryUse = field(default_factory=MemoryUse)
 
 
-def one_after_another(needs: Iterable[Need]) -> Need:
+def sequential(uses: Iterable[MemoryUse]) -> MemoryUse:
     """Roles in one process: what all hold, and their phases, of which one runs at a time."""
     held: dict[str, float] = {}
     phases: dict[str, Bytes] = {}
-    for number, need in enumerate(needs):
-        for kind, size in need.held.items():
+    for number, use in enumerate(uses):
+        for kind, size in use.held.items():
             held[kind] = held.get(kind, 0.0) + size
         # Phases of the same name are those of several critics: one learns at a time.
-        for phase, bytes_by_kind in need.phases.items():
+        for phase, bytes_by_kind in use.phases.items():
             known = phases.get(phase, {})
             if sum(bytes_by_kind.values()) > sum(known.values()) or number == 0:
                 phases[phase] = bytes_by_kind
-    return Need(held, phases)
+    return MemoryUse(held, phases)

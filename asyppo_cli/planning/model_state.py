@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from asyppo_cli.planning.memory import Bytes, Need
+from asyppo_cli.planning.memory import Bytes, MemoryUse
 
 FULL, HALF = 4, 2
 # DeepSpeed's reduction bucket in weights, and how many gathered weights stage 3 lets live at once.
@@ -20,7 +20,7 @@ PART = 4 * 2**30
 
 
 @dataclass(frozen=True)
-class Sharing:
+class ShardingSettings:
     """An engine's settings: ZeRO ``stage`` over ``ranks``, ``offload``, whether weights compute in bfloat16, whether
     moments lie in a file, and whether all else lies in the machine's memory.
     """
@@ -45,7 +45,7 @@ class Sharing:
 
 
 @dataclass(frozen=True)
-class States:
+class ModelState:
     """``device`` and ``host`` always; ``learning``: on top of it while gradients exist; ``saving``: at a checkpoint."""
 
     device: Bytes
@@ -54,20 +54,20 @@ class States:
     saving: Bytes
 
 
-def states(parameters: int, largest: int, sharing: Sharing) -> States:
+def model_state(parameters: int, largest: int, sharding: ShardingSettings) -> ModelState:
     """What one rank holds of a model in training; ``largest`` is its largest weight."""
-    copied = float(min(sharing.moments * parameters, PART + FULL * largest))
-    if not sharing.shared:
+    copied = float(min(sharding.moments * parameters, PART + FULL * largest))
+    if not sharding.shared:
         # On cores they are written from where they lie.
-        saving = {} if sharing.on_cores else {"buffers": copied}
-        return _whole(parameters, largest, sharing, saving)
+        saving = {} if sharding.on_cores else {"buffers": copied}
+        return _whole(parameters, largest, sharding, saving)
     saving = {"buffers": copied, **whole_copy(parameters)}
-    n, c = sharing.ranks, HALF if sharing.half else FULL
+    n, c = sharding.ranks, HALF if sharding.half else FULL
     part, bucket = parameters / n, float(c * min(BUCKET, parameters))
     own = {"gradients": FULL * part}
     device: dict[str, float] = {"weights": float(c * parameters)}
     learning: dict[str, float] = {"buffers": bucket}
-    match sharing.stage:
+    match sharding.stage:
         case 1:
             device["gradients"] = float(FULL * parameters)
         case 2:
@@ -76,27 +76,29 @@ def states(parameters: int, largest: int, sharing: Sharing) -> States:
             # Gathered weights that are in use, and gradients on their way, in two buckets.
             device |= own | {"weights": c * part}
             learning["buffers"] = 2 * bucket + c * min(LIVE, parameters)
-    return _moved(device, learning, part, sharing, saving)
+    return _moved(device, learning, part, sharding, saving)
 
 
-def _moved(device: dict[str, float], learning: Bytes, part: float, sharing: Sharing, saving: Bytes) -> States:
+def _moved(
+    device: dict[str, float], learning: Bytes, part: float, sharding: ShardingSettings, saving: Bytes
+) -> ModelState:
     """Masters and moments, and where they are; in the machine's memory the gradient lies there as well, three times."""
     masters = {"optimizer": 3 * FULL * part}
-    if sharing.offload == "none":
-        return States(device | masters, {}, learning, saving)
+    if sharding.offload == "none":
+        return ModelState(device | masters, {}, learning, saving)
     host = masters | {"gradients": 3 * FULL * part}
-    if sharing.offload == "all":
+    if sharding.offload == "all":
         host["weights"] = device.pop("weights")
-    return States(device, host, learning, saving)
+    return ModelState(device, host, learning, saving)
 
 
-def _whole(parameters: int, largest: int, sharing: Sharing, saving: Bytes) -> States:
+def _whole(parameters: int, largest: int, sharding: ShardingSettings, saving: Bytes) -> ModelState:
     """Every rank holds everything; with several, gradients pass through a bucket."""
-    device = {"weights": float(FULL * parameters), "optimizer": float(sharing.moments * parameters)}
+    device = {"weights": float(FULL * parameters), "optimizer": float(sharding.moments * parameters)}
     learning = {"gradients": float(FULL * (parameters + largest))}
-    if sharing.engine == "deepspeed" and sharing.ranks > 1:
+    if sharding.engine == "deepspeed" and sharding.ranks > 1:
         learning["buffers"] = float(FULL * min(BUCKET, parameters))
-    return States(device, {}, learning, saving)
+    return ModelState(device, {}, learning, saving)
 
 
 def whole_copy(parameters: int) -> dict[str, float]:
@@ -104,10 +106,10 @@ def whole_copy(parameters: int) -> dict[str, float]:
     return {"weights": float(FULL * parameters)}
 
 
-def frozen(parameters: int, sharing: Sharing) -> Need:
+def reference_state(parameters: int, sharding: ShardingSettings) -> MemoryUse:
     """A reference never learns: weights without moments (DeepSpeed still makes masters, and moments never)."""
-    if not sharing.shared:
-        return Need({"weights": float(FULL * parameters)})
-    learning = states(parameters, 0, sharing)
+    if not sharding.shared:
+        return MemoryUse({"weights": float(FULL * parameters)})
+    learning = model_state(parameters, 0, sharding)
     masters = learning.device.get("optimizer", 0.0) / 3
-    return Need({**learning.device, "optimizer": masters, "gradients": 0.0})
+    return MemoryUse({**learning.device, "optimizer": masters, "gradients": 0.0})

@@ -4,125 +4,139 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from asyppo_cli.planning.activations import Load, cast_weights, scored, trained, vocabulary
+from asyppo_cli.planning.activations import (
+    BatchShape,
+    cast_weights,
+    inference_activations,
+    training_activations,
+    vocabulary,
+)
 from asyppo_cli.planning.architecture import Architecture
-from asyppo_cli.planning.inputs import Scene
-from asyppo_cli.planning.memory import SAVE, Bytes, Need, RoleNeed
-from asyppo_cli.planning.model_state import States, frozen, states
-from asyppo_cli.planning.sampling import Draw, transformers_need, vllm_on_cpu, vllm_on_gpu
+from asyppo_cli.planning.inputs import PlanInputs
+from asyppo_cli.planning.memory import SAVE, Bytes, MemoryUse, RoleMemory
+from asyppo_cli.planning.model_state import ModelState, model_state, reference_state
+from asyppo_cli.planning.sampling import SamplingShape, transformers_memory, vllm_on_cpu, vllm_on_gpu
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
 
 
-def role_needs(scene: Scene) -> list[RoleNeed]:
+def role_memory(inputs: PlanInputs) -> list[RoleMemory]:
     """All roles, in the order in which a step meets them."""
-    critics = [critic_need(scene, m) for m in range(scene.config.critics.count)]
-    reference = [reference_need(scene)] if scene.config.policy_loss.kl_coef else []
-    return [sampler_need(scene), *critics, *reference, policy_need(scene)]
+    critics = [critic_memory(inputs, m) for m in range(inputs.config.critics.count)]
+    reference = [reference_memory(inputs)] if inputs.config.policy_loss.kl_coef else []
+    return [sampler_memory(inputs), *critics, *reference, policy_memory(inputs)]
 
 
-def policy_need(scene: Scene) -> RoleNeed:
+def policy_memory(inputs: PlanInputs) -> RoleMemory:
     """The policy in training."""
-    arch, config = scene.policy, scene.config
-    ranks = scene.ranks("policy")
-    rows = -(-scene.responses // config.training.mini_batches // ranks)
-    own = states(arch.parameters, arch.largest, scene.sharing("policy"))
-    phases = {"policy": learning(scene, arch, rows, config.rollout.responses, own, head=True)}
-    if asks_old_policy(scene):
-        everything = scene.load(arch, -(-scene.responses // ranks), config.rollout.responses)
-        phases["old_logprobs"] = scoring_phase(scene, arch, everything, head=True)
-    return assembled(scene, "policy", ranks, own, phases)
+    arch, config = inputs.policy, inputs.config
+    ranks = inputs.ranks("policy")
+    rows = -(-inputs.responses // config.training.mini_batches // ranks)
+    own = model_state(arch.parameters, arch.largest, inputs.sharding("policy"))
+    phases = {"policy": learning(inputs, arch, rows, config.rollout.responses, own, head=True)}
+    if asks_old_policy(inputs):
+        everything = inputs.largest_batch(arch, -(-inputs.responses // ranks), config.rollout.responses)
+        phases["old_logprobs"] = scoring_phase(inputs, arch, everything, head=True)
+    return assembled(inputs, "policy", ranks, own, phases)
 
 
-def critic_need(scene: Scene, number: int) -> RoleNeed:
+def critic_memory(inputs: PlanInputs, number: int) -> RoleMemory:
     """A critic in training: it scores everything, and learns from its share."""
-    arch, config = scene.critic, scene.config
+    arch, config = inputs.critic, inputs.config
     assert arch is not None
-    ranks = scene.ranks("critics")
-    own = states(arch.parameters, arch.largest, scene.sharing("critics"))
-    share = -(-scene.critic_share // config.critics.mini_batches // ranks)
-    everything = scene.load(arch, -(-scene.responses // ranks), config.rollout.responses)
+    ranks = inputs.ranks("critics")
+    own = model_state(arch.parameters, arch.largest, inputs.sharding("critics"))
+    share = -(-inputs.critic_share // config.critics.mini_batches // ranks)
+    everything = inputs.largest_batch(arch, -(-inputs.responses // ranks), config.rollout.responses)
     phases = {
-        "values": scoring_phase(scene, arch, everything, head=False),
-        "critics": learning(scene, arch, share, scene.critic_group, own, head=False),
+        "values": scoring_phase(inputs, arch, everything, head=False),
+        "critics": learning(inputs, arch, share, inputs.critic_group, own, head=False),
     }
-    return assembled(scene, f"critic_{number}", ranks, own, phases)
+    return assembled(inputs, f"critic_{number}", ranks, own, phases)
 
 
-def reference_need(scene: Scene) -> RoleNeed:
+def reference_memory(inputs: PlanInputs) -> RoleMemory:
     """The initial policy, which is only asked."""
-    arch, ranks = scene.policy, scene.ranks("policy")
-    load = scene.load(arch, -(-scene.responses // ranks), scene.config.rollout.responses)
-    held = frozen(arch.parameters, scene.sharing("policy")).held
-    return RoleNeed("reference", ranks, Need(held, {"old_logprobs": scoring_phase(scene, arch, load, head=True)}))
+    arch, ranks = inputs.policy, inputs.ranks("policy")
+    load = inputs.largest_batch(arch, -(-inputs.responses // ranks), inputs.config.rollout.responses)
+    held = reference_state(arch.parameters, inputs.sharding("policy")).held
+    return RoleMemory(
+        "reference", ranks, MemoryUse(held, {"old_logprobs": scoring_phase(inputs, arch, load, head=True)})
+    )
 
 
-def learning(scene: Scene, arch: Architecture, rows: int, group: int, own: States, head: bool) -> dict[str, float]:
+def learning(
+    inputs: PlanInputs, arch: Architecture, rows: int, group: int, own: ModelState, head: bool
+) -> dict[str, float]:
     """The worst moment of learning: the end of the first forward pass, the end of the next, which meets the gradient,
     or the optimizer's step, when all activations are gone.
     """
-    first, second = (training_pass(scene, arch, load, own, head) for load in scene.loads(arch, rows, group))
+    first, second = (training_pass(inputs, arch, load, own, head) for load in inputs.batch_shapes(arch, rows, group))
     moments = (first, {**second, "gradients": own.learning.get("gradients", 0.0)}, dict(own.learning))
     return max(moments, key=lambda moment: sum(moment.values()))
 
 
-def training_pass(scene: Scene, arch: Architecture, load: Load, own: States, head: bool) -> dict[str, float]:
+def training_pass(
+    inputs: PlanInputs, arch: Architecture, load: BatchShape, own: ModelState, head: bool
+) -> dict[str, float]:
     """A micro-batch at the end of its forward pass; nothing of one without rows."""
     if not load.tokens:
         return {}
-    checkpointing = scene.config.learner.gradient_checkpointing
+    checkpointing = inputs.config.learner.gradient_checkpointing
     return {
-        "activations": trained(arch, load, scene.precision, checkpointing, scene.on_gpu),
-        "vocabulary": vocabulary(arch, load, scene.on_gpu) if head else 0.0,
-        "buffers": own.learning.get("buffers", 0.0) + cast_weights(arch, scene.precision),
+        "activations": training_activations(arch, load, inputs.precision, checkpointing, inputs.on_gpu),
+        "vocabulary": vocabulary(arch, load, inputs.on_gpu) if head else 0.0,
+        "buffers": own.learning.get("buffers", 0.0) + cast_weights(arch, inputs.precision),
     }
 
 
-def scoring_phase(scene: Scene, arch: Architecture, load: Load, head: bool) -> dict[str, float]:
+def scoring_phase(inputs: PlanInputs, arch: Architecture, load: BatchShape, head: bool) -> dict[str, float]:
     """A micro-batch without gradient."""
     return {
-        "activations": scored(arch, load, scene.precision),
-        "vocabulary": vocabulary(arch, load, scene.on_gpu) if head else 0.0,
-        "buffers": cast_weights(arch, scene.precision),
+        "activations": inference_activations(arch, load, inputs.precision),
+        "vocabulary": vocabulary(arch, load, inputs.on_gpu) if head else 0.0,
+        "buffers": cast_weights(arch, inputs.precision),
     }
 
 
-def assembled(scene: Scene, role: str, ranks: int, own: States, phases: Mapping[str, Bytes]) -> RoleNeed:
+def assembled(inputs: PlanInputs, role: str, ranks: int, own: ModelState, phases: Mapping[str, Bytes]) -> RoleMemory:
     """A learner: on a GPU checkpoints and what is offloaded are the machine's affair, on cores all is."""
-    if scene.on_gpu:
-        return RoleNeed(role, ranks, Need(own.device, phases), Need(own.host, {SAVE: own.saving}))
+    if inputs.on_gpu:
+        return RoleMemory(role, ranks, MemoryUse(own.device, phases), MemoryUse(own.host, {SAVE: own.saving}))
     kinds = own.device.keys() | own.host.keys()
     held = {kind: own.device.get(kind, 0.0) + own.host.get(kind, 0.0) for kind in kinds}
-    return RoleNeed(role, ranks, Need(held, {**phases, SAVE: own.saving}))
+    return RoleMemory(role, ranks, MemoryUse(held, {**phases, SAVE: own.saving}))
 
 
-def asks_old_policy(scene: Scene) -> bool:
+def asks_old_policy(inputs: PlanInputs) -> bool:
     """Whether some step takes a pass of its own for the old policy's log-probabilities."""
-    config = scene.config
+    config = inputs.config
     signals = {config.gates.mask_signal, config.gates.entropy_filter_signal}
     warming = config.critics.count > 0 and config.critics.warmup_steps > 0
     in_reward = config.policy_loss.kl_coef > 0 and config.policy_loss.kl_in == "reward"
     return config.training.mini_batches > 1 or "entropy" in signals or warming or in_reward
 
 
-def sampler_need(scene: Scene) -> RoleNeed:
+def sampler_memory(inputs: PlanInputs) -> RoleMemory:
     """Whoever writes the responses, of training and of evaluation."""
-    config, arch = scene.config, scene.policy
-    ranks = scene.ranks("sampler")
-    if scene.sampler == "transformers":
-        return RoleNeed("sampler", ranks, transformers_need(arch, draws(scene)))
+    config, arch = inputs.config, inputs.policy
+    ranks = inputs.ranks("sampler")
+    if inputs.sampler == "transformers":
+        return RoleMemory("sampler", ranks, transformers_memory(arch, sampling_shapes(inputs)))
     settings = config.sampler.vllm
-    if scene.on_gpu:
-        need = vllm_on_gpu(scene.machine.gpu_memory, settings.memory_share, settings.sleep)
+    if inputs.on_gpu:
+        use = vllm_on_gpu(inputs.machine.gpu_memory, settings.memory_share, settings.sleep)
         # What sleeps waits in the machine's memory.
-        return RoleNeed("sampler", ranks, need, Need({"weights": 2.0 * arch.parameters} if settings.sleep else {}))
+        return RoleMemory(
+            "sampler", ranks, use, MemoryUse({"weights": 2.0 * arch.parameters} if settings.sleep else {})
+        )
     dtype = config.learner.dtype if settings.dtype == "auto" else settings.dtype
-    return RoleNeed("sampler", ranks, vllm_on_cpu(arch, settings.kv_cache_gib, BYTES[dtype], scene.longest))
+    return RoleMemory("sampler", ranks, vllm_on_cpu(arch, settings.kv_cache_gib, BYTES[dtype], inputs.longest))
 
 
-def draws(scene: Scene) -> dict[str, Draw]:
+def sampling_shapes(inputs: PlanInputs) -> dict[str, SamplingShape]:
     """The largest draw of the transformers sampler in training, and in evaluation."""
-    config = scene.config
+    config = inputs.config
     evaluation, rollout = config.evaluation, config.rollout
     found = {}
     for phase, prompts, n in (
@@ -130,5 +144,5 @@ def draws(scene: Scene) -> dict[str, Draw]:
         ("evaluate", evaluation.problems, evaluation.samples),
     ):
         at_once = min(prompts, max(1, config.sampler.batch_size // n))
-        found[phase] = Draw(at_once * n, at_once, scene.prompt, scene.response)
+        found[phase] = SamplingShape(at_once * n, at_once, inputs.prompt, inputs.response)
     return found

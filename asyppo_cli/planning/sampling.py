@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from asyppo_cli.planning.activations import FULL, cached, drawn_rows
+from asyppo_cli.planning.activations import FULL, kv_cache, sampling_logits
 from asyppo_cli.planning.architecture import Architecture
-from asyppo_cli.planning.memory import Need
+from asyppo_cli.planning.memory import MemoryUse
 
 GIB = 2**30
 # vLLM profiles one pass of so many tokens on a CPU.
@@ -14,7 +14,7 @@ CPU_BATCH = 4096
 
 
 @dataclass(frozen=True)
-class Draw:
+class SamplingShape:
     """Responses written at the same time: ``rows`` to ``prompts`` prompts of ``prompt`` tokens, ``response`` each."""
 
     rows: int
@@ -31,33 +31,33 @@ def capacity(prompt: int, response: int) -> int:
     return room
 
 
-def drawing(arch: Architecture, draw: Draw) -> dict[str, float]:
+def drawing(arch: Architecture, draw: SamplingShape) -> dict[str, float]:
     """What one draw of the transformers sampler adds, in float32."""
     length = draw.prompt + draw.response
     # Padding on the left needs a mask, and with one attention repeats keys and values for every query head, in a layer.
     repeated = 2 * draw.rows * length * arch.q * FULL
     return {
-        "cache": cached(arch, draw.rows * capacity(draw.prompt, draw.response), FULL),
+        "cache": kv_cache(arch, draw.rows * capacity(draw.prompt, draw.response), FULL),
         "activations": float(repeated),
-        "vocabulary": drawn_rows(arch, draw.rows),
+        "vocabulary": sampling_logits(arch, draw.rows),
     }
 
 
-def transformers_need(arch: Architecture, draws: dict[str, Draw]) -> Need:
+def transformers_memory(arch: Architecture, sampling_shapes: dict[str, SamplingShape]) -> MemoryUse:
     """A float32 copy of the policy, and a draw in each of the phases."""
     weights = {"weights": float(FULL * arch.parameters)}
-    return Need(weights, {phase: drawing(arch, draw) for phase, draw in draws.items()})
+    return MemoryUse(weights, {phase: drawing(arch, draw) for phase, draw in sampling_shapes.items()})
 
 
-def vllm_on_gpu(memory: float, share: float, sleeps: bool) -> Need:
+def vllm_on_gpu(memory: float, share: float, sleeps: bool) -> MemoryUse:
     """A GPU with vLLM, which takes its share of the GPU as a whole, and gives it back between draws if it may sleep."""
     taken = {"cache": memory * share}
-    return Need({}, {"sample": taken}) if sleeps else Need(taken)
+    return MemoryUse({}, {"sample": taken}) if sleeps else MemoryUse(taken)
 
 
-def vllm_on_cpu(arch: Architecture, kv_cache_gib: float, bytes_each: int, longest: int) -> Need:
+def vllm_on_cpu(arch: Architecture, kv_cache_gib: float, bytes_each: int, longest: int) -> MemoryUse:
     """On cores: vLLM's copy of the weights, its cache, and its largest pass."""
     tokens = max(CPU_BATCH, longest)
     width = 3 * arch.intermediate + 2 * arch.hidden + arch.q + 2 * arch.kv
     held = {"weights": float(bytes_each * arch.parameters), "cache": kv_cache_gib * GIB}
-    return Need(held, {"sample": {"activations": float(tokens * width * bytes_each)}})
+    return MemoryUse(held, {"sample": {"activations": float(tokens * width * bytes_each)}})

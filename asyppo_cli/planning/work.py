@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from asyppo_cli.planning.architecture import Architecture
-from asyppo_cli.planning.inputs import Scene
+from asyppo_cli.planning.inputs import PlanInputs
 from asyppo_cli.planning.roles import asks_old_policy
 
 TERA = 1e12
 
 
 @dataclass(frozen=True)
-class Work:
+class StepWork:
     """What a role does in a step: tokens that pass through a model, and operations."""
 
     role: str
@@ -32,77 +32,79 @@ class Rates:
     sampled: float | None
 
 
-def step_work(scene: Scene) -> list[Work]:
+def step_work(inputs: PlanInputs) -> list[StepWork]:
     """Work of every role; evaluation at the share that falls on one step."""
-    critics = [critic_work(scene, m) for m in range(scene.config.critics.count)]
+    critics = [critic_work(inputs, m) for m in range(inputs.config.critics.count)]
     reference = []
-    if scene.config.policy_loss.kl_coef:
-        reference = [pass_work(scene, "reference", scene.policy, scene.responses, 1.0, scene.config.rollout.responses)]
-    return [sampling_work(scene), *evaluation_work(scene), *critics, *reference, policy_work(scene)]
+    if inputs.config.policy_loss.kl_coef:
+        reference = [
+            pass_work(inputs, "reference", inputs.policy, inputs.responses, 1.0, inputs.config.rollout.responses)
+        ]
+    return [sampling_work(inputs), *evaluation_work(inputs), *critics, *reference, policy_work(inputs)]
 
 
-def sampling_work(scene: Scene) -> Work:
+def sampling_work(inputs: PlanInputs) -> StepWork:
     """Each prompt once, then token by token."""
-    rollout = scene.config.rollout
-    return drawn("sampler", scene, rollout.prompts, rollout.responses)
+    rollout = inputs.config.rollout
+    return drawn("sampler", inputs, rollout.prompts, rollout.responses)
 
 
-def evaluation_work(scene: Scene) -> list[Work]:
+def evaluation_work(inputs: PlanInputs) -> list[StepWork]:
     """The held-out problems, spread over the steps between two evaluations."""
-    evaluation = scene.config.evaluation
+    evaluation = inputs.config.evaluation
     if not evaluation.every:
         return []
-    whole = drawn("evaluation", scene, evaluation.problems, evaluation.samples)
-    return [Work(whole.role, whole.tokens / evaluation.every, whole.operations / evaluation.every)]
+    whole = drawn("evaluation", inputs, evaluation.problems, evaluation.samples)
+    return [StepWork(whole.role, whole.tokens / evaluation.every, whole.operations / evaluation.every)]
 
 
-def drawn(role: str, scene: Scene, prompts: int, n: int) -> Work:
+def drawn(role: str, inputs: PlanInputs, prompts: int, n: int) -> StepWork:
     """``n`` responses to each of so many prompts."""
-    arch, read, written = scene.policy, prompts * scene.prompt, prompts * n * scene.response
-    attended = read * scene.prompt / 2 + written * (scene.prompt + scene.response / 2)
+    arch, read, written = inputs.policy, prompts * inputs.prompt, prompts * n * inputs.response
+    attended = read * inputs.prompt / 2 + written * (inputs.prompt + inputs.response / 2)
     operations = 2.0 * arch.in_layers * (read + written) + attention(arch, attended)
-    return Work(role, read + written, operations + 2.0 * arch.embedding * written)
+    return StepWork(role, read + written, operations + 2.0 * arch.embedding * written)
 
 
-def policy_work(scene: Scene) -> Work:
+def policy_work(inputs: PlanInputs) -> StepWork:
     """All passes of the policy, and that for old log-probabilities if it is taken at every step."""
-    training = scene.config.training
-    passes = training.utd * passes_of_learning(scene)
-    warming_only = training.mini_batches == 1 and asks_old_policy(scene)
-    signals = {scene.config.gates.mask_signal, scene.config.gates.entropy_filter_signal}
-    asked = asks_old_policy(scene) and not (warming_only and "entropy" not in signals)
-    return pass_work(scene, "policy", scene.policy, scene.responses, passes + asked, scene.config.rollout.responses)
+    training = inputs.config.training
+    passes = training.utd * passes_of_learning(inputs)
+    warming_only = training.mini_batches == 1 and asks_old_policy(inputs)
+    signals = {inputs.config.gates.mask_signal, inputs.config.gates.entropy_filter_signal}
+    asked = asks_old_policy(inputs) and not (warming_only and "entropy" not in signals)
+    return pass_work(inputs, "policy", inputs.policy, inputs.responses, passes + asked, inputs.config.rollout.responses)
 
 
-def critic_work(scene: Scene, number: int) -> Work:
+def critic_work(inputs: PlanInputs, number: int) -> StepWork:
     """A critic scores everything and learns from its share."""
-    assert scene.critic is not None
-    critics = scene.config.critics
-    arch, all_of_a_prompt = scene.critic, scene.config.rollout.responses
-    passes = critics.epochs * passes_of_learning(scene)
-    scoring = pass_work(scene, "", arch, scene.responses, 1.0, all_of_a_prompt, head=False)
-    learning = pass_work(scene, "", arch, scene.critic_share, passes, scene.critic_group, head=False)
-    return Work(f"critic_{number}", scoring.tokens + learning.tokens, scoring.operations + learning.operations)
+    assert inputs.critic is not None
+    critics = inputs.config.critics
+    arch, all_of_a_prompt = inputs.critic, inputs.config.rollout.responses
+    passes = critics.epochs * passes_of_learning(inputs)
+    scoring = pass_work(inputs, "", arch, inputs.responses, 1.0, all_of_a_prompt, head=False)
+    learning = pass_work(inputs, "", arch, inputs.critic_share, passes, inputs.critic_group, head=False)
+    return StepWork(f"critic_{number}", scoring.tokens + learning.tokens, scoring.operations + learning.operations)
 
 
-def passes_of_learning(scene: Scene) -> float:
+def passes_of_learning(inputs: PlanInputs) -> float:
     """Forward and backward in forward passes."""
-    return 4.0 if scene.config.learner.gradient_checkpointing else 3.0
+    return 4.0 if inputs.config.learner.gradient_checkpointing else 3.0
 
 
 def pass_work(
-    scene: Scene, role: str, arch: Architecture, rows: int, passes: float, group: int, head: bool = True
-) -> Work:
+    inputs: PlanInputs, role: str, arch: Architecture, rows: int, passes: float, group: int, head: bool = True
+) -> StepWork:
     """So many forward passes over so many responses, ``group`` of them to each prompt, which they may share."""
-    together = scene.together(arch, group)
-    row = scene.prompt + together * scene.response
-    tokens = rows / together * row
+    packed_responses = inputs.packed_responses(arch, group)
+    row = inputs.prompt + packed_responses * inputs.response
+    tokens = rows / packed_responses * row
     # With a mask all pairs of a row are computed, without one half of them.
-    pairs = tokens * row if together > 1 else tokens * row / 2
+    pairs = tokens * row if packed_responses > 1 else tokens * row / 2
     operations = 2.0 * arch.in_layers * tokens + attention(arch, pairs)
     if head:
-        operations += 2.0 * arch.embedding * rows * scene.response
-    return Work(role, tokens * passes, operations * passes)
+        operations += 2.0 * arch.embedding * rows * inputs.response
+    return StepWork(role, tokens * passes, operations * passes)
 
 
 def attention(arch: Architecture, pairs: float) -> float:
@@ -110,9 +112,9 @@ def attention(arch: Architecture, pairs: float) -> float:
     return 4.0 * arch.layers * arch.q * pairs
 
 
-def seconds(scene: Scene, work: Work, rates: Rates) -> float | None:
+def seconds(inputs: PlanInputs, work: StepWork, rates: Rates) -> float | None:
     """How long a role takes at measured rates; None where none is known."""
     if work.role in ("sampler", "evaluation"):
-        written = scene.response / (scene.response + scene.prompt / scene.config.rollout.responses)
+        written = inputs.response / (inputs.response + inputs.prompt / inputs.config.rollout.responses)
         return None if rates.sampled is None else work.tokens * written / rates.sampled
     return None if rates.operations is None else work.operations / rates.operations

@@ -7,7 +7,7 @@ from transformers import AutoConfig
 
 from asyppo_cli.builders.architecture import measured, read_architecture
 from asyppo_cli.builders.learners import build_critic_learner
-from asyppo_cli.builders.plan import Planned, build_scene
+from asyppo_cli.builders.plan import Planned, build_plan_inputs
 from asyppo_cli.config.load import load
 from asyppo_cli.engines.hf.models import load_policy, parameter_count
 from asyppo_cli.planning.architecture import QWEN3, QWEN3_HEAD_SIZE, QWEN3_VOCABULARY, published
@@ -46,11 +46,11 @@ def test_no_other_model_is_taken_for_a_published_one() -> None:
 
 def test_the_embedded_models_are_counted_to_the_weight() -> None:
     config = load(["critics.depth=0.5"]).config
-    scene = build_scene(config, Planned(None, None, None, None))
-    assert scene.policy.parameters == parameter_count(load_policy(config.policy.model, None))
+    inputs = build_plan_inputs(config, Planned(None, None, None, None))
+    assert inputs.policy.parameters == parameter_count(load_policy(config.policy.model, None))
     critic = build_critic_learner(config)
-    assert scene.critic is not None
-    assert scene.critic.parameters == parameter_count(critic._module)  # type: ignore[attr-defined]
+    assert inputs.critic is not None
+    assert inputs.critic.parameters == parameter_count(critic._module)  # type: ignore[attr-defined]
 
 
 def test_a_model_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

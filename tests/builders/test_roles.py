@@ -12,7 +12,7 @@ from asyppo_cli.builders import roles
 from asyppo_cli.builders.roles import check_placement, of_worker, roles_of, share_of_prompts, weight_path
 from asyppo_cli.config.load import load
 from asyppo_cli.engines.ray import cluster
-from asyppo_cli.engines.ray.placement import make_plan
+from asyppo_cli.engines.ray.placement import plan_placement
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +110,7 @@ def test_the_reference_lives_beside_the_policy() -> None:
 )
 def test_weights_go_as_the_placement_says(overrides: list[str], path: str) -> None:
     config = load(["cluster=ray", "sampler=vllm", *overrides]).config
-    plan = make_plan(roles_of(config), {"CPU": 16.0, "GPU": 4.0}, None)
+    plan = plan_placement(roles_of(config), {"CPU": 16.0, "GPU": 4.0}, None)
     assert weight_path(config, plan) == path
     # The sampler's ranks are started for that way.
     assert of_worker(config, plan, "sampler").sampler.vllm.sync == path
@@ -119,19 +119,19 @@ def test_weights_go_as_the_placement_says(overrides: list[str], path: str) -> No
 @pytest.mark.parametrize("sync", ["ipc", "nccl"])
 def test_a_way_that_the_placement_rules_out_is_refused(sync: str) -> None:
     config = load(["cluster=ray", "sampler=vllm", f"sampler.vllm.sync={sync}"]).config
-    plan = make_plan(roles_of(config), {"CPU": 16.0, "GPU": 4.0}, None)
+    plan = plan_placement(roles_of(config), {"CPU": 16.0, "GPU": 4.0}, None)
     with pytest.raises(ValueError, match=f"sampler.vllm.sync={sync} needs .* set it to auto"):
         weight_path(config, plan)
 
 
 def test_a_worker_sees_its_own_device_and_cores() -> None:
     config = load(["cluster=ray", "cluster.policy.first_gpu=0"]).config
-    plan = make_plan(roles_of(config), {"CPU": 16.0, "GPU": 1.0}, None)
+    plan = plan_placement(roles_of(config), {"CPU": 16.0, "GPU": 1.0}, None)
     assert of_worker(config, plan, "policy").learner.device == "cuda"
     critic = of_worker(config, plan, "critic_0")
     assert critic.learner.device == "cpu" and critic.learner.threads == 4
-    told = load(["cluster=ray", "learner.threads=3"]).config
-    assert of_worker(told, plan, "critic_0").learner.threads == 3
+    message = load(["cluster=ray", "learner.threads=3"]).config
+    assert of_worker(message, plan, "critic_0").learner.threads == 3
 
 
 def test_shares_do_not_depend_on_the_ranks_unless_vllm_batches() -> None:

@@ -23,11 +23,11 @@ KILLS = 3
 SECONDS = 900.0
 # Draws a rank of the policy, a sampler and the run's own process.
 SEED = 20293
-PATIENCE = 300.0
+TIMEOUT = 300.0
 
 
 def wait_for(what: Callable[[], Any], process: Popen[str]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not what() and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -45,7 +45,7 @@ def kill_somebody(process: Popen[str], run: Path, attempt: int, draw: random.Ran
         process.communicate()
         return None
     os.kill(pids[victim], signal.SIGKILL)
-    process.communicate(timeout=PATIENCE)
+    process.communicate(timeout=TIMEOUT)
     gone = {name: pid for name, pid in pids.items() if name != "driver"}
     wait_for(lambda: not [pid for pid in gone.values() if Path(f"/proc/{pid}").exists()], process)
     return victim

@@ -20,7 +20,7 @@ from asyppo_cli.engines.distributed import shard_rows
 from asyppo_cli.engines.hf.microbatches import merge
 from asyppo_cli.types import Sequences
 
-PATIENCE = 120.0
+TIMEOUT = 120.0
 
 
 class RankGroup:
@@ -39,13 +39,13 @@ class RankGroup:
         self.numbers = itertools.count()
         self.known: set[str] = set()
 
-    def ask(self, what: str, *arguments: list[Any]) -> list[Any]:
+    def call(self, what: str, *arguments: list[Any]) -> list[Any]:
         """Ask every rank with its own arguments (``arguments[i][rank]``); the answers, or the first error."""
         for rank, link in enumerate(self.links):
             link.send_bytes(pickle.dumps((what, [argument[rank] for argument in arguments])))
         answers = []
         for rank, link in enumerate(self.links):
-            assert link.poll(PATIENCE), f"rank {rank} hangs in {what}"
+            assert link.poll(TIMEOUT), f"rank {rank} hangs in {what}"
             answers.append(pickle.loads(link.recv_bytes()))
         errors = [error for _, error in answers if error is not None]
         if errors:
@@ -62,15 +62,15 @@ class RankGroup:
         """Let the ranks read what the test module ``name`` pickles."""
         if name not in self.known:
             self.known.add(name)
-            self.ask("know", self.all(name), self.all(file))
+            self.call("know", self.all(name), self.all(file))
 
     def learner(self, build: Callable[..., Any], module: Any) -> GroupLearner:
         """A learner on all ranks; each builds its part around a copy of the module."""
         return GroupLearner(self, build, module)
 
-    def forget(self) -> None:
+    def reset_cache(self) -> None:
         """Let go of all learners."""
-        self.ask("forget")
+        self.call("reset_cache")
 
     def close(self) -> None:
         for link in self.links:
@@ -89,7 +89,7 @@ class GroupLearner:
         self.collective("new", group.all(build), group.all(module))
 
     def collective(self, what: str, *arguments: list[Any]) -> list[Any]:
-        return self.group.ask(what, self.group.all(self.number), *arguments)
+        return self.group.call(what, self.group.all(self.number), *arguments)
 
     def call(self, method: str, *arguments: list[Any]) -> list[Any]:
         return self.collective("call", self.group.all(method), *arguments)
@@ -136,10 +136,10 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RankGroup]:
 def ray_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Two machines of a Ray cluster, joined, on which groups of ranks can be started."""
     pytest.importorskip("ray", reason="Ray is not installed (extra: cpu-engines)")
-    from asyppo_cli.engines.ray.cluster import joined
+    from asyppo_cli.engines.ray.cluster import connected
 
     folder = tmp_path_factory.mktemp("ray")
-    with pytest.MonkeyPatch.context() as patch, machines(folder / "token", patch) as address, joined(address):
+    with pytest.MonkeyPatch.context() as patch, machines(folder / "token", patch) as address, connected(address):
         found = Desk(folder)
         yield found
         found.close()

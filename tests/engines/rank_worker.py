@@ -38,7 +38,7 @@ class Worker:
     def new(self, number: int, build: Any, module: Any) -> None:
         self.learners[number] = build(module)
 
-    def forget(self) -> None:
+    def reset_cache(self) -> None:
         self.learners.clear()
 
     def call(self, number: int, method: str, *arguments: Any) -> Any:

@@ -39,6 +39,6 @@ def test_merged_outputs_are_in_the_batchs_order_and_empty_shards_add_nothing(bat
 
 
 def test_no_rows_make_no_micro_batch(batch: Sequences) -> None:
-    nothing = batch.rows(torch.zeros(0, dtype=torch.long))
-    assert len(nothing) == 0 and nothing.response_mask.shape == (0, 0)
-    assert plan_micro_batches(nothing.lengths, 100) == []
+    zero_loss = batch.rows(torch.zeros(0, dtype=torch.long))
+    assert len(zero_loss) == 0 and zero_loss.response_mask.shape == (0, 0)
+    assert plan_micro_batches(zero_loss.lengths, 100) == []

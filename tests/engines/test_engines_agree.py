@@ -107,7 +107,7 @@ def test_deepspeed_on_two_ranks(
 
     monkeypatch.setattr(learners, "build_learner", build_on_two)
     assert_same(learnt("learner=deepspeed", f"learner.deepspeed.stage={stage}"), expected)
-    two_ranks.forget()
+    two_ranks.reset_cache()
 
 
 @pytest.mark.slow

@@ -117,7 +117,7 @@ def make_learner(request: pytest.FixtureRequest) -> Iterator[Callable[..., Learn
     group = request.getfixturevalue("two_ranks")
     group.know(__name__, __file__)
     yield lambda module, budget=40: group.learner(partial(ON_TWO_RANKS[kind], budget=budget), module)
-    group.forget()
+    group.reset_cache()
 
 
 @dataclass(frozen=True)

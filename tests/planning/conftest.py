@@ -8,9 +8,9 @@ import pytest
 
 from asyppo_cli.config.load import load
 from asyppo_cli.planning.architecture import Architecture, published
-from asyppo_cli.planning.inputs import GIB, Machine, Processes, Scene
+from asyppo_cli.planning.inputs import GIB, MachineMemory, PlanInputs, ProcessOverhead
 
-MakeScene = Callable[..., Scene]
+MakeInputs = Callable[..., PlanInputs]
 
 
 def qwen(size: str) -> Architecture:
@@ -20,22 +20,22 @@ def qwen(size: str) -> Architecture:
 
 
 @pytest.fixture(scope="session")
-def make_scene() -> MakeScene:
-    """A scene of Qwen3 models: ``make_scene(overrides, gpus, gpu_memory in GiB)``."""
+def make_inputs() -> MakeInputs:
+    """A scene of Qwen3 models: ``make_inputs(overrides, gpus, gpu_memory in GiB)``."""
 
     def make(
         overrides: list[str], gpus: int = 0, gpu_memory: float = 80.0, policy: str = "0.6B", critic: str = "0.6B"
-    ) -> Scene:
+    ) -> PlanInputs:
         config = load(overrides).config
-        return Scene(
+        return PlanInputs(
             config=config,
             policy=qwen(policy),
             critic=qwen(critic).as_critic(config.critics.depth) if config.critics.count else None,
             prompt=config.rollout.prompt_length,
             response=config.rollout.response_length,
             sampler="transformers" if config.sampler.engine != "vllm" else "vllm",
-            machine=Machine(64 * GIB, gpus, gpu_memory * GIB, planned=gpus > 0),
-            processes=Processes(main=GIB),
+            machine=MachineMemory(64 * GIB, gpus, gpu_memory * GIB, planned=gpus > 0),
+            processes=ProcessOverhead(main=GIB),
         )
 
     return make

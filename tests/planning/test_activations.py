@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModel, LlamaConfig, Qwen3Config
 
 from asyppo_cli.builders.architecture import measured
-from asyppo_cli.planning.activations import Precision, kept_in_layer, responses_in_a_row
+from asyppo_cli.planning.activations import Precision, packed_responses_per_row, saved_per_layer
 from asyppo_cli.planning.architecture import published
 
 SIZES = {
@@ -58,13 +58,13 @@ def test_a_layer_keeps_what_is_counted(config: Any, more: dict[str, int], precis
             model = model.to(torch.bfloat16)
         sizes.append(kept(model.eval(), precision, masked))
     arch = measured(config(num_hidden_layers=2, **SIZES, **more))
-    counted = kept_in_layer(arch, precision, LENGTH if masked else 0)
+    counted = saved_per_layer(arch, precision, LENGTH if masked else 0)
     assert (sizes[1] - sizes[0]) / (ROWS * LENGTH) == pytest.approx(counted, rel=0.02)
 
 
 def test_long_responses_do_not_share_a_row_and_short_ones_do() -> None:
     arch = published("Qwen/Qwen3-4B")
     assert arch is not None
-    assert responses_in_a_row(arch, 1024, 8000, 32, 18048) == 1
-    assert responses_in_a_row(arch, 1024, 100, 32, 18048) == 32
-    assert responses_in_a_row(arch, 1024, 100, 32, 1300) == 2
+    assert packed_responses_per_row(arch, 1024, 8000, 32, 18048) == 1
+    assert packed_responses_per_row(arch, 1024, 100, 32, 18048) == 32
+    assert packed_responses_per_row(arch, 1024, 100, 32, 1300) == 2

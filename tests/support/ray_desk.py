@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 MACHINES = ({"cpus": 2, "gpus": 2}, {"cpus": 2, "gpus": 2})
-PATIENCE = 120.0
+TIMEOUT = 120.0
 
 
 def ray_start(*options: str) -> subprocess.Popen[bytes]:
@@ -47,7 +47,7 @@ def machines(token: Path, monkeypatch: Any, shapes: Sequence[Mapping[str, int]] 
     head = ray_start("--head", f"--port={port}", "--include-dashboard=false", *shape[0])
     started = [head]
     try:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not listens(port):
             assert head.poll() is None and time.monotonic() < deadline, "ray start --head has not worked"
             time.sleep(0.1)
@@ -68,7 +68,7 @@ def wait_for_machines() -> None:
     """Until all of :data:`MACHINES` have joined the cluster, which takes a busy computer a while."""
     import ray
 
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while ray.cluster_resources().get("GPU", 0) < sum(machine["gpus"] for machine in MACHINES):
         assert time.monotonic() < deadline, "the second machine has not joined"
         time.sleep(0.1)
@@ -86,26 +86,26 @@ class Desk:
         self.kept: dict[Any, Iterator[Any]] = {}
         self.open: list[Any] = []
 
-    def seats(self, roles: Sequence[Any], cpus: float = 0.01, timeout: float = PATIENCE) -> Any:
+    def actors(self, roles: Sequence[Any], cpus: float = 0.01, timeout: float = TIMEOUT) -> Any:
         """Seats of the roles, each process with next to no cores."""
         import ray
 
-        from asyppo_cli.engines.ray.actors import Seats, Site
-        from asyppo_cli.engines.ray.placement import make_plan
+        from asyppo_cli.engines.ray.actors import ClusterActors, WorkerSettings
+        from asyppo_cli.engines.ray.placement import plan_placement
 
-        site = Site(self.folder, self.shared, self.folder / f"log-{next(self.numbers)}", timeout)
-        seats = Seats(make_plan(roles, ray.cluster_resources(), cpus), site, print)
-        self.open.append(seats)
-        return seats
+        workers = WorkerSettings(self.folder, self.shared, self.folder / f"log-{next(self.numbers)}", timeout)
+        actors = ClusterActors(plan_placement(roles, ray.cluster_resources(), cpus), workers, print)
+        self.open.append(actors)
+        return actors
 
-    def group(self, ranks: int, make: Callable[[], Any], kind: Any = None, timeout: float = PATIENCE) -> Any:
+    def group(self, ranks: int, make: Callable[[], Any], kind: Any = None, timeout: float = TIMEOUT) -> Any:
         """A filled group without GPUs."""
         from asyppo_cli.engines.ray.placement import Role
         from asyppo_cli.engines.ray.rank_process import LearnerRank
 
-        seats = self.seats([Role("policy", "policy", ranks, None)], timeout=timeout)
-        group = seats.start("policy", kind or LearnerRank)
-        seats.fill({"policy": make})
+        actors = self.actors([Role("policy", "policy", ranks, None)], timeout=timeout)
+        group = actors.create("policy", kind or LearnerRank)
+        actors.start({"policy": make})
         return group
 
     def pair(self, ranks: int, kind: Any = None) -> Iterator[Any]:
@@ -116,9 +116,9 @@ class Desk:
         key = (ranks, kind)
         if key not in self.kept:
             names = ("one", "other")
-            seats = self.seats([Role(name, "policy", ranks, None) for name in names])
-            groups = [seats.start(name, kind or LearnerRank) for name in names]
-            seats.fill(dict.fromkeys(names, object))
+            actors = self.actors([Role(name, "policy", ranks, None) for name in names])
+            groups = [actors.create(name, kind or LearnerRank) for name in names]
+            actors.start(dict.fromkeys(names, object))
             self.kept[key] = itertools.cycle(groups)
         return self.kept[key]
 
@@ -135,7 +135,7 @@ class Desk:
 
         def learner(*arguments: Any) -> Any:
             group = next(self.pair(ranks))
-            group.ask_all("loading its model", "build", partial(build, *arguments), "")
+            group.call_all("loading its model", "build", partial(build, *arguments), "")
             return RayLearner(group)
 
         return learner
@@ -151,11 +151,11 @@ class Desk:
 
         def sampler(model: Any) -> Any:
             group = next(self.pair(2, SamplerRank))
-            group.ask_all("loading its model", "build", partial(build, model), "")
+            group.call_all("loading its model", "build", partial(build, model), "")
             return RaySampler(group, prompts_per_call)
 
         return sampler
 
     def close(self) -> None:
-        for seats in self.open:
-            seats.close()
+        for actors in self.open:
+            actors.close()

@@ -23,7 +23,7 @@ def told_workers(run: Path, attempt: int) -> dict[str, int]:
     """Process numbers by role and rank, of the workers that have told theirs by now."""
     found = {}
     for log in (run / "logs").glob(f"attempt-{attempt}-*.log"):
-        told = re.search(r"^(\w+), rank (\d+) of \d+: process (\d+) on", log.read_text(), re.MULTILINE)
-        if told is not None:
-            found[f"{told[1]}-{told[2]}"] = int(told[3])
+        message = re.search(r"^(\w+), rank (\d+) of \d+: process (\d+) on", log.read_text(), re.MULTILINE)
+        if message is not None:
+            found[f"{message[1]}-{message[2]}"] = int(message[3])
     return found

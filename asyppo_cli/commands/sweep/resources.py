@@ -64,10 +64,10 @@ def shares(jobs: int, configs: Sequence[Config]) -> list[ResourceShare]:
 def check_fits_cluster(jobs: int, config: Config) -> None:
     """ValueError if a Ray cluster cannot hold ``jobs`` of these trials at once."""
     from asyppo_cli.builders.roles import roles_of
-    from asyppo_cli.engines.ray.placement import make_plan
+    from asyppo_cli.engines.ray.placement import plan_placement
 
     offered = ray_resources(config.cluster.address)
-    plan = make_plan(roles_of(config), offered, config.cluster.cpus_per_rank)
+    plan = plan_placement(roles_of(config), offered, config.cluster.cpus_per_rank)
     needed = {kind: sum(bundle.get(kind, 0.0) for bundle in plan.bundles) for kind in ("CPU", "GPU")}
     fitting = min(int(offered.get(kind, 0.0) / need + 1e-6) for kind, need in needed.items() if need)
     if jobs > fitting:
@@ -80,11 +80,11 @@ def check_fits_cluster(jobs: int, config: Config) -> None:
 
 def ray_resources(address: str | None) -> dict[str, float]:
     """The resources of a Ray cluster, or of this machine where each trial starts a cluster of its own."""
-    from asyppo_cli.engines.ray.cluster import ADDRESS, check_ray, joined
+    from asyppo_cli.engines.ray.cluster import ADDRESS, check_ray, connected
     from sweeps.execution.devices import visible_gpus
 
     check_ray()
     if not (address or os.environ.get(ADDRESS)):
         return {"CPU": float(usable_cores()), "GPU": float(len(visible_gpus()))}
-    with joined(address) as resources:
+    with connected(address) as resources:
         return dict(resources)

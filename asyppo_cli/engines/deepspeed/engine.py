@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from asyppo_cli.engines.hf.quiet import naming_accelerator
+from asyppo_cli.engines.hf.quiet import deepspeed_accelerator
 from asyppo_cli.requirements import engines_extra, install_command
 from asyppo_cli.types import Sequences
 
@@ -38,7 +38,7 @@ def check_deepspeed() -> None:
 def load_deepspeed(device: torch.device) -> Any:
     """The module ``deepspeed``, quiet, computing on ``device``."""
     check_deepspeed()
-    with naming_accelerator(device):
+    with deepspeed_accelerator(device):
         import deepspeed
         from deepspeed.accelerator import get_accelerator
 
@@ -47,11 +47,11 @@ def load_deepspeed(device: torch.device) -> Any:
         raise ValueError(
             f"learner.device={device.type}: DeepSpeed computes on {chosen} in this process: give both one device"
         )
-    quieten(deepspeed)
+    silence_deepspeed(deepspeed)
     return deepspeed
 
 
-def quieten(deepspeed: Any) -> None:
+def silence_deepspeed(deepspeed: Any) -> None:
     """Leave DeepSpeed's warnings to this process's logging, and the terminal to others."""
     from deepspeed.runtime import bf16_optimizer
 
@@ -95,7 +95,7 @@ def engine_settings(
     }
 
 
-class Mapped(nn.Module):
+class EngineModule(nn.Module):
     """A policy or critic with tensors in and a mapping of tensors out: the forms that DeepSpeed's hooks look into."""
 
     def __init__(self, module: nn.Module, autocast: bool) -> None:
@@ -119,12 +119,12 @@ def start_engine(
     deepspeed: Any, module: nn.Module, optimizer: torch.optim.Optimizer, settings: dict[str, Any], device: torch.device
 ) -> Any:
     """A DeepSpeed engine around ``module`` and ``optimizer``, in the process group that there is."""
-    take_part(deepspeed, device)
+    init_distributed(deepspeed, device)
     engine, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=settings, dist_init_required=False)
     return engine
 
 
-def take_part(deepspeed: Any, device: torch.device) -> None:
+def init_distributed(deepspeed: Any, device: torch.device) -> None:
     """Let DeepSpeed use the process group that there is."""
     backend = "nccl" if device.type == "cuda" else "gloo"
     # It takes the number of its GPU from the environment alone, at stage 3 in every forward pass.

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from asyppo_cli.engines.deepspeed.engine import Mapped, Offload, engine_settings, load_deepspeed, start_engine
+from asyppo_cli.engines.deepspeed.engine import EngineModule, Offload, engine_settings, load_deepspeed, start_engine
 from asyppo_cli.engines.deepspeed.state import EngineState
-from asyppo_cli.engines.distributed import join_alone
+from asyppo_cli.engines.distributed import init_single_rank
 from asyppo_cli.engines.hf.microbatches import merge
 from asyppo_cli.engines.hf.models import PolicyModel, ValueModel
-from asyppo_cli.engines.hf.prompt_packing import Part, plan_parts
+from asyppo_cli.engines.hf.prompt_packing import MicroBatch, plan_packing
 from asyppo_cli.engines.torch.checkpoint_files import full_shape, open_moments, open_weights, write_moments
 from asyppo_cli.engines.torch.learner import AdamW, enable_checkpointing
 from asyppo_cli.ports import NonFiniteLoss
@@ -25,7 +25,7 @@ from asyppo_cli.types import LossTerms, Sequences, StepReport, TensorRecord
 Outputs = TypeVar("Outputs", bound=TensorRecord)
 Targets = TypeVar("Targets", bound=TensorRecord)
 
-NO_ROWS = Part(torch.zeros(0, dtype=torch.long), None)
+EMPTY_MICRO_BATCH = MicroBatch(torch.zeros(0, dtype=torch.long), None)
 # What a rank computes when it has run out of rows and others have not: one prompt token, one response token.
 DUMMY = Sequences(torch.zeros(1, 2, dtype=torch.long), torch.ones(1, dtype=torch.long), torch.ones(1, dtype=torch.long))
 
@@ -55,7 +55,7 @@ class DeepSpeedLearner(Generic[Outputs]):
         offload: Offload,
     ) -> None:
         deepspeed = load_deepspeed(device)
-        join_alone(device)
+        init_single_rank(device)
         self._module = module
         self._settings = optimizer
         self._device = device
@@ -63,11 +63,11 @@ class DeepSpeedLearner(Generic[Outputs]):
         self._steps = 0
         self._norm = math.nan
         self._world = dist.get_world_size()
-        self._reach = module.facts.reach if share_prompts else None
+        self._attention_crossover = module.capabilities.attention_crossover if share_prompts else None
         if gradient_checkpointing:
             enable_checkpointing(module)
         # At stage 0 the weights are their own float32 masters; from stage 1 on DeepSpeed keeps masters beside them.
-        self._mapped = Mapped(module, autocast=stage == 0 and dtype == torch.bfloat16)
+        self._mapped = EngineModule(module, autocast=stage == 0 and dtype == torch.bfloat16)
         self._adamw = torch.optim.AdamW(
             module.parameters(), lr=optimizer.lr, betas=optimizer.betas, weight_decay=optimizer.weight_decay, fused=True
         )
@@ -83,7 +83,11 @@ class DeepSpeedLearner(Generic[Outputs]):
     def forward(self, batch: Sequences) -> Outputs:
         """Outputs at every response token of this rank's rows, without gradient, on the CPU."""
         parts = self._plan(batch)
-        return merge([shown(self._run(batch, part), part) for part in parts], [part.rows for part in parts], batch)
+        return merge(
+            [without_padding_rows(self._run(batch, part), part) for part in parts],
+            [part.rows for part in parts],
+            batch,
+        )
 
     def forward_backward(
         self, batch: Sequences, targets: Targets, loss: Callable[[Outputs, Targets], LossTerms]
@@ -93,17 +97,17 @@ class DeepSpeedLearner(Generic[Outputs]):
         Weights in ``targets`` are normalised over the rows of all ranks, so gradients and terms add up.
         """
         parts = self._plan(batch)
-        outputs, tally = [], Tally(self._device)
+        outputs, accumulator = [], LossAccumulator(self._device)
         for part in parts:
             output = self._run(batch, part)
             empty = len(part.rows) == 0
-            terms = nothing(output) if empty else loss(output, self._chosen(targets, batch, part.rows))
-            finite = tally.add(terms)
+            terms = zero_loss(output) if empty else loss(output, self._chosen(targets, batch, part.rows))
+            finite = accumulator.add(terms)
             # DeepSpeed averages over ranks. A loss that is not finite must leave no gradient that could be used.
             scale = torch.where(finite, float(self._world), math.nan)
             self._engine.backward(terms.loss * scale, scale_wrt_gas=False)
-            outputs.append(shown(output, part))
-        sums, broken = tally.over_all_ranks()
+            outputs.append(without_padding_rows(output, part))
+        sums, broken = accumulator.reduce()
         if broken:
             self._discard()
             raise NonFiniteLoss(f"the loss is {sums['loss']}")
@@ -154,17 +158,17 @@ class DeepSpeedLearner(Generic[Outputs]):
         """Give up DeepSpeed's buffers and hooks. The process group stays, for it may have other users."""
         self._engine.destroy()
 
-    def _plan(self, batch: Sequences) -> list[Part]:
+    def _plan(self, batch: Sequences) -> list[MicroBatch]:
         """Micro-batches of this rank's rows, filled up with empty ones to the most that any rank has.
 
         Every forward and backward pass may be collective, so all ranks must make as many.
         """
-        parts = plan_parts(batch, self._micro_batch_tokens, self._reach)
+        parts = plan_packing(batch, self._micro_batch_tokens, self._attention_crossover)
         most = torch.tensor(len(parts), device=self._device)
         dist.all_reduce(most, dist.ReduceOp.MAX)
-        return parts + [NO_ROWS] * (int(most) - len(parts))
+        return parts + [EMPTY_MICRO_BATCH] * (int(most) - len(parts))
 
-    def _run(self, batch: Sequences, part: Part) -> Outputs:
+    def _run(self, batch: Sequences, part: MicroBatch) -> Outputs:
         """One forward pass; of the dummy where there are no rows."""
         micro = batch.rows(part.rows) if len(part.rows) else DUMMY
         moved = [micro.tokens, micro.prompt_lengths, micro.response_lengths]
@@ -196,8 +200,8 @@ class DeepSpeedLearner(Generic[Outputs]):
 
     def _prime(self) -> None:
         """Make DeepSpeed set up its optimizer's tensors, which it does at the first step: one that changes nothing."""
-        output = self._run(DUMMY, NO_ROWS)
-        self._engine.backward(nothing(output).loss, scale_wrt_gas=False)
+        output = self._run(DUMMY, EMPTY_MICRO_BATCH)
+        self._engine.backward(zero_loss(output).loss, scale_wrt_gas=False)
         applied = self._step(0.0)
         assert applied
 
@@ -209,7 +213,7 @@ class DeepSpeedLearner(Generic[Outputs]):
             self._module.zero_grad()
 
 
-class Tally:
+class LossAccumulator:
     """Sums of loss terms over micro-batches, then over ranks."""
 
     def __init__(self, device: torch.device) -> None:
@@ -225,7 +229,7 @@ class Tally:
         self._broken = self._broken + ~finite
         return finite
 
-    def over_all_ranks(self) -> tuple[dict[str, float], bool]:
+    def reduce(self) -> tuple[dict[str, float], bool]:
         """Sums of the whole batch, and whether any loss in it was not finite. A rank without rows knows no names."""
         own = ({name: value.item() for name, value in self._sums.items()}, bool(self._broken))
         everyone: list[Any] = [own] * dist.get_world_size()
@@ -235,12 +239,12 @@ class Tally:
         return {n: sum(sums.get(n, 0.0) for sums, _ in everyone) for n in names}, any(broken for _, broken in everyone)
 
 
-def nothing(output: TensorRecord) -> LossTerms:
+def zero_loss(output: TensorRecord) -> LossTerms:
     """A loss of zero that reaches every weight."""
     reached = [value.sum() for value in vars(output).values() if value.requires_grad]
     return LossTerms(torch.stack(reached).sum() * 0.0, {})
 
 
-def shown(output: Outputs, part: Part) -> Outputs:
+def without_padding_rows(output: Outputs, part: MicroBatch) -> Outputs:
     """The output for those rows of the batch: nothing of a dummy's."""
     return output if len(part.rows) else output.rows(part.rows.to(next(iter(vars(output).values())).device), 0)

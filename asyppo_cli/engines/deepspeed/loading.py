@@ -16,72 +16,80 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from asyppo_cli.engines.deepspeed.engine import load_deepspeed, take_part
-from asyppo_cli.engines.hf.models import Facts, PolicyModel, ValueModel, keep_first_layers, read_model_config
+from asyppo_cli.engines.deepspeed.engine import init_distributed, load_deepspeed
+from asyppo_cli.engines.hf.models import (
+    ModelCapabilities,
+    PolicyModel,
+    ValueModel,
+    keep_first_layers,
+    read_model_config,
+)
 from asyppo_cli.engines.torch.checkpoint_files import inner_model
 
-Draft = Callable[[], Any]
+ModelBuilder = Callable[[], Any]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How to make a policy or critic: ``load`` it with its weights, or its ``outline`` with room for them alone.
+class ModelFactory:
+    """How to make a policy or critic: ``load`` it with its weights, or its ``wrap`` with room for them alone.
 
-    An outline is made of a ``draft``, something that makes a Hugging Face model without weights and has imported
+    An outline is made of a ``builder``, something that makes a Hugging Face model without weights and has imported
     all that this takes, and of the facts that only a loaded model can tell.
     """
 
     load: Callable[[], PolicyModel | ValueModel]
-    draft: Callable[[], Draft]
-    outline: Callable[[Any, Facts], PolicyModel | ValueModel]
+    builder: Callable[[], ModelBuilder]
+    wrap: Callable[[Any, ModelCapabilities], PolicyModel | ValueModel]
 
 
 def load_once(
-    recipe: Recipe, stage: int, settings: dict[str, Any], device: torch.device, dtype: torch.dtype
+    factory: ModelFactory, stage: int, settings: dict[str, Any], device: torch.device, dtype: torch.dtype
 ) -> PolicyModel | ValueModel:
     """The module on this rank, at stage 3 its part of it. Collective: every rank of the world calls it.
 
     ``settings`` are DeepSpeed's; ``dtype`` is that of the weights which compute.
     """
     deepspeed = load_deepspeed(device)
-    take_part(deepspeed, device)
-    loaded = recipe.load() if dist.get_rank() == 0 else None
-    facts: Facts = told_by_rank_0(None if loaded is None else loaded.facts)
+    init_distributed(deepspeed, device)
+    loaded = factory.load() if dist.get_rank() == 0 else None
+    capabilities: ModelCapabilities = broadcast_object(None if loaded is None else loaded.capabilities)
     # Within what follows torch makes tensors in another way, which a module that is just being imported may not bear.
-    draft = recipe.draft()
+    builder = factory.builder()
     if stage == 3:
         # Its argument for the precision is misread where the device knows no float16; the settings are not.
         with deepspeed.zero.Init(config_dict_or_path=settings):
-            module = recipe.outline(draft(), facts)
-        fill_parts(deepspeed, module, loaded)
+            module = factory.wrap(builder(), capabilities)
+        scatter_weights(deepspeed, module, loaded)
     else:
         # From stage 1 on DeepSpeed's float32 masters are made from the weights that compute.
-        outline = partial(make_on_meta, recipe, draft, facts)
-        module = on_device(loaded, outline, device, dtype if stage else torch.float32)
+        wrap = partial(build_meta_model, factory, builder, capabilities)
+        module = on_device(loaded, wrap, device, dtype if stage else torch.float32)
         for parameter in module.parameters():
             dist.broadcast(parameter.data, 0)
-    take_over_the_rest(module, loaded)
+    copy_buffers_and_config(module, loaded)
     return module
 
 
-def make_on_meta(recipe: Recipe, draft: Draft, facts: Facts) -> PolicyModel | ValueModel:
+def build_meta_model(
+    factory: ModelFactory, builder: ModelBuilder, capabilities: ModelCapabilities
+) -> PolicyModel | ValueModel:
     """The outline without any memory."""
     with torch.device("meta"):
-        return recipe.outline(draft(), facts)
+        return factory.wrap(builder(), capabilities)
 
 
 def on_device(
     loaded: PolicyModel | ValueModel | None,
-    make_outline: Callable[[], PolicyModel | ValueModel],
+    build_empty: Callable[[], PolicyModel | ValueModel],
     device: torch.device,
     dtype: torch.dtype,
 ) -> PolicyModel | ValueModel:
     """The whole module where it computes: with its weights on rank 0, with room for them on the others."""
     if loaded is None:
-        outline = make_outline().to(dtype).to_empty(device=device)
+        wrap = build_empty().to(dtype).to_empty(device=device)
         # What was one weight by two names has become two.
-        inner_model(outline)[1].tie_weights()
-        return outline
+        inner_model(wrap)[1].tie_weights()
+        return wrap
     for tensor in loaded.buffers():
         tensor.data = tensor.data.to(device)
     for parameter in loaded.parameters():
@@ -89,7 +97,7 @@ def on_device(
     return loaded
 
 
-def fill_parts(deepspeed: Any, module: nn.Module, loaded: nn.Module | None) -> None:
+def scatter_weights(deepspeed: Any, module: nn.Module, loaded: nn.Module | None) -> None:
     """Gather one weight after the other, let rank 0 write it, and share it out again; ``loaded`` is emptied."""
     source = {} if loaded is None else dict(loaded.named_parameters())
     for name, parameter in module.named_parameters():
@@ -99,10 +107,10 @@ def fill_parts(deepspeed: Any, module: nn.Module, loaded: nn.Module | None) -> N
                 source[name].data = torch.empty(0)
 
 
-def take_over_the_rest(module: nn.Module, loaded: nn.Module | None) -> None:
+def copy_buffers_and_config(module: nn.Module, loaded: nn.Module | None) -> None:
     """Buffers, which are small, and the settings that a model is saved with."""
     own = None if loaded is None else {name: value.cpu() for name, value in loaded.named_buffers()}
-    buffers: dict[str, Tensor] = told_by_rank_0(own)
+    buffers: dict[str, Tensor] = broadcast_object(own)
     for name, buffer in module.named_buffers():
         # In their own precision: DeepSpeed makes them in that of the weights.
         buffer.data = buffers[name].to(buffer.device)
@@ -114,38 +122,38 @@ def take_over_the_rest(module: nn.Module, loaded: nn.Module | None) -> None:
             inner.generation_config = original.generation_config
 
 
-def told_by_rank_0(value: Any) -> Any:
+def broadcast_object(value: Any) -> Any:
     """What rank 0 has, on every rank."""
     held = [value]
     dist.broadcast_object_list(held, 0)
     return held[0]
 
 
-def draft_of(auto: Any, config: Any) -> Draft:
+def builder_of(auto: Any, config: Any) -> ModelBuilder:
     """Makes models of that configuration whose weights nobody has drawn; their class is imported here and now."""
     auto._model_mapping[type(config)]  # noqa: SLF001 - the only thing that tells it
     from transformers.initialization import no_init_weights
 
-    def draft() -> Any:
+    def builder() -> Any:
         with no_init_weights():
             model = auto.from_config(config, attn_implementation="sdpa", dtype=torch.float32)
         model.tie_weights()
         return model.eval()
 
-    return draft
+    return builder
 
 
-def policy_draft(model: str, revision: str | None) -> Draft:
+def policy_builder(model: str, revision: str | None) -> ModelBuilder:
     """As :func:`~asyppo_cli.engines.hf.models.load_policy`, without weights."""
     from transformers import AutoModelForCausalLM
 
-    return draft_of(AutoModelForCausalLM, read_model_config(model, revision, "policy.model"))
+    return builder_of(AutoModelForCausalLM, read_model_config(model, revision, "policy.model"))
 
 
-def backbone_draft(model: str, revision: str | None, depth: float, key: str) -> Draft:
+def backbone_builder(model: str, revision: str | None, depth: float, key: str) -> ModelBuilder:
     """As :func:`~asyppo_cli.engines.hf.models.load_backbone`, without weights."""
     from transformers import AutoModel
 
     config = read_model_config(model, revision, key)
     keep_first_layers(config, depth)
-    return draft_of(AutoModel, config)
+    return builder_of(AutoModel, config)

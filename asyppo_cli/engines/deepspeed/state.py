@@ -100,7 +100,7 @@ class EngineState:
         with GatheredParameters([parameter], modifier_rank=0, enabled=self._stage == 3):
             parameter.copy_(value)
         if self._stage == 3:
-            safe_set_local_fp32_param(parameter, own_part(parameter, value))
+            safe_set_local_fp32_param(parameter, local_partition(parameter, value))
         else:
             safe_set_full_fp32_param(parameter, value)
 
@@ -111,12 +111,12 @@ class EngineState:
         from deepspeed.utils import safe_set_full_optimizer_state, safe_set_local_optimizer_state
 
         if self._stage == 3:
-            safe_set_local_optimizer_state(parameter, own_part(parameter, value), name)
+            safe_set_local_optimizer_state(parameter, local_partition(parameter, value), name)
         else:
             safe_set_full_optimizer_state(parameter, value, name)
 
 
-def own_part(parameter: nn.Parameter, value: Tensor) -> Tensor:
+def local_partition(parameter: nn.Parameter, value: Tensor) -> Tensor:
     """What this rank holds at stage 3 of a whole tensor: an equal part of it, the last filled up with zeros.
 
     DeepSpeed's own setters of whole tensors fail where the parts do not come out even.

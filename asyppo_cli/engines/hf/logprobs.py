@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 
 # Logits of one block, as many as stay near the processor; measured by benchmarks/vocabulary.py.
-TILE = {"cpu": 2**21, "cuda": 2**24}
+BLOCK_LOGITS = {"cpu": 2**21, "cuda": 2**24}
 # Narrower blocks would leave matrix products nothing to do.
-NARROWEST = 256
+MIN_BLOCK = 256
 # Below every logit, and finite: differences to it have to be numbers.
-LOWEST = -1e30
+MIN_LOGIT = -1e30
 
 
 def token_statistics(head: nn.Linear, hidden: Tensor, chosen: Tensor, temperature: float) -> tuple[Tensor, ...]:
@@ -35,10 +35,10 @@ def token_statistics(head: nn.Linear, hidden: Tensor, chosen: Tensor, temperatur
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else head.weight.dtype
 
     def forward(hidden: Tensor) -> Tensor:
-        table: Tensor = _Statistics.apply(hidden, head.weight, head.bias, chosen, temperature, dtype)  # type: ignore[no-untyped-call]
+        table: Tensor = _TokenStatistics.apply(hidden, head.weight, head.bias, chosen, temperature, dtype)  # type: ignore[no-untyped-call]
         return table
 
-    logprobs, entropy, elsewhere = called_as(head, forward, hidden).unbind()
+    logprobs, entropy, elsewhere = call_with_forward(head, forward, hidden).unbind()
     return logprobs, entropy, elsewhere.detach()
 
 
@@ -50,7 +50,7 @@ def statistics_of_logits(logits: Tensor, chosen: Tensor, temperature: float) -> 
     return log_pi.gather(-1, chosen[:, None])[:, 0], -(pi * log_pi).sum(-1), elsewhere
 
 
-def called_as(module: nn.Module, forward: Callable[[Tensor], Tensor], given: Tensor) -> Tensor:
+def call_with_forward(module: nn.Module, forward: Callable[[Tensor], Tensor], given: Tensor) -> Tensor:
     """Call ``module`` with another ``forward``, for this once: hooks take notice of nothing else than the call.
 
     DeepSpeed's hooks bring a weight that is shared out over ranks (stage 3) before the call and before its backward
@@ -64,16 +64,16 @@ def called_as(module: nn.Module, forward: Callable[[Tensor], Tensor], given: Ten
     return result
 
 
-class _Statistics(torch.autograd.Function):
+class _TokenStatistics(torch.autograd.Function):
     """``[3, N]``: log-probabilities, entropies, squared mass elsewhere; the gradient takes no notice of the last."""
 
     @staticmethod
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, chosen: Tensor, temperature: float, dtype: Any
     ) -> Tensor:
-        low = hidden.to(dtype)
-        sums = Sums(chosen)
-        for first, logits in blocks(low, weight, bias, temperature):
+        cast = hidden.to(dtype)
+        sums = OnlineSoftmax(chosen)
+        for first, logits in blocks(cast, weight, bias, temperature):
             sums.add(first, logits)
         normalizer, table = sums.normalizer(), sums.table()
         ctx.save_for_backward(hidden, weight, bias, chosen, normalizer, table[1])
@@ -83,12 +83,12 @@ class _Statistics(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, bias, chosen, normalizer, entropy = ctx.saved_tensors
-        low = hidden.to(ctx.dtype)
+        cast = hidden.to(ctx.dtype)
         slope = partial(logit_gradient, upstream[0], chosen, normalizer, entropy)
         to_hidden = torch.zeros_like(hidden, dtype=torch.float32)
         to_weight = torch.empty_like(weight) if ctx.needs_input_grad[1] else None
         to_bias = torch.empty_like(bias) if bias is not None else None
-        for first, logits in blocks(low, weight, bias, ctx.temperature):
+        for first, logits in blocks(cast, weight, bias, ctx.temperature):
             part = slice(first, first + logits.shape[1])
             gradient = slope(first, logits).div_(ctx.temperature)
             if to_bias is not None:
@@ -96,13 +96,13 @@ class _Statistics(torch.autograd.Function):
             gradient = gradient.to(ctx.dtype)
             to_hidden += gradient @ weight[part].to(ctx.dtype)
             if to_weight is not None:
-                to_weight[part] = gradient.t() @ low
+                to_weight[part] = gradient.t() @ cast
         return to_hidden.to(hidden.dtype), to_weight, to_bias, None, None, None
 
 
 def blocks(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: float) -> Iterator[tuple[int, Tensor]]:
     """First word and float32 logits ``[N, v]`` of every block of the vocabulary; whoever takes them may change them."""
-    width = max(NARROWEST, TILE[hidden.device.type] // max(1, len(hidden)))
+    width = max(MIN_BLOCK, BLOCK_LOGITS[hidden.device.type] // max(1, len(hidden)))
     for first in range(0, len(weight), width):
         part = slice(first, first + width)
         offset = None if bias is None else bias[part].to(hidden.dtype)
@@ -110,18 +110,18 @@ def blocks(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: flo
         yield first, logits if temperature == 1.0 else logits.div_(temperature)
 
 
-class Sums:
+class OnlineSoftmax:
     """What is carried from block to block, ``[N]`` each, relative to the largest logit so far."""
 
     def __init__(self, chosen: Tensor) -> None:
         zeros = torch.zeros(len(chosen), device=chosen.device)
         self._chosen = chosen
-        self._top = torch.full_like(zeros, LOWEST)
+        self._top = torch.full_like(zeros, MIN_LOGIT)
         self._own = self._mass = self._moment = self._squares = zeros
 
     def add(self, first: int, logits: Tensor) -> None:
         """Count a block in, that begins with the word ``first``; its logits are used up."""
-        place, inside = within(self._chosen, first, logits.shape[1])
+        place, inside = block_column(self._chosen, first, logits.shape[1])
         self._own = torch.where(inside, logits.gather(1, place)[:, 0], self._own)
         top = torch.maximum(self._top, logits.amax(1))
         lowered = self._top - top
@@ -140,9 +140,13 @@ class Sums:
 
     def table(self) -> Tensor:
         """Log-probability, entropy and squared mass elsewhere, ``[3, N]``."""
-        spread = self._mass.log()
+        log_mass = self._mass.log()
         return torch.stack(
-            [self._own - self._top - spread, spread - self._moment / self._mass, self._squares / self._mass.square()]
+            [
+                self._own - self._top - log_mass,
+                log_mass - self._moment / self._mass,
+                self._squares / self._mass.square(),
+            ]
         )
 
 
@@ -154,15 +158,15 @@ def logit_gradient(
     With ``g`` and ``h`` the gradients that come from log-probability and entropy: ``g (1 - pi)`` at the chosen word and
     ``-g pi`` at all others, and ``-h pi (log pi + H)``.
     """
-    own, spread, _ = upstream[:, :, None]
+    own, entropy_slope, _ = upstream[:, :, None]
     logits -= normalizer[:, None]
     mass = logits.exp()
-    gradient = logits.mul_(-spread).sub_(own + spread * entropy[:, None]).mul_(mass)
-    place, inside = within(chosen, first, logits.shape[1])
+    gradient = logits.mul_(-entropy_slope).sub_(own + entropy_slope * entropy[:, None]).mul_(mass)
+    place, inside = block_column(chosen, first, logits.shape[1])
     return gradient.scatter_add_(1, place, own.masked_fill(~inside[:, None], 0.0))
 
 
-def within(chosen: Tensor, first: int, width: int) -> tuple[Tensor, Tensor]:
+def block_column(chosen: Tensor, first: int, width: int) -> tuple[Tensor, Tensor]:
     """Column of each chosen word in a block, ``[N, 1]``, and whether it lies there at all, ``[N]``."""
     place = chosen - first
     return place.clamp(0, width - 1)[:, None], (place >= 0) & (place < width)

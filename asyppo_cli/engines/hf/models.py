@@ -16,33 +16,35 @@ import torch
 from torch import Tensor, nn
 
 from asyppo_cli.engines.hf.logprobs import statistics_of_logits, token_statistics
-from asyppo_cli.engines.hf.prompt_packing import find_reach, predicting_outputs, predicting_positions
-from asyppo_cli.engines.hf.quiet import naming_accelerator, silence_transformers
-from asyppo_cli.engines.hf.resolve import locate, read_or_explain
+from asyppo_cli.engines.hf.prompt_packing import find_attention_crossover, predicting_outputs, predicting_positions
+from asyppo_cli.engines.hf.quiet import deepspeed_accelerator, silence_transformers
+from asyppo_cli.engines.hf.resolve import load_pretrained, resolve_model
 from asyppo_cli.engines.hf.tokenizer import HuggingFaceTokenizer
 from asyppo_cli.types import PolicyOutputs, Sequences, ValueOutputs
 
 VALUE_HEAD_FILE = "value_head.safetensors"
 
 
-class Facts(NamedTuple):
-    """What :func:`has_plain_head` and :func:`~asyppo_cli.engines.hf.prompt_packing.find_reach` found of a model."""
+class ModelCapabilities(NamedTuple):
+    """What was measured on a loaded model: see :func:`has_plain_head` and :func:`find_attention_crossover`."""
 
     plain_head: bool
-    reach: float | None
+    attention_crossover: float | None
 
 
 class PolicyModel(nn.Module):
     """A causal language model that reports on response tokens; logits are divided by ``temperature``.
 
-    ``facts`` need only be given for a model without weights, which cannot be asked.
+    ``capabilities`` need only be given for a model without weights, which cannot be asked.
     """
 
-    def __init__(self, model: Any, temperature: float, facts: Facts | None = None) -> None:
+    def __init__(self, model: Any, temperature: float, capabilities: ModelCapabilities | None = None) -> None:
         super().__init__()
         self.model = model
         self.temperature = temperature
-        self.facts = facts or Facts(has_plain_head(model), find_reach(model.base_model))
+        self.capabilities = capabilities or ModelCapabilities(
+            has_plain_head(model), find_attention_crossover(model.base_model)
+        )
 
     def forward(self, batch: Sequences, sizes: Tensor | None = None) -> PolicyOutputs:
         """Log-probability, entropy and squared mass elsewhere of each response token, ``[B, T]``.
@@ -50,7 +52,7 @@ class PolicyModel(nn.Module):
         ``sizes``: how many responses after one another share their prompt, as in :class:`~.sharing.Part`.
         """
         chosen = batch.tokens[:, 1:][predicting_positions(batch)[:, :-1]]
-        if self.facts.plain_head:
+        if self.capabilities.plain_head:
             # Only these positions meet the vocabulary.
             hidden = predicting_outputs(self.model.base_model, "last_hidden_state", batch, sizes)
             packed = token_statistics(self.model.get_output_embeddings(), hidden, chosen, self.temperature)
@@ -67,13 +69,13 @@ class PolicyModel(nn.Module):
 class ValueModel(nn.Module):
     """A language model's backbone with a scalar head: the value of every prefix of the response.
 
-    ``facts`` as in :class:`PolicyModel`.
+    ``capabilities`` as in :class:`PolicyModel`.
     """
 
-    def __init__(self, backbone: Any, facts: Facts | None = None) -> None:
+    def __init__(self, backbone: Any, capabilities: ModelCapabilities | None = None) -> None:
         super().__init__()
         self.backbone = backbone
-        self.facts = facts or Facts(False, find_reach(backbone))
+        self.capabilities = capabilities or ModelCapabilities(False, find_attention_crossover(backbone))
         # Zero weights: every critic starts at value 0, so no random head can throw the first advantages off.
         self.head = nn.Linear(backbone.config.hidden_size, 1)
         nn.init.zeros_(self.head.weight)
@@ -98,7 +100,7 @@ class ValueModel(nn.Module):
 def save_model(model: Any, name: str, directory: Path, weights: Mapping[str, Tensor] | None) -> None:
     """Write a model in Hugging Face form; given ``weights`` under ``name.`` are float32, and its config says so."""
     # Where both are installed, accelerate imports DeepSpeed here, to ask whether the model is one of its engines.
-    with naming_accelerator(model.device):
+    with deepspeed_accelerator(model.device):
         own: Mapping[str, Tensor] = model.state_dict()
         if weights is not None:
             own = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
@@ -169,10 +171,10 @@ def load_weights(auto: Any, model: str, revision: str | None, key: str, **option
 
     From safetensors alone: the older form is a pickle.
     """
-    folder = Path(locate(model, key))
+    folder = Path(resolve_model(model, key))
     if any(folder.glob("pytorch_model*.bin")) and not any(folder.glob("*.safetensors")):
         raise ValueError(f"{key}={model}: its weights are pickled (pytorch_model.bin): convert them to safetensors")
-    loaded, report = read_or_explain(
+    loaded, report = load_pretrained(
         auto.from_pretrained,
         model,
         revision,
@@ -221,7 +223,7 @@ def read_model_config(model: str, revision: str | None, key: str) -> Any:
     """A model's configuration alone: its size and context, before any weight is loaded."""
     from transformers import AutoConfig
 
-    return read_or_explain(AutoConfig.from_pretrained, model, revision, key, "configuration")
+    return load_pretrained(AutoConfig.from_pretrained, model, revision, key, "configuration")
 
 
 def load_backbone(model: str, revision: str | None, depth: float, key: str = "critics.model") -> Any:

@@ -20,30 +20,31 @@ from asyppo_cli.engines.hf.microbatches import plan_micro_batches
 from asyppo_cli.types import Sequences
 
 
-class Part(NamedTuple):
+class MicroBatch(NamedTuple):
     """A micro-batch: its responses, and how many after one another share a row, int64 ``[P]``; None: none do."""
 
     rows: Tensor
     sizes: Tensor | None
 
 
-def plan_parts(batch: Sequences, token_budget: int, reach: float | None) -> list[Part]:
+def plan_packing(batch: Sequences, token_budget: int, attention_crossover: float | None) -> list[MicroBatch]:
     """Micro-batches whose rows x longest row stay within the budget; see :func:`plan_micro_batches`.
 
-    ``reach`` is how long a row must be for attention to cost as much as everything else in it (:func:`find_reach`);
-    None: no prompts are shared. Rows of one response make micro-batches of their own, which need no mask.
+    ``attention_crossover``: see :func:`find_attention_crossover`; None disables packing. Rows of one response form
+    micro-batches of their own, which need no mask.
     """
-    if reach is None:
-        return [Part(rows, None) for rows in plan_micro_batches(batch.lengths, token_budget)]
-    rows = [row for group in same_prompts(batch) for row in fill_rows(batch, group, token_budget, reach)]
-    shared, alone = [row for row in rows if len(row) > 1], [row for row in rows if len(row) == 1]
-    single = torch.tensor([row[0] for row in sorted(alone)], dtype=torch.long)
-    parts = [Part(single[chosen], None) for chosen in plan_micro_batches(batch.lengths[single], token_budget)]
+    if attention_crossover is None:
+        return [MicroBatch(rows, None) for rows in plan_micro_batches(batch.lengths, token_budget)]
+    rows = [row for group in same_prompts(batch) for row in pack_rows(batch, group, token_budget, attention_crossover)]
+    shared, separate = [row for row in rows if len(row) > 1], [row for row in rows if len(row) == 1]
+    single = torch.tensor([row[0] for row in sorted(separate)], dtype=torch.long)
+    parts = [MicroBatch(single[chosen], None) for chosen in plan_micro_batches(batch.lengths[single], token_budget)]
     responses, prompts = batch.response_lengths.tolist(), batch.prompt_lengths.tolist()
     lengths = torch.tensor([prompts[row[0]] + sum(responses[b] for b in row) for row in shared], dtype=torch.long)
     for chosen in plan_micro_batches(lengths, token_budget):
-        together = [shared[number] for number in chosen.tolist()]
-        parts.append(Part(torch.tensor([b for row in together for b in row]), torch.tensor([*map(len, together)])))
+        packed = [shared[number] for number in chosen.tolist()]
+        rows_of_packed = torch.tensor([b for row in packed for b in row])
+        parts.append(MicroBatch(rows_of_packed, torch.tensor([*map(len, packed)])))
     return parts
 
 
@@ -55,7 +56,7 @@ def same_prompts(batch: Sequences) -> list[list[int]]:
     return list(groups.values())
 
 
-def fill_rows(batch: Sequences, group: list[int], token_budget: int, reach: float) -> Iterator[list[int]]:
+def pack_rows(batch: Sequences, group: list[int], token_budget: int, attention_crossover: float) -> Iterator[list[int]]:
     """Cut the responses to one prompt into rows, the shortest first.
 
     Costs are counted in tokens. Causal attention computes half of the square of its row, attention with a mask all.
@@ -65,34 +66,34 @@ def fill_rows(batch: Sequences, group: list[int], token_budget: int, reach: floa
     row: list[int] = []
     tokens, cost = 0, 0.0
     for response in sorted(group, key=length.__getitem__):
-        alone = prompt + length[response]
-        by_itself = alone + alone**2 / (2 * reach)
+        separate = prompt + length[response]
+        separate_cost = separate + separate**2 / (2 * attention_crossover)
         longer = tokens + length[response]
-        together = longer + longer**2 / reach
-        if row and longer <= token_budget and together <= cost + by_itself:
+        joint_cost = longer + longer**2 / attention_crossover
+        if row and longer <= token_budget and joint_cost <= cost + separate_cost:
             row.append(response)
-            tokens, cost = longer, together
+            tokens, cost = longer, joint_cost
             continue
         if row:
             yield row
-        row, tokens, cost = [response], alone, by_itself
+        row, tokens, cost = [response], separate, separate_cost
     yield row
 
 
-class Layout(NamedTuple):
+class PackedRows(NamedTuple):
     """Rows as a model takes them.
 
     ``tokens`` and ``positions`` int64 ``[P, S]``; ``mask`` bool ``[P, 1, S, S]``, True where a token sees another;
-    ``places`` int64 ``[N]``: where in the flattened rows the token before each response token is.
+    ``predicting`` int64 ``[N]``: where in the flattened rows the token before each response token is.
     """
 
     tokens: Tensor
     positions: Tensor
     mask: Tensor
-    places: Tensor
+    predicting: Tensor
 
 
-def lay_out(batch: Sequences, sizes: Tensor) -> Layout:
+def to_packed_rows(batch: Sequences, sizes: Tensor) -> PackedRows:
     """Put responses into rows; those of a row follow one another and have one prompt."""
     device = batch.tokens.device
     row = torch.arange(len(sizes), device=device).repeat_interleave(sizes)
@@ -108,14 +109,14 @@ def lay_out(batch: Sequences, sizes: Tensor) -> Layout:
     owner = torch.where(in_prompt, 0, torch.arange(1, len(batch) + 1, device=device)[:, None])
     real = column < batch.lengths[:, None]
 
-    def placed(values: Tensor, fill: int) -> Tensor:
+    def scatter(values: Tensor, fill: int) -> Tensor:
         rows = torch.full((len(sizes) * width,), fill, device=device)
         rows[flat[real]] = values[real]
         return rows.view(len(sizes), width)
 
-    mask = visible(placed(owner, -1))
-    positions = placed(column.expand_as(batch.tokens), 0)
-    return Layout(placed(batch.tokens, 0), positions, mask, flat[predicting_positions(batch)])
+    mask = visible(scatter(owner, -1))
+    positions = scatter(column.expand_as(batch.tokens), 0)
+    return PackedRows(scatter(batch.tokens, 0), positions, mask, flat[predicting_positions(batch)])
 
 
 def visible(owner: Tensor) -> Tensor:
@@ -140,18 +141,18 @@ def predicting_outputs(model: Any, name: str, batch: Sequences, sizes: Tensor | 
     if sizes is None:
         whole: Tensor = getattr(model(input_ids=batch.tokens, use_cache=False), name)
         return whole[predicting_positions(batch)]
-    rows = lay_out(batch, sizes)
+    rows = to_packed_rows(batch, sizes)
     output = model(input_ids=rows.tokens, attention_mask=rows.mask, position_ids=rows.positions, use_cache=False)
     packed: Tensor = getattr(output, name)
-    return packed.flatten(0, 1)[rows.places]
+    return packed.flatten(0, 1)[rows.predicting]
 
 
-def find_reach(backbone: Any) -> float | None:
+def find_attention_crossover(backbone: Any) -> float | None:
     """Length of a row at which attention costs as much as everything else; None where prompts cannot be shared.
 
     A token costs two operations a weight, and four for every token it sees and every feature of a layer's attention.
     """
-    if not honours_sharing(backbone):
+    if not supports_packing(backbone):
         return None
     config = backbone.config.get_text_config()
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -160,7 +161,7 @@ def find_reach(backbone: Any) -> float | None:
 
 
 @torch.no_grad()
-def honours_sharing(backbone: Any) -> bool:
+def supports_packing(backbone: Any) -> bool:
     """Whether a model heeds mask and positions of a shared row. Tried, not guessed.
 
     What so short a try cannot show is asked: a window that slides over the row would count other responses too.
@@ -173,14 +174,14 @@ def honours_sharing(backbone: Any) -> bool:
     words = torch.arange(7) % config.vocab_size
     rows = torch.stack([words[:5], words[[0, 1, 2, 5, 6]]]).to(backbone.device)
     batch = Sequences(rows, torch.full_like(rows[:, 0], 3), torch.full_like(rows[:, 0], 2))
-    together = torch.tensor([2], device=backbone.device)
+    sizes = torch.tensor([2], device=backbone.device)
     expected = predicting_outputs(backbone, "last_hidden_state", batch, None)
     try:
-        shared = predicting_outputs(backbone, "last_hidden_state", batch, together)
+        shared = predicting_outputs(backbone, "last_hidden_state", batch, sizes)
     except (ValueError, RuntimeError, IndexError):
         # It takes masks of other forms only.
         return False
-    layout = lay_out(batch, together)
-    unmasked = backbone(input_ids=layout.tokens, use_cache=False).last_hidden_state.flatten(0, 1)[layout.places]
+    packed = to_packed_rows(batch, sizes)
+    unmasked = backbone(input_ids=packed.tokens, use_cache=False).last_hidden_state.flatten(0, 1)[packed.predicting]
     # Beside what it makes of the same row without a mask, since nobody knows how large its numbers are.
     return bool((shared - expected).norm() <= 1e-3 * (unmasked - expected).norm())

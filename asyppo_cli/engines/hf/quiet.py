@@ -10,7 +10,7 @@ import torch
 
 
 @contextmanager
-def naming_accelerator(device: torch.device) -> Iterator[None]:
+def deepspeed_accelerator(device: torch.device) -> Iterator[None]:
     """Within the block, whoever imports DeepSpeed makes it compute on ``device``; it would guess, and say so aloud."""
     before = os.environ.get("DS_ACCELERATOR")
     os.environ["DS_ACCELERATOR"] = device.type

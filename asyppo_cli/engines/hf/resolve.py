@@ -15,7 +15,7 @@ EMBEDDED = "embedded:"
 LONGEST_REASON = 300
 
 
-def locate(model: str, key: str) -> str:
+def resolve_model(model: str, key: str) -> str:
     """Folder or hub id of a model; ``embedded:NAME`` becomes the folder inside the package, and a GGUF file (or the one
     that ``smollm2`` stands for) the folder that it is converted into at first need.
 
@@ -41,7 +41,7 @@ def locate(model: str, key: str) -> str:
     return model
 
 
-def read_or_explain(
+def load_pretrained(
     read: Callable[..., Any], model: str, revision: str | None, key: str, what: str, **options: Any
 ) -> Any:
     """Call one of transformers' ``from_pretrained`` and say in one line what is missing if it fails.
@@ -49,7 +49,7 @@ def read_or_explain(
     Code that a repository brings along is never run (``trust_remote_code`` is off).
     """
     silence_transformers()
-    place = locate(model, key)
+    place = resolve_model(model, key)
     if not Path(place).is_dir():
         check_hub(place, revision, key)
     try:

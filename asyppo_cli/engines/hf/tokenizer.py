@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asyppo_cli.engines.hf.resolve import read_or_explain
+from asyppo_cli.engines.hf.resolve import load_pretrained
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -81,7 +81,7 @@ def load_tokenizer(model: str, revision: str | None, key: str) -> HuggingFaceTok
     """The tokenizer of a folder or hub id; ``key`` is the setting to name when there is none."""
     from transformers import AutoTokenizer
 
-    inner = read_or_explain(AutoTokenizer.from_pretrained, model, revision, key, "tokenizer")
+    inner = load_pretrained(AutoTokenizer.from_pretrained, model, revision, key, "tokenizer")
     return HuggingFaceTokenizer(inner)
 
 

@@ -24,9 +24,9 @@ from asyppo_cli.system import STOP_SIGNALS, keep_handlers
 
 # Joined by default if it is set; otherwise a cluster is started for this run alone.
 ADDRESS = "RAY_ADDRESS"
-OLDEST = (2, 40)
+MIN_VERSION = (2, 40)
 CONNECT_SECONDS = 10.0
-QUIET = {
+RAY_DEFAULTS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DISABLE_IMPORT_WARNING": "1",
@@ -40,15 +40,15 @@ def check_ray() -> None:
     except PackageNotFoundError:
         found = "none"
     numbers = [int(part) for part in found.split(".")[:2] if part.isdigit()]
-    if tuple(numbers) < OLDEST:
+    if tuple(numbers) < MIN_VERSION:
         raise ValueError(
-            f"cluster=ray needs ray {'.'.join(map(str, OLDEST))} or newer, installed is {found}: "
+            f"cluster=ray needs ray {'.'.join(map(str, MIN_VERSION))} or newer, installed is {found}: "
             f"{install_command(engines_extra())}, or set cluster=local"
         )
 
 
 @contextmanager
-def joined(address: str | None) -> Iterator[dict[str, float]]:
+def connected(address: str | None) -> Iterator[dict[str, float]]:
     """Be part of a cluster within the block; yields its resources by Ray's names (``CPU``, ``GPU``).
 
     ``address`` None: the one that RAY_ADDRESS names, else one is started, and ended with the block.
@@ -56,18 +56,18 @@ def joined(address: str | None) -> Iterator[dict[str, float]]:
     Raises:
         ValueError: nobody answers at the address, or a Ray of another version.
     """
-    with undisturbed():
+    with preserved_signals():
         import ray
 
     chosen = address or os.environ.get(ADDRESS) or "local"
     # Ray lets every worker import from where it is started: an empty folder, in which no stranger's torch.py lies.
     with tempfile.TemporaryDirectory(prefix="asyppo-") as empty:
-        with contextlib.chdir(empty), undisturbed():
+        with contextlib.chdir(empty), preserved_signals():
             session = connect(chosen)
         try:
             yield dict(ray.cluster_resources())
         finally:
-            with undisturbed():
+            with preserved_signals():
                 ray.shutdown()
             if chosen == "local":
                 shutil.rmtree(session, ignore_errors=True)
@@ -80,7 +80,7 @@ def connect(address: str) -> str:
     if address not in ("local", "auto"):
         check_address(address)
     try:
-        with no_stderr():
+        with suppressed_stderr():
             # The dashboard of a cluster that is joined is its own affair.
             dashboard = False if address == "local" else None
             context = ray.init(address, include_dashboard=dashboard, log_to_driver=False, logging_level="ERROR")
@@ -93,7 +93,7 @@ def connect(address: str) -> str:
             f"the Ray cluster {address} cannot be joined: {reason}: compare with what ray start --head has printed; "
             "where it asks for a token, set RAY_AUTH_MODE=token here too"
         ) from error
-    mute()
+    stop_error_listener()
     return str(context.address_info["session_dir"])
 
 
@@ -112,7 +112,7 @@ def check_address(address: str) -> None:
         ) from error
 
 
-def mute() -> None:
+def stop_error_listener() -> None:
     """Ray prints what goes wrong in a cluster in long lines of its own; what concerns this run it tells us as well.
 
     There is no setting for it: the thread that listens is ended as Ray ends it when it disconnects.
@@ -126,7 +126,7 @@ def mute() -> None:
 
 
 @contextmanager
-def no_stderr() -> Iterator[None]:
+def suppressed_stderr() -> Iterator[None]:
     """Ray's native part complains there, a line a second, of what is raised in the end."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -139,19 +139,19 @@ def no_stderr() -> Iterator[None]:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def preserved_signals() -> Iterator[None]:
     """Signals mean afterwards what they meant before; what is started in the block outlives a closed terminal."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = os.environ | {}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+    os.environ.update({name: os.environ.get(name, value) for name, value in RAY_DEFAULTS.items()})
     try:
         with keep_handlers((*STOP_SIGNALS, signal.SIGHUP)):
             yield
     finally:
-        for name in QUIET:
+        for name in RAY_DEFAULTS:
             os.environ.pop(name, None)
             os.environ.update({name: before[name]} if name in before else {})
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

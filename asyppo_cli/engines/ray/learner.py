@@ -16,7 +16,7 @@ from torch import Tensor
 from asyppo_cli.engines.distributed import shard_rows
 from asyppo_cli.engines.hf.microbatches import merge
 from asyppo_cli.engines.ray.rank_group import RankGroup
-from asyppo_cli.engines.ray.transport import pack, unpack
+from asyppo_cli.engines.ray.transport import pack_record, unpack_record
 from asyppo_cli.types import LossTerms, Sequences, StepReport, TensorRecord
 
 Outputs = TypeVar("Outputs", bound=TensorRecord)
@@ -36,8 +36,8 @@ class RayLearner(Generic[Outputs]):
     def forward(self, batch: Sequences) -> Outputs:
         """Outputs at every response token, without gradient, on the CPU."""
         shards = shard_rows(batch.lengths, self._group.size)
-        parts = [(pack(batch.rows(rows)),) for rows in shards]
-        answers = self._group.ask(self._computing, "forward", parts)
+        parts = [(pack_record(batch.rows(rows)),) for rows in shards]
+        answers = self._group.call(self._computing, "forward", parts)
         return self._merged(answers, shards, batch)
 
     def forward_backward(
@@ -45,14 +45,14 @@ class RayLearner(Generic[Outputs]):
     ) -> tuple[Outputs, Mapping[str, float]]:
         """Accumulate the gradient over all ranks; ``loss`` must be picklable."""
         shards = shard_rows(batch.lengths, self._group.size)
-        answers = self._group.ask(
-            "learning from a batch", "forward_backward", [(*share(batch, targets, rows), loss) for rows in shards]
+        answers = self._group.call(
+            "learning from a batch", "forward_backward", [(*shard(batch, targets, rows), loss) for rows in shards]
         )
         return self._merged([outputs for outputs, _ in answers], shards, batch), answers[0][1]
 
     def optimizer_step(self) -> StepReport:
         """Clip, step, schedule, and clear the gradient on every rank."""
-        reports: list[StepReport] = self._group.ask_all("taking its optimizer's step", "optimizer_step")
+        reports: list[StepReport] = self._group.call_all("taking its optimizer's step", "optimizer_step")
         assert all(report == reports[0] for report in reports), f"ranks of {self._group.role} differ: {reports}"
         return reports[0]
 
@@ -66,7 +66,7 @@ class RayLearner(Generic[Outputs]):
         Raises:
             ValueError: they wrote, but on another machine.
         """
-        self._group.ask_all("saving", "save", directory.resolve())
+        self._group.call_all("saving", "save", directory.resolve())
         if not directory.is_dir() or not any(directory.iterdir()):
             raise ValueError(
                 f"{self._group.role} has saved {directory.resolve()}, but on another machine: --runs-dir must be on "
@@ -75,14 +75,14 @@ class RayLearner(Generic[Outputs]):
 
     def load(self, directory: Path) -> None:
         """Let all ranks take back what they saved."""
-        self._group.ask_all("loading a checkpoint", "load", directory.resolve())
+        self._group.call_all("loading a checkpoint", "load", directory.resolve())
 
     def close(self) -> None:
         """End the processes."""
         self._group.close()
 
     def _merged(self, answers: list[Any], shards: list[Tensor], batch: Sequences) -> Outputs:
-        outputs: list[Outputs] = [unpack(answer) for answer in answers]
+        outputs: list[Outputs] = [unpack_record(answer) for answer in answers]
         return merge(outputs, shards, batch)
 
 
@@ -100,15 +100,15 @@ class WeightStream(Iterator[tuple[str, Tensor]]):
 
     def send(self, samplers: RankGroup) -> None:
         """Let the learner's ranks send them to those of a sampler by vLLM's transfer, past the host's memory."""
-        self._group.ask_all("sending its weights", "send_weights", samplers.actors)
+        self._group.call_all("sending its weights", "send_weights", samplers.actors)
 
     def references(self) -> list[Any]:
         """Where the chunks are: rank 0 puts them into the object store once, for however many receivers."""
-        references: list[Any] = self._group.ask_all("giving its weights", "weights")[0]
+        references: list[Any] = self._group.call_all("giving its weights", "weights")[0]
         return references
 
 
-def share(batch: Sequences, targets: Targets, rows: Tensor) -> tuple[Any, Any]:
+def shard(batch: Sequences, targets: Targets, rows: Tensor) -> tuple[Any, Any]:
     """The part of a batch that one rank learns from; there may be none."""
     part = batch.rows(rows)
-    return pack(part), pack(targets.rows(rows, max(part.response_lengths.tolist(), default=0)))
+    return pack_record(part), pack_record(targets.rows(rows, max(part.response_lengths.tolist(), default=0)))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 # Ray counts fractions of a resource in ten-thousandths.
-RESOLUTION = 10_000
+RAY_RESOLUTION = 10_000
 
 
 @dataclass(frozen=True)
@@ -35,30 +35,30 @@ class Role:
 
 
 @dataclass(frozen=True)
-class Seat:
-    """A rank's place: the bundle of resources it sits in, and how much of it; ``more`` bundles of further GPUs of its
+class NodeSlot:
+    """A rank's place: the bundle of resources it sits in, and how much of it; ``extra`` bundles of further GPUs of its
     own, of each as much.
     """
 
     bundle: int
     cpus: float
     gpus: float
-    more: tuple[int, ...] = ()
+    extra: tuple[int, ...] = ()
 
     @property
     def gpu_bundles(self) -> set[int]:
         """All bundles of which it has a GPU."""
-        return {self.bundle, *self.more} if self.gpus else set()
+        return {self.bundle, *self.extra} if self.gpus else set()
 
 
 @dataclass(frozen=True)
-class Plan:
-    """``bundles`` of resources, each on one machine: GPUs first, in their order, then processes without; ``seats`` by
+class PlacementPlan:
+    """``bundles`` of resources, each on one machine: GPUs first, in their order, then processes without; ``slots`` by
     role and rank; ``cpus`` of each process.
     """
 
     bundles: list[dict[str, float]]
-    seats: dict[str, list[Seat]]
+    slots: dict[str, list[NodeSlot]]
     cpus: float
 
     @property
@@ -66,13 +66,13 @@ class Plan:
         """How many GPUs are reserved."""
         return sum("GPU" in bundle for bundle in self.bundles)
 
-    def apart(self, one: str, other: str) -> bool:
+    def disjoint(self, one: str, other: str) -> bool:
         """Whether two roles have no GPU in common; processes without a GPU have cores of their own."""
         return not self.gpus_of(one) & self.gpus_of(other)
 
     def gpus_of(self, role: str) -> set[int]:
         """The bundles of a role's GPUs."""
-        return {bundle for seat in self.seats[role] for bundle in seat.gpu_bundles}
+        return {bundle for slot in self.slots[role] for bundle in slot.gpu_bundles}
 
     def fastest_path(self, trainer: str, sampler: str) -> Literal["host", "ipc", "nccl"]:
         """How weights get fastest from one role to the other: within a GPU's memory where every GPU of the sampler is
@@ -86,7 +86,7 @@ class Plan:
         return "host" if theirs & ours else "nccl"
 
 
-def make_plan(roles: Sequence[Role], resources: Mapping[str, float], cpus_per_rank: float | None) -> Plan:
+def plan_placement(roles: Sequence[Role], resources: Mapping[str, float], cpus_per_rank: float | None) -> PlacementPlan:
     """Seats for all roles in a cluster with those ``resources`` (Ray's names: ``CPU``, ``GPU``).
 
     Without ``cpus_per_rank`` all processes share the cores equally.
@@ -94,48 +94,48 @@ def make_plan(roles: Sequence[Role], resources: Mapping[str, float], cpus_per_ra
     Raises:
         ValueError: there is less than what is asked for.
     """
-    users = Counter(gpu for role in roles for gpu in role.gpus)
-    alone = sum(role.ranks for role in roles if role.first_gpu is None)
+    roles_per_gpu = Counter(gpu for role in roles for gpu in role.gpus)
+    cpu_ranks = sum(role.ranks for role in roles if role.first_gpu is None)
     # All GPUs' bundles are alike, so that whichever of them Ray puts beside each other can be neighbours in number.
-    crowd = max(users.values(), default=0)
-    slots = len(users) * crowd + alone
+    ranks_per_gpu = max(roles_per_gpu.values(), default=0)
+    processes = len(roles_per_gpu) * ranks_per_gpu + cpu_ranks
     _check_gpus(roles, int(resources.get("GPU", 0)))
-    cpus = _cores_each(slots, resources.get("CPU", 0.0), cpus_per_rank)
-    bundles: list[dict[str, float]] = [{"GPU": 1.0, "CPU": cpus * crowd} for _ in users]
-    bundle_of = {gpu: bundle for bundle, gpu in enumerate(sorted(users))}
-    seats: dict[str, list[Seat]] = {}
+    cpus = _cores_per_rank(processes, resources.get("CPU", 0.0), cpus_per_rank)
+    bundles: list[dict[str, float]] = [{"GPU": 1.0, "CPU": cpus * ranks_per_gpu} for _ in roles_per_gpu]
+    bundle_of = {gpu: bundle for bundle, gpu in enumerate(sorted(roles_per_gpu))}
+    slots: dict[str, list[NodeSlot]] = {}
     for role in roles:
         own = [role.gpus[i : i + role.width] for i in range(0, len(role.gpus), role.width)]
-        seats[role.name] = [
-            Seat(
+        slots[role.name] = [
+            NodeSlot(
                 bundle_of[first],
                 cpus,
-                floor(1 / max(users[g] for g in (first, *more))),
-                tuple(bundle_of[g] for g in more),
+                round_down(1 / max(roles_per_gpu[g] for g in (first, *extra))),
+                tuple(bundle_of[g] for g in extra),
             )
-            for first, *more in own
+            for first, *extra in own
         ]
         if role.first_gpu is None:
-            seats[role.name] = [Seat(len(bundles) + rank, cpus, 0.0) for rank in range(role.ranks)]
+            slots[role.name] = [NodeSlot(len(bundles) + rank, cpus, 0.0) for rank in range(role.ranks)]
             bundles += [{"CPU": cpus} for _ in range(role.ranks)]
-    return Plan(bundles, seats, cpus)
+    return PlacementPlan(bundles, slots, cpus)
 
 
-def _check_gpus(roles: Sequence[Role], there: int) -> None:
+def _check_gpus(roles: Sequence[Role], available: int) -> None:
     """ValueError if a role asks for more GPUs than there are, with what exists."""
     for role in roles:
-        if role.gpus and role.gpus[-1] >= there:
+        if role.gpus and role.gpus[-1] >= available:
             asked = f"GPU {role.gpus[0]}" if len(role.gpus) == 1 else f"GPUs {role.gpus[0]}-{role.gpus[-1]}"
-            what = {0: "has none", 1: "has one, number 0"}.get(there, f"has {there}, numbers 0-{there - 1}")
+            what = {0: "has none", 1: "has one, number 0"}.get(available, f"has {available}, numbers 0-{available - 1}")
             raise ValueError(
                 f"cluster.{role.section} asks for {asked}, but the cluster {what}: change its ranks or first_gpu, "
                 "or join a larger cluster (cluster.address)"
             )
 
 
-def _cores_each(slots: int, cores: float, asked: float | None) -> float:
+def _cores_per_rank(slots: int, cores: float, asked: float | None) -> float:
     """Cores of each process; ValueError if there are not enough."""
-    each = floor(cores / slots) if asked is None else asked
+    each = round_down(cores / slots) if asked is None else asked
     if not 0 < each * slots <= cores + 1e-6:
         raise ValueError(
             f"cluster.cpus_per_rank={each:g} for {slots} processes needs {each * slots:g} cores, but the cluster has "
@@ -144,6 +144,6 @@ def _cores_each(slots: int, cores: float, asked: float | None) -> float:
     return each
 
 
-def floor(share: float) -> float:
+def round_down(shard: float) -> float:
     """A share that Ray can count, not more than the true one."""
-    return math.floor(share * RESOLUTION + 1e-9) / RESOLUTION
+    return math.floor(shard * RAY_RESOLUTION + 1e-9) / RAY_RESOLUTION

@@ -14,7 +14,7 @@ from typing import Any
 import ray
 from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 
-from asyppo_cli.engines.ray.rank_process import Place
+from asyppo_cli.engines.ray.rank_process import RankContext
 from asyppo_cli.ports import NonFiniteLoss, WorkerLost
 
 # When one rank fails, the cause may be another one, of which Ray hears a moment later.
@@ -28,15 +28,15 @@ NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 class RankGroup:
     """Ranks 0 to ``len(places) - 1`` of one role, each an actor."""
 
-    def __init__(self, places: Sequence[Place], actors: Sequence[Any], timeout: float) -> None:
-        self._places, self._actors, self._timeout = places, actors, timeout
+    def __init__(self, contexts: Sequence[RankContext], actors: Sequence[Any], timeout: float) -> None:
+        self._contexts, self._actors, self._timeout = contexts, actors, timeout
         self._open_calls = 0
         self._closed = False
 
     @property
     def role(self) -> str:
         """The role's name."""
-        return self._places[0].role
+        return self._contexts[0].role
 
     @property
     def size(self) -> int:
@@ -48,27 +48,27 @@ class RankGroup:
         """Handles of the ranks, for other processes to call."""
         return list(self._actors)
 
-    def ask(self, doing: str, method: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def call(self, activity: str, method: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Call a method of the ranks; call number ``i`` goes to rank ``i`` modulo their number, answers likewise.
 
-        ``doing`` says in words what is being done.
+        ``activity`` says in words what is being done.
 
         Raises:
             WorkerLost: a rank died, hung, ran out of memory, or failed.
             ValueError, NonFiniteLoss: as a rank raised them.
         """
-        return self.begin(doing, method, arguments)()
+        return self.submit(activity, method, arguments)()
 
-    def ask_all(self, doing: str, method: str, *arguments: Any) -> list[Any]:
+    def call_all(self, activity: str, method: str, *arguments: Any) -> list[Any]:
         """The same with the same arguments for every rank."""
-        return self.ask(doing, method, [arguments] * self.size)
+        return self.call(activity, method, [arguments] * self.size)
 
-    def begin(self, doing: str, method: str, arguments: Sequence[tuple[Any, ...]]) -> Callable[[], list[Any]]:
-        """As :meth:`ask`, but returns at once; what is returned waits for the answers."""
+    def submit(self, activity: str, method: str, arguments: Sequence[tuple[Any, ...]]) -> Callable[[], list[Any]]:
+        """As :meth:`call`, but returns at once; what is returned waits for the answers."""
         ranks = itertools.cycle(self._actors)
         calls = [getattr(actor, method).remote(*own) for actor, own in zip(ranks, arguments, strict=False)]
         self._open_calls += 1
-        return partial(self._collect, doing, calls)
+        return partial(self._collect, activity, calls)
 
     def close(self) -> None:
         """End all processes; those that have nothing to do release first what they hold."""
@@ -81,7 +81,7 @@ class RankGroup:
         for actor in self._actors:
             ray.kill(actor)
 
-    def _collect(self, doing: str, calls: Sequence[Any]) -> list[Any]:
+    def _collect(self, activity: str, calls: Sequence[Any]) -> list[Any]:
         waiting = {call: number for number, call in enumerate(calls)}
         answers: dict[int, Any] = {}
         failures: dict[int, Exception] = {}
@@ -95,32 +95,32 @@ class RankGroup:
             except RayError as error:
                 failures[number % self.size] = error
         if failures:
-            raise self._explain(doing, failures)
+            raise self._explain(activity, failures)
         if waiting:
-            raise self._hung(doing, sorted({number % self.size for number in waiting.values()}))
+            raise self._timed_out(activity, sorted({number % self.size for number in waiting.values()}))
         self._open_calls -= 1
         return [answers[number] for number in range(len(calls))]
 
-    def _hung(self, doing: str, ranks: Sequence[int]) -> WorkerLost:
+    def _timed_out(self, activity: str, ranks: Sequence[int]) -> WorkerLost:
         others = f" (nor have ranks {', '.join(map(str, ranks[1:]))})" if len(ranks) > 1 else ""
-        place = self._places[ranks[0]]
+        context = self._contexts[ranks[0]]
         return WorkerLost(
-            f"{place.title}{others}, has not answered for {self._timeout:g} seconds while {doing}: "
-            f"it hangs, or cluster.timeout is too short; its log is {place.log}"
+            f"{context.title}{others}, has not answered for {self._timeout:g} seconds while {activity}: "
+            f"it hangs, or cluster.timeout is too short; its log is {context.log}"
         )
 
-    def _explain(self, doing: str, failures: dict[int, Exception]) -> Exception:
+    def _explain(self, activity: str, failures: dict[int, Exception]) -> Exception:
         """One error for all: a death explains the others' complaints, else the first one heard of counts."""
-        dead = [rank for rank, error in failures.items() if not isinstance(error, RayTaskError)]
-        rank = dead[0] if dead else next(iter(failures))
-        place, error = self._places[rank], failures[rank]
-        told = f"{place.title}, {{}} while {doing}{{}}; its log is {place.log}"
+        exited = [rank for rank, error in failures.items() if not isinstance(error, RayTaskError)]
+        rank = exited[0] if exited else next(iter(failures))
+        context, error = self._contexts[rank], failures[rank]
+        message = f"{context.title}, {{}} while {activity}{{}}; its log is {context.log}"
         if isinstance(error, RayTaskError):
-            return _translated(error, place, told)
-        return WorkerLost(told.format(*_cause_of_death(error)))
+            return _translate(error, context, message)
+        return WorkerLost(message.format(*_exit_reason(error)))
 
 
-def _cause_of_death(error: Exception) -> tuple[str, str]:
+def _exit_reason(error: Exception) -> tuple[str, str]:
     """What happened to a process, and why as far as Ray knows."""
     text = " ".join(str(error).split())
     if isinstance(error, OutOfMemoryError) or "memory pressure" in text or "running low on memory" in text:
@@ -132,7 +132,7 @@ def _cause_of_death(error: Exception) -> tuple[str, str]:
     return "failed", f": {text[:LONGEST_REASON]}"
 
 
-def _translated(error: RayTaskError, place: Place, told: str) -> Exception:
+def _translate(error: RayTaskError, context: RankContext, message: str) -> Exception:
     """What a rank itself raised, under the name it has in this process."""
     cause = error.cause if isinstance(error.cause, Exception) else error
     lines = [line for line in str(cause).splitlines() if line.strip()]
@@ -140,7 +140,7 @@ def _translated(error: RayTaskError, place: Place, told: str) -> Exception:
     if isinstance(cause, NonFiniteLoss):
         return NonFiniteLoss(str(cause))
     if isinstance(cause, ValueError):
-        return ValueError(f"{place.title}: {reason}")
+        return ValueError(f"{context.title}: {reason}")
     if isinstance(cause, MemoryError) or any(sign in str(cause) for sign in NO_MEMORY):
-        return WorkerLost(told.format("ran out of memory", f" ({reason}): lower learner.micro_batch_tokens"))
-    return WorkerLost(told.format("failed", f": {type(cause).__name__}: {reason}"))
+        return WorkerLost(message.format("ran out of memory", f" ({reason}): lower learner.micro_batch_tokens"))
+    return WorkerLost(message.format("failed", f": {type(cause).__name__}: {reason}"))

@@ -16,18 +16,18 @@ from typing import Any
 import torch
 from torch import distributed as dist
 
-from asyppo_cli.engines.distributed import join_world
-from asyppo_cli.engines.ray.transport import Packed, chunked, pack, unpack
-from asyppo_cli.engines.vllm.weight_transfer import Terms, TransferSync
+from asyppo_cli.engines.distributed import init_ranks
+from asyppo_cli.engines.ray.transport import PackedRecord, chunked, pack_record, unpack_record
+from asyppo_cli.engines.vllm.weight_transfer import TransferSpec, TransferSync
 from asyppo_cli.system import free_port
 from asyppo_cli.types import Response, SamplingParams
 
 
 @dataclass(frozen=True)
-class Place:
+class RankContext:
     """Where a rank is: which of how many in its role, with a GPU or without, in which folder it works.
 
-    ``shared`` is a file that all machines must see, ``log`` takes what the process prints, ``patience`` is how long
+    ``shared`` is a file that all machines must see, ``log`` takes what the process prints, ``timeout`` is how long
     it waits for other ranks in seconds.
     """
 
@@ -38,7 +38,7 @@ class Place:
     folder: Path
     shared: Path
     log: Path
-    patience: float
+    timeout: float
 
     @property
     def title(self) -> str:
@@ -49,48 +49,48 @@ class Place:
 class RankProcess:
     """A rank before it holds anything."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, context: RankContext) -> None:
+        self._context = context
         self._held: Any = None
 
-    def settle(self) -> str:
+    def prepare(self) -> str:
         """Take the folder and the log over; returns ``host:port`` at which other ranks may meet this one.
 
         Raises:
             ValueError: this machine does not see the run's files.
         """
-        place = self._place
-        if not place.shared.is_file():
+        context = self._context
+        if not context.shared.is_file():
             raise ValueError(
-                f"the machine {platform.node()} does not see {place.shared}: on several machines --runs-dir must be "
+                f"the machine {platform.node()} does not see {context.shared}: on several machines --runs-dir must be "
                 "on a file system that all of them share"
             )
-        redirect_output(place.log)
-        print(f"{place.title}: process {os.getpid()} on {platform.node()}", flush=True)
-        if place.folder.is_dir():
-            os.chdir(place.folder)
+        redirect_output(context.log)
+        print(f"{context.title}: process {os.getpid()} on {platform.node()}", flush=True)
+        if context.folder.is_dir():
+            os.chdir(context.folder)
         return f"{own_address()}:{free_port()}"
 
-    def take_gpus(self, more: Sequence[tuple[str, str]]) -> None:
+    def take_gpus(self, extra: Sequence[tuple[str, str]]) -> None:
         """Add the GPUs that holders keep for this rank, each a machine and a number, to the one that it has.
 
         Raises:
             ValueError: one is on another machine.
         """
         machine, own = gpu_of_this_process()
-        if any(other != machine for other, _ in more):
+        if any(other != machine for other, _ in extra):
             raise ValueError(
-                f"its {1 + len(more)} GPUs are on several machines: choose cluster.sampler.first_gpu so that "
+                f"its {1 + len(extra)} GPUs are on several machines: choose cluster.sampler.first_gpu so that "
                 "sampler.vllm.tensor_parallel successive GPUs are on one"
             )
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join([own, *(number for _, number in more)])
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join([own, *(number for _, number in extra)])
 
     def build(self, make: Callable[[], Any], address: str) -> None:
         """Meet the other ranks, if there are any and this has not been done, and make what this rank holds."""
-        place = self._place
-        if place.ranks > 1 and not dist.is_initialized():
-            device = torch.device("cuda" if place.gpu else "cpu")
-            join_world(place.rank, place.ranks, address, device, timedelta(seconds=place.patience))
+        context = self._context
+        if context.ranks > 1 and not dist.is_initialized():
+            device = torch.device("cuda" if context.gpu else "cpu")
+            init_ranks(context.rank, context.ranks, address, device, timedelta(seconds=context.timeout))
         self._held = make()
 
     def measure(self, what: Callable[[], int]) -> int:
@@ -109,14 +109,16 @@ class LearnerRank(RankProcess):
     _sync: TransferSync | None = None
     _version = 0
 
-    def forward(self, batch: Packed) -> Packed:
+    def forward(self, batch: PackedRecord) -> PackedRecord:
         """Outputs of this rank's rows."""
-        return pack(self._held.forward(unpack(batch)))
+        return pack_record(self._held.forward(unpack_record(batch)))
 
-    def forward_backward(self, batch: Packed, targets: Packed, loss: Callable[..., Any]) -> tuple[Packed, Any]:
+    def forward_backward(
+        self, batch: PackedRecord, targets: PackedRecord, loss: Callable[..., Any]
+    ) -> tuple[PackedRecord, Any]:
         """Outputs of this rank's rows, and the terms summed over all ranks."""
-        outputs, sums = self._held.forward_backward(unpack(batch), unpack(targets), loss)
-        return pack(outputs), dict(sums)
+        outputs, sums = self._held.forward_backward(unpack_record(batch), unpack_record(targets), loss)
+        return pack_record(outputs), dict(sums)
 
     def optimizer_step(self) -> Any:
         """The report, the same on every rank."""
@@ -126,7 +128,7 @@ class LearnerRank(RankProcess):
         """References to chunks of the weights: all of them from rank 0, none from the others, who only take part."""
         import ray
 
-        if self._place.rank == 0:
+        if self._context.rank == 0:
             return [ray.put(chunk) for chunk in chunked(self._held.weights())]
         for _ in self._held.weights():
             pass
@@ -136,7 +138,7 @@ class LearnerRank(RankProcess):
         """Send the weights to all sampler ranks by vLLM's transfer, whose calls rank 0 makes; see that they arrived."""
         target = RemoteSamplers(samplers)
         if self._sync is None:
-            self._sync = TransferSync(target.terms(), target, self._place.rank, own_address())
+            self._sync = TransferSync(target.transfer_spec(), target, self._context.rank, own_address())
         self._version += 1
         self._sync.send(self._held.weights(), self._version, target)
 
@@ -169,19 +171,19 @@ class SamplerRank(RankProcess):
 
         self._held.load_weights(pair for reference in chunks for pair in ray.get(reference))
 
-    def terms(self) -> Terms:
+    def transfer_spec(self) -> TransferSpec:
         """What a trainer must know to send weights by vLLM's transfer."""
-        terms: Terms = self._held.terms()
-        return terms
+        transfer_spec: TransferSpec = self._held.transfer_spec()
+        return transfer_spec
 
     def call_workers(self, method: str, arguments: dict[str, Any]) -> list[Any]:
         """Call a method of every worker of this rank's vLLM."""
         results: list[Any] = self._held.call_workers(method, **arguments)
         return results
 
-    def forget(self) -> None:
+    def reset_cache(self) -> None:
         """Drop what is cached of old weights."""
-        self._held.forget()
+        self._held.reset_cache()
 
 
 class RemoteSamplers:
@@ -193,11 +195,11 @@ class RemoteSamplers:
     def __init__(self, samplers: Sequence[Any]) -> None:
         self._samplers = samplers
 
-    def terms(self) -> Terms:
+    def transfer_spec(self) -> TransferSpec:
         """Those of one engine, with the workers of all."""
         import ray
 
-        one: Terms = ray.get(self._samplers[0].terms.remote())
+        one: TransferSpec = ray.get(self._samplers[0].transfer_spec.remote())
         return replace(one, workers=one.workers * len(self._samplers))
 
     def call_workers(self, method: str, **arguments: Any) -> list[Any]:
@@ -217,7 +219,7 @@ class RemoteSamplers:
         return [result for results in ray.get(calls) for result in results]
 
 
-class GpuHolder:
+class GpuReservation:
     """Keeps a further GPU for a rank that computes on several, and does nothing else."""
 
     def device(self) -> tuple[str, str]:

@@ -33,8 +33,8 @@ class RaySampler:
         size = self._prompts_per_call(len(prompts), n)
         starts = range(0, len(prompts), size)
         shares = [(list(prompts[i : i + size]), n, replace(params, offset=params.offset + i)) for i in starts]
-        drawn = self._group.ask("sampling", "sample", shares)
-        return [responses for share in drawn for responses in share]
+        drawn = self._group.call("sampling", "sample", shares)
+        return [responses for shard in drawn for responses in shard]
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Take over the policy's weights: one copy in the object store for all ranks.
@@ -43,13 +43,13 @@ class RaySampler:
         """
         if isinstance(weights, WeightStream) and self._transfers:
             weights.send(self._group)
-            self._group.ask_all("dropping what it has cached", "forget")
+            self._group.call_all("dropping what it has cached", "reset_cache")
             return
         if isinstance(weights, WeightStream):
             references = weights.references()
         else:
             references = [ray.put(chunk) for chunk in chunked(weights)]
-        self._group.ask_all("taking new weights", "load_weights", references)
+        self._group.call_all("taking new weights", "load_weights", references)
 
     def close(self) -> None:
         """End the processes."""

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 # Bytes of weights in one object: large enough to be fast, small enough that a receiver holds little besides the model.
-CHUNK = 256 * 2**20
+CHUNK_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedRecord:
     """A record of tensors: its type, and its fields by name, each an array or None."""
 
     kind: type[Any]
@@ -23,7 +23,7 @@ class Packed:
 
 
 @dataclass(frozen=True)
-class Chunk:
+class WeightChunk:
     """Some weights: names, arrays, and the dtypes they stand for (NumPy knows no bfloat16)."""
 
     names: tuple[str, ...]
@@ -32,26 +32,26 @@ class Chunk:
 
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         for name, array, dtype in zip(self.names, self.arrays, self.dtypes, strict=True):
-            yield name, owned(array).view(dtype)
+            yield name, copied(array).view(dtype)
 
 
-def pack(record: Any) -> Packed:
+def pack_record(record: Any) -> PackedRecord:
     """Any record whose fields are tensors or None, for the journey."""
     named = vars(record).items()
-    return Packed(type(record), {k: None if v is None else v.detach().cpu().numpy() for k, v in named})
+    return PackedRecord(type(record), {k: None if v is None else v.detach().cpu().numpy() for k, v in named})
 
 
-def unpack(packed: Packed) -> Any:
-    """The record that :func:`pack` was given, in memory of its own."""
-    return packed.kind(**{k: None if v is None else owned(v) for k, v in packed.fields.items()})
+def unpack_record(packed: PackedRecord) -> Any:
+    """The record that :func:`pack_record` was given, in memory of its own."""
+    return packed.kind(**{k: None if v is None else copied(v) for k, v in packed.fields.items()})
 
 
-def owned(array: np.ndarray[Any, Any]) -> Tensor:
+def copied(array: np.ndarray[Any, Any]) -> Tensor:
     """A tensor with a copy of the array: what comes out of Ray's memory must not be written to."""
     return torch.from_numpy(array.copy())
 
 
-def chunked(weights: Iterable[tuple[str, Tensor]], size: int = CHUNK) -> Iterator[Chunk]:
+def chunked(weights: Iterable[tuple[str, Tensor]], size: int = CHUNK_BYTES) -> Iterator[WeightChunk]:
     """Named weights in groups of about ``size`` bytes; a larger weight goes alone."""
     group: list[tuple[str, Tensor]] = []
     held = 0
@@ -65,7 +65,7 @@ def chunked(weights: Iterable[tuple[str, Tensor]], size: int = CHUNK) -> Iterato
         yield _chunk(group)
 
 
-def _chunk(group: list[tuple[str, Tensor]]) -> Chunk:
+def _chunk(group: list[tuple[str, Tensor]]) -> WeightChunk:
     names = tuple(name for name, _ in group)
     plain = (t.view(torch.int16) if t.dtype == torch.bfloat16 else t for _, t in group)
-    return Chunk(names, tuple(t.numpy() for t in plain), tuple(t.dtype for _, t in group))
+    return WeightChunk(names, tuple(t.numpy() for t in plain), tuple(t.dtype for _, t in group))

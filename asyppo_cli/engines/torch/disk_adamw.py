@@ -72,7 +72,7 @@ class MomentFile:
             raise OSError(f"{done} of {tensor.nbytes} bytes of moments went between memory and disk")
 
 
-class StoredMomentAdamW(torch.optim.Optimizer):
+class DiskAdamW(torch.optim.Optimizer):
     """Torch's fused AdamW on float32 weights; a step brings its moments to memory slice by slice, and back.
 
     Raises:

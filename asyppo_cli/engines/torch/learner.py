@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from asyppo_cli.engines.hf.microbatches import merge
 from asyppo_cli.engines.hf.models import PolicyModel, ValueModel
-from asyppo_cli.engines.hf.prompt_packing import Part, plan_parts
+from asyppo_cli.engines.hf.prompt_packing import MicroBatch, plan_packing
 from asyppo_cli.engines.torch.checkpoint_files import inner_model, open_moments, open_weights, write_moments
-from asyppo_cli.engines.torch.disk_adamw import StoredMomentAdamW
+from asyppo_cli.engines.torch.disk_adamw import DiskAdamW
 from asyppo_cli.ports import NonFiniteLoss
 from asyppo_cli.types import LossTerms, Sequences, StepReport, TensorRecord
 
@@ -72,7 +72,7 @@ class TorchLearner(Generic[Outputs]):
         self._device = device
         self._dtype = dtype
         self._micro_batch_tokens = micro_batch_tokens
-        self._reach = module.facts.reach if share_prompts else None
+        self._attention_crossover = module.capabilities.attention_crossover if share_prompts else None
         self._steps = 0
         if gradient_checkpointing:
             enable_checkpointing(module)
@@ -81,7 +81,7 @@ class TorchLearner(Generic[Outputs]):
     @torch.no_grad()
     def forward(self, batch: Sequences) -> Outputs:
         """Outputs at every response token, without gradient, on the CPU."""
-        parts = plan_parts(batch, self._micro_batch_tokens, self._reach)
+        parts = plan_packing(batch, self._micro_batch_tokens, self._attention_crossover)
         with self._precision():
             outputs = [self._run(batch, part) for part in parts]
         return merge(outputs, [part.rows for part in parts], batch)
@@ -90,7 +90,7 @@ class TorchLearner(Generic[Outputs]):
         self, batch: Sequences, targets: Targets, loss: Callable[[Outputs, Targets], LossTerms]
     ) -> tuple[Outputs, Mapping[str, float]]:
         """Accumulate the gradient over micro-batches; see :class:`~asyppo_cli.ports.Learner`."""
-        parts = plan_parts(batch, self._micro_batch_tokens, self._reach)
+        parts = plan_packing(batch, self._micro_batch_tokens, self._attention_crossover)
         outputs, sums = [], dict[str, Tensor]()
         # One context over all parts: weights are cast to the compute precision once a pass, not once a part.
         with self._precision():
@@ -158,7 +158,7 @@ class TorchLearner(Generic[Outputs]):
     def close(self) -> None:
         """Nothing outside this process is held."""
 
-    def _run(self, batch: Sequences, part: Part) -> Outputs:
+    def _run(self, batch: Sequences, part: MicroBatch) -> Outputs:
         """One forward pass."""
         device, micro = self._device, batch.rows(part.rows)
         moved = Sequences(micro.tokens.to(device), micro.prompt_lengths.to(device), micro.response_lengths.to(device))
@@ -180,7 +180,7 @@ def make_optimizer(module: nn.Module, settings: AdamW) -> torch.optim.Optimizer:
     """AdamW over a module's weights."""
     lr, betas, decay = settings.lr, settings.betas, settings.weight_decay
     if settings.moments_dir is not None:
-        return StoredMomentAdamW(module.parameters(), lr, betas, decay, settings.moments_dir)
+        return DiskAdamW(module.parameters(), lr, betas, decay, settings.moments_dir)
     return torch.optim.AdamW(module.parameters(), lr=lr, betas=betas, weight_decay=decay, fused=True)
 
 

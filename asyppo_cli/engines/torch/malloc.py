@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 UNLIMITED, LIMITED = 2**31 - 1, 2**25
 # Freed bytes that are worth a walk through the heap; passes of a small model never leave as many.
-MUCH = 2**29
+TRIM_MIN_BYTES = 2**29
 
 
-def keep_freed_memory() -> bool:
+def set_trim_thresholds() -> bool:
     """Have this process keep the memory that it frees, for its next pass; False where that cannot be set (no glibc).
 
     A pass of a model frees what it allocated, and the next one allocates the same again. Given back to the system in
@@ -26,13 +26,13 @@ def keep_freed_memory() -> bool:
     return bool(kept and mallopt(M_TRIM_THRESHOLD, UNLIMITED))
 
 
-def give_back_freed_memory() -> bool:
+def trim_heap() -> bool:
     """Give back what this process has freed and will not soon need again; False where there was nothing, or no way."""
     trim = _function("malloc_trim")
     return trim is not None and bool(trim(0))
 
 
-def settle_freed_memory() -> bool:
+def trim_large_heap() -> bool:
     """Give freed memory back if it is much; True if any was. For when a sampler is about to take a trainer's weights.
 
     That is when a sampler needs most, and what the trainer keeps for its next pass is of no use. After every optimizer
@@ -41,11 +41,11 @@ def settle_freed_memory() -> bool:
     count = _function("mallinfo2")
     if count is None:
         return False
-    count.restype = HeapState
-    return bool(count().fordblks >= MUCH) and give_back_freed_memory()
+    count.restype = Mallinfo2
+    return bool(count().fordblks >= TRIM_MIN_BYTES) and trim_heap()
 
 
-class HeapState(ctypes.Structure):
+class Mallinfo2(ctypes.Structure):
     """``struct mallinfo2`` of glibc's malloc.h, in bytes by what they are for; ``fordblks`` are free."""
 
     _fields_: ClassVar = [

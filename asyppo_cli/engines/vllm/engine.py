@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import torch
 
-from asyppo_cli.engines.torch.malloc import give_back_freed_memory
+from asyppo_cli.engines.torch.malloc import trim_heap
 from asyppo_cli.types import Response, SamplingParams
 
 EXTENSION = "asyppo_cli.engines.vllm.worker.WorkerExtension"
@@ -30,7 +30,7 @@ CPU_BATCH = 4096
 
 
 @dataclass(frozen=True)
-class EnginePlan:
+class VllmSettings:
     """Everything a vLLM engine is started with: plain values, so that it can travel to another process.
 
     ``threads`` of each worker; 0: as many as the process may use. ``transfer`` names vLLM's own way of receiving
@@ -52,7 +52,7 @@ class EnginePlan:
     transfer: Literal["ipc", "nccl", "gloo"] | None
 
 
-def environment(plan: EnginePlan, level: str) -> dict[str, str]:
+def environment(plan: VllmSettings, level: str) -> dict[str, str]:
     """Environment variables that vLLM reads when it is imported; ``level`` is that of its log."""
     variables = {
         # The engine runs in this process; a process of its own is our affair, one and not three.
@@ -69,7 +69,7 @@ def environment(plan: EnginePlan, level: str) -> dict[str, str]:
 class VllmEngine:
     """A started engine."""
 
-    def __init__(self, plan: EnginePlan, level: str) -> None:
+    def __init__(self, plan: VllmSettings, level: str) -> None:
         self._eos = set(plan.eos_token_ids)
         # What of the engine's GPU memory is given back at present.
         self._sleeping: list[str] = []
@@ -131,7 +131,7 @@ class VllmEngine:
         results: list[Any] = self._llm.collective_rpc(method, kwargs=arguments)
         return results
 
-    def forget(self) -> None:
+    def reset_cache(self) -> None:
         """Drop cached keys and values: they are the old weights'."""
         if not self._llm.reset_prefix_cache():
             raise RuntimeError("vLLM could not drop its prefix cache after new weights: keys of old weights would stay")
@@ -157,7 +157,7 @@ class VllmEngine:
         self._llm.llm_engine.engine_core.shutdown()
 
 
-def start(plan: EnginePlan, level: str) -> Any:
+def start(plan: VllmSettings, level: str) -> Any:
     """Import vLLM and start it; what else lives in this process finds torch's settings as they were."""
     os.environ.update(environment(plan, level))
     # The older way of setting the cache's size would win over kv_cache_gib.
@@ -174,14 +174,14 @@ def start(plan: EnginePlan, level: str) -> Any:
     if plan.device == "cpu":
         # What loading and the trial pass over the longest batch have left: a tenth of a gibibyte or two, unlike any
         # later pass.
-        give_back_freed_memory()
+        trim_heap()
     # It makes set_num_threads do nothing, and seeds torch.
     torch.set_num_threads = set_threads
     torch.set_rng_state(random_state)
     return llm
 
 
-def arguments(plan: EnginePlan) -> dict[str, Any]:
+def arguments(plan: VllmSettings) -> dict[str, Any]:
     """Arguments of ``vllm.LLM``."""
     given: dict[str, Any] = {
         "model": plan.model,

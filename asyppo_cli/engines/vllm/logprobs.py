@@ -41,7 +41,7 @@ class FullSoftmaxSampler(Sampler):  # type: ignore[misc]
         return LogprobsTensors(drawn.to(torch.int32), logprobs.gather(-1, drawn), ranks)
 
 
-class FullSoftmaxSecondSampler(SecondSampler):  # type: ignore[misc]
+class FullSoftmaxV2Sampler(SecondSampler):  # type: ignore[misc]
     """The sampler of the second model runner, vLLM's default on GPUs. Not run there yet."""
 
     def _sample_random(self, processed_logits: Tensor, *args: Any) -> tuple[Tensor, Tensor]:
@@ -55,7 +55,7 @@ def install(runner: Any) -> None:
     """Replace a model runner's sampler. RuntimeError for one that is neither of the two."""
     sampler = runner.sampler
     if isinstance(sampler, SecondSampler):
-        sampler.__class__ = FullSoftmaxSecondSampler
+        sampler.__class__ = FullSoftmaxV2Sampler
         sampler.logprobs_mode = "processed_logprobs"
     elif type(sampler) is Sampler:
         runner.sampler = FullSoftmaxSampler(sampler.use_fp64_gumbel)

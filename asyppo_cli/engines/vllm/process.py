@@ -22,13 +22,13 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import IO, Any
 
-from asyppo_cli.engines.vllm.engine import EnginePlan, VllmEngine, environment
+from asyppo_cli.engines.vllm.engine import VllmEngine, VllmSettings, environment
 from asyppo_cli.engines.vllm.install import explain
 from asyppo_cli.ports import WorkerLost
 from asyppo_cli.types import Response, SamplingParams
 
 # How long a child may take to end by itself, in seconds.
-PATIENCE = 5.0
+TIMEOUT = 5.0
 LOG_LEVEL = "INFO"
 
 
@@ -38,7 +38,7 @@ class EngineProcess:
     ``log`` is where vLLM's many lines go; None: a temporary file, of which errors quote the last.
     """
 
-    def __init__(self, plan: EnginePlan, log: Path | None) -> None:
+    def __init__(self, plan: VllmSettings, log: Path | None) -> None:
         """ValueError, in one line, if vLLM cannot start."""
         self._plan = plan
         self._log: IO[bytes] = tempfile.TemporaryFile() if log is None else log.open("w+b")  # noqa: SIM115
@@ -79,9 +79,9 @@ class EngineProcess:
         results: list[Any] = self._ask("call_workers", method, **arguments)
         return results
 
-    def forget(self) -> None:
-        """See :meth:`VllmEngine.forget`."""
-        self._ask("forget")
+    def reset_cache(self) -> None:
+        """See :meth:`VllmEngine.reset_cache`."""
+        self._ask("reset_cache")
 
     def sleep(self) -> None:
         """See :meth:`VllmEngine.sleep`."""
@@ -98,7 +98,7 @@ class EngineProcess:
             # whatever it computes, and takes its own children along.
             ours.shutdown(socket.SHUT_RDWR)
         try:
-            self._process.wait(PATIENCE)
+            self._process.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -124,7 +124,7 @@ class EngineProcess:
 
     def _how_it_ended(self) -> str:
         try:
-            code = self._process.wait(PATIENCE)
+            code = self._process.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
             return "was told to end"
         if code == -signal.SIGKILL:
@@ -142,9 +142,9 @@ def last_error(log: IO[bytes]) -> str:
     return f": {errors[-1]}" if errors else ""
 
 
-def child_environment(plan: EnginePlan) -> dict[str, str]:
+def child_environment(plan: VllmSettings) -> dict[str, str]:
     """The child finds packages exactly where this process does, never in the current folder; and has its threads."""
-    path = os.pathsep.join(entry for entry in sys.path if entry)
+    path = os.pathsep.join(checksums_of for checksums_of in sys.path if checksums_of)
     threads = {"OMP_NUM_THREADS": str(plan.threads)} if plan.threads else {}
     # What this process was given for its own threads is not meant for the child.
     inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}

@@ -16,19 +16,19 @@ from torch import Tensor
 
 from asyppo_cli.config.engines import VllmConfig
 from asyppo_cli.engines.hf.models import read_model_config
-from asyppo_cli.engines.hf.resolve import locate
-from asyppo_cli.engines.torch.malloc import settle_freed_memory
-from asyppo_cli.engines.vllm.engine import EnginePlan, VllmEngine
-from asyppo_cli.engines.vllm.install import INSTEAD, explain, why_not_installed, why_not_this_model
+from asyppo_cli.engines.hf.resolve import resolve_model
+from asyppo_cli.engines.torch.malloc import trim_large_heap
+from asyppo_cli.engines.vllm.engine import VllmEngine, VllmSettings
+from asyppo_cli.engines.vllm.install import ALTERNATIVE, explain, why_not_installed, why_not_this_model
 from asyppo_cli.engines.vllm.process import EngineProcess
-from asyppo_cli.engines.vllm.weight_transfer import Terms, TransferSync
+from asyppo_cli.engines.vllm.weight_transfer import TransferSpec, TransferSync
 from asyppo_cli.engines.weight_sync.shared_memory import SharedMemorySync, WeightSync
 from asyppo_cli.types import Response, SamplingParams
 
 Sync = Literal["shared_memory", "ipc", "nccl", "gloo"]
 
 
-def ignore(text: str) -> None:
+def discard(text: str) -> None:
     """Tell nobody."""
 
 
@@ -58,13 +58,13 @@ class VllmSampler:
         revision: str | None = None,
         key: str = "policy.model",
         log: Path | None = None,
-        note: Callable[[str], None] = ignore,
+        note: Callable[[str], None] = discard,
     ) -> None:
         self._config = read_model_config(model, revision, key)
         check_vllm(model, key, self._config)
         self._note = note
-        self._plan = make_plan(
-            locate(model, key),
+        self._plan = make_settings(
+            resolve_model(model, key),
             revision,
             eos_token_ids,
             max_model_len,
@@ -106,24 +106,24 @@ class VllmSampler:
             if self._sync is None:
                 self._sync = self._open_sync()
             self._make_room()
-            settle_freed_memory()
+            trim_large_heap()
             self._version += 1
             unread = self._sync.send(weights, self._version, self._engine)
-            self._engine.forget()
+            self._engine.reset_cache()
         if unread and self._version == 1:
             self._note(
                 f"{len(unread)} of the policy's weights ({unread[0]}, ...) cannot be read back from vLLM's model: that "
                 "they arrive is checked, that they are used is not"
             )
 
-    def terms(self) -> Terms:
+    def transfer_spec(self) -> TransferSpec:
         """What a trainer in another process must know that sends weights by vLLM's transfer.
 
-        It then drives the transfer by :meth:`call_workers`, and ends with :meth:`forget`.
+        It then drives the transfer by :meth:`call_workers`, and ends with :meth:`reset_cache`.
         """
         assert self._sync_name != "shared_memory"
         dtype: torch.dtype = getattr(torch, self._plan.dtype)
-        return Terms(self._sync_name, parameter_shapes(self._config), dtype, self._plan.tensor_parallel)
+        return TransferSpec(self._sync_name, parameter_shapes(self._config), dtype, self._plan.tensor_parallel)
 
     def call_workers(self, method: str, **arguments: Any) -> list[Any]:
         """Call a method of every worker; one result each."""
@@ -131,10 +131,10 @@ class VllmSampler:
             self._make_room()
             return self._engine.call_workers(method, **arguments)
 
-    def forget(self) -> None:
+    def reset_cache(self) -> None:
         """Drop what vLLM has cached of old weights."""
         with self._lock:
-            self._engine.forget()
+            self._engine.reset_cache()
 
     def close(self) -> None:
         """End vLLM and its processes. Any thread may call, also while another one samples."""
@@ -151,7 +151,7 @@ class VllmSampler:
         if self._sync_name == "shared_memory":
             return SharedMemorySync(parameter_shapes(self._config), getattr(torch, self._plan.dtype), self._note)
         # Imports vLLM into this process, which nothing else does.
-        return TransferSync(self.terms(), self._engine)
+        return TransferSync(self.transfer_spec(), self._engine)
 
     def _check_lengths(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> None:
         longest = max((len(prompt) for prompt in prompts), default=0)
@@ -170,16 +170,16 @@ def check_vllm(model: str, key: str, config: Any) -> None:
         raise ValueError(f"sampler.engine=vllm: {reason}")
     reason = why_not_this_model(config, torch.cuda.is_available())
     if reason is not None:
-        raise ValueError(f"sampler.engine=vllm, {key}={model}: {reason}: choose another model, {INSTEAD}")
+        raise ValueError(f"sampler.engine=vllm, {key}={model}: {reason}: choose another model, {ALTERNATIVE}")
 
 
-def make_plan(
+def make_settings(
     model: str, revision: str | None, ends: Sequence[int], longest: int, config: VllmConfig, model_dtype: str
-) -> EnginePlan:
+) -> VllmSettings:
     """The engine's start, settled for this machine."""
     cuda = torch.cuda.is_available()
     sync = pick_sync(config, "cuda" if cuda else "cpu")
-    return EnginePlan(
+    return VllmSettings(
         model=model,
         revision=revision,
         eos_token_ids=tuple(ends),
@@ -230,7 +230,7 @@ def pick_sync(config: VllmConfig, device: Literal["cpu", "cuda"]) -> Sync:
     return config.sync
 
 
-def start_here(plan: EnginePlan) -> VllmEngine:
+def start_here(plan: VllmSettings) -> VllmEngine:
     """Start vLLM in this process; ValueError, in one line, if it cannot start."""
     try:
         return VllmEngine(plan, "ERROR")

@@ -15,8 +15,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from asyppo_cli.engines.weight_sync.checksums import Describer, Shards, all_shards
-from asyppo_cli.engines.weight_sync.shared_memory import Shapes, SyncTarget, checked, confirm
+from asyppo_cli.engines.weight_sync.checksums import ManifestBuilder, Shards, collect_shards
+from asyppo_cli.engines.weight_sync.shared_memory import Shapes, SyncTarget, check_complete, check_reports
 from asyppo_cli.system import free_port
 
 LOCALHOST = "127.0.0.1"
@@ -25,7 +25,7 @@ Backend = Literal["ipc", "nccl", "gloo"]
 
 
 @dataclass(frozen=True)
-class Terms:
+class TransferSpec:
     """What both sides of a transfer agree on: the backend, the weights' ``shapes`` by name in their order, the engines'
     ``dtype``, and how many ``workers`` receive in all.
     """
@@ -43,11 +43,13 @@ class TransferSync:
     may be gathered on the way. Rank 0 sends. ``address`` is where the workers find it.
     """
 
-    def __init__(self, terms: Terms, target: SyncTarget, rank: int = 0, address: str = LOCALHOST) -> None:
+    def __init__(
+        self, transfer_spec: TransferSpec, target: SyncTarget, rank: int = 0, address: str = LOCALHOST
+    ) -> None:
         self._rank = rank
-        claims = target.call_workers("asyppo_claims", shapes=terms.shapes) if rank == 0 else []
-        self._source = StreamedSource(terms, all_shards(claims, terms.shapes), describes=rank == 0)
-        self._trainer = open_trainer(terms, self._source, TransferClient(target), rank, address)
+        claims = target.call_workers("asyppo_shards", shapes=transfer_spec.shapes) if rank == 0 else []
+        self._source = StreamedSource(transfer_spec, collect_shards(claims, transfer_spec.shapes), describes=rank == 0)
+        self._trainer = open_trainer(transfer_spec, self._source, TransferClient(target), rank, address)
 
     def send(self, weights: Iterable[tuple[str, Tensor]], version: int, target: SyncTarget) -> list[str]:
         """Transfer the weights as they come, and compare with what the workers then hold."""
@@ -56,7 +58,7 @@ class TransferSync:
         if self._rank:
             return []
         manifest = self._source.manifest
-        return confirm(manifest, target.call_workers("asyppo_read", manifest=manifest))
+        return check_reports(manifest, target.call_workers("asyppo_read", manifest=manifest))
 
     def close(self) -> None:
         """Leave the transfer group."""
@@ -66,15 +68,20 @@ class TransferSync:
 class StreamedSource:
     """A vLLM ``WeightSource`` over weights that are given anew each round; ``describes`` them as they pass."""
 
-    def __init__(self, terms: Terms, shards: Shards, describes: bool) -> None:
-        self._shapes, self._dtype, self._shards, self._describes = terms.shapes, terms.dtype, shards, describes
-        self._device = "cpu" if terms.backend == "gloo" else "cuda"
+    def __init__(self, transfer_spec: TransferSpec, shards: Shards, describes: bool) -> None:
+        self._shapes, self._dtype, self._shards, self._describes = (
+            transfer_spec.shapes,
+            transfer_spec.dtype,
+            shards,
+            describes,
+        )
+        self._device = "cpu" if transfer_spec.backend == "gloo" else "cuda"
         self._weights: Iterable[tuple[str, Tensor]] = ()
-        self._describer = Describer(0, shards)
+        self._describer = ManifestBuilder(0, shards)
 
     def begin(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
         """The next iteration yields these."""
-        self._weights, self._describer = weights, Describer(version, self._shards)
+        self._weights, self._describer = weights, ManifestBuilder(version, self._shards)
 
     @property
     def manifest(self) -> Any:
@@ -89,7 +96,7 @@ class StreamedSource:
 
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         """The weights on the device in the engines' precision, in the order announced."""
-        for (name, tensor), announced in zip(checked(self._weights, self._shapes), self._shapes, strict=True):
+        for (name, tensor), announced in zip(check_complete(self._weights, self._shapes), self._shapes, strict=True):
             if name != announced:
                 raise ValueError(f"weights came in another order: {name} instead of {announced}")
             sent = tensor.detach().to(self._device, self._dtype).contiguous()
@@ -125,7 +132,9 @@ class TransferClient:
         self._target.call_workers("finish_weight_update")
 
 
-def open_trainer(terms: Terms, source: StreamedSource, client: TransferClient, rank: int, address: str) -> Any:
+def open_trainer(
+    transfer_spec: TransferSpec, source: StreamedSource, client: TransferClient, rank: int, address: str
+) -> Any:
     """The trainer side of vLLM's transfer on one rank; on rank 0 connected to the workers."""
     from vllm.distributed.weight_transfer import WeightTransferTrainerFactory
 
@@ -133,10 +142,10 @@ def open_trainer(terms: Terms, source: StreamedSource, client: TransferClient, r
     meeting: dict[str, Any] = {
         "master_address": address,
         "master_port": free_port(),
-        "world_size": 1 + terms.workers,
+        "world_size": 1 + transfer_spec.workers,
         "rank": rank,
     }
-    match terms.backend:
+    match transfer_spec.backend:
         case "ipc":
             from vllm.distributed.weight_transfer.ipc_engine import IPCTrainerInitInfo
 

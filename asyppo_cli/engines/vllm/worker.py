@@ -13,20 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asyppo_cli.engines.torch.malloc import give_back_freed_memory
-from asyppo_cli.engines.vllm.layout import Layout, Place, Seat
+from asyppo_cli.engines.torch.malloc import trim_heap
+from asyppo_cli.engines.vllm.layout import TensorParallelRank, WeightLayout, WeightLocation
 from asyppo_cli.engines.weight_sync.checksums import (
     Manifest,
-    Reading,
+    ReceivedWeight,
     Shard,
     checksum,
+    checksums_of,
     differences,
-    entry,
     sampled_columns,
 )
 from asyppo_cli.engines.weight_sync.shared_memory import Shapes, Slot, views
 
-Readings = dict[str, Reading]
+ReceivedWeights = dict[str, ReceivedWeight]
 # Of a module, with so many columns in such a precision: its kernel's products with the sampled unit vectors.
 Products = dict[tuple[nn.Module, int, torch.dtype], Tensor]
 
@@ -44,7 +44,9 @@ class WorkerExtension:
 
         install(self.model_runner)
 
-    def asyppo_load(self, file: str | None, slots: Mapping[str, Slot], manifest: Manifest, first: bool) -> Readings:
+    def asyppo_load(
+        self, file: str | None, slots: Mapping[str, Slot], manifest: Manifest, first: bool
+    ) -> ReceivedWeights:
         """Load the weights that lie in a shared file (None: the one of last time), the ``first`` of a sync or others.
 
         Returns readings of what arrived. Nothing is loaded of these if any arrived broken.
@@ -61,7 +63,7 @@ class WorkerExtension:
             self.asyppo_take((name, tensor.clone()) for name, tensor in weights.items())
         return arrived
 
-    def asyppo_finish(self, manifest: Manifest) -> tuple[None, Readings]:
+    def asyppo_finish(self, manifest: Manifest) -> tuple[None, ReceivedWeights]:
         """End the sync; returns readings of what the model then holds."""
         self.asyppo_end()
         return self.asyppo_read(manifest)
@@ -91,26 +93,30 @@ class WorkerExtension:
             finalize_layerwise_reload(model, self.model_config)  # type: ignore[attr-defined]
         pack_tied(model)
         # Copies of the weights on their way into the kernels.
-        give_back_freed_memory()
+        trim_heap()
 
     @torch.no_grad()
-    def asyppo_read(self, manifest: Manifest) -> tuple[None, Readings]:
+    def asyppo_read(self, manifest: Manifest) -> tuple[None, ReceivedWeights]:
         """Readings of what the model holds of each weight in the manifest."""
         layout, products = self._asyppo_layout(), Products()
         shapes = {name: sent.shape for name, sent in manifest.entries.items()}
-        return None, {name: live(layout, name, shapes, manifest, products) for name in shapes}
+        return None, {name: read_weight(layout, name, shapes, manifest, products) for name in shapes}
 
-    def asyppo_claims(self, shapes: Shapes) -> dict[str, Shard]:
+    def asyppo_shards(self, shapes: Shapes) -> dict[str, Shard]:
         """The weights of which this worker holds a part only, and which part."""
         layout = self._asyppo_layout()
-        held = {name: next(layout.places(name, shapes), None) for name in shapes}
-        return {name: place.shard for name, place in held.items() if place is not None and place.shard is not None}
+        held = {name: next(layout.locations(name, shapes), None) for name in shapes}
+        return {
+            name: location.shard
+            for name, location in held.items()
+            if location is not None and location.shard is not None
+        }
 
-    def _asyppo_layout(self) -> Layout:
+    def _asyppo_layout(self) -> WeightLayout:
         """Where weights live in this worker's model as it is now."""
         ranks: int = self.parallel_config.tensor_parallel_size  # type: ignore[attr-defined]
-        seat = Seat(0 if ranks == 1 else self.rank, ranks)  # type: ignore[attr-defined]
-        return Layout(self.model_runner.get_model(), seat)
+        tp_rank = TensorParallelRank(0 if ranks == 1 else self.rank, ranks)  # type: ignore[attr-defined]
+        return WeightLayout(self.model_runner.get_model(), tp_rank)
 
 
 def map_file(file: Path) -> Tensor:
@@ -118,10 +124,10 @@ def map_file(file: Path) -> Tensor:
     return torch.from_file(str(file), shared=True, size=file.stat().st_size, dtype=torch.uint8)
 
 
-def received(tensor: Tensor, version: int) -> Reading:
+def received(tensor: Tensor, version: int) -> ReceivedWeight:
     """The reading of a tensor that has arrived."""
-    read = entry(tensor, version)
-    return Reading(read.shape, read.checksum, read.sample)
+    read_location = checksums_of(tensor, version)
+    return ReceivedWeight(read_location.shape, read_location.checksum, read_location.sample)
 
 
 def pack_tied(model: nn.Module) -> None:
@@ -136,35 +142,37 @@ def pack_tied(model: nn.Module) -> None:
         seen[id(weight)] = module
 
 
-def live(layout: Layout, name: str, shapes: Shapes, manifest: Manifest, products: Products) -> Reading:
+def read_weight(
+    layout: WeightLayout, name: str, shapes: Shapes, manifest: Manifest, products: Products
+) -> ReceivedWeight:
     """What the model computes with in place of one weight; of several copies, one that differs if there is any."""
-    reading = Reading(shapes[name], None, None)
-    for place in layout.places(name, shapes):
-        reading = read(place, name, manifest, products)
+    reading = ReceivedWeight(shapes[name], None, None)
+    for location in layout.locations(name, shapes):
+        reading = read_location(location, name, manifest, products)
         if differences(Manifest(manifest.version, {name: manifest.entries[name]}, manifest.parts), {name: reading}):
             break
     return reading
 
 
-def read(place: Place, name: str, manifest: Manifest, products: Products) -> Reading:
+def read_location(location: WeightLocation, name: str, manifest: Manifest, products: Products) -> ReceivedWeight:
     """Checksums of a weight as the module holds it, and of its sampled columns as its kernel computes them.
 
     ``products`` remembers what a kernel has computed: a fused one is asked once for all its weights.
     """
-    tensor, sent = place.module._parameters[place.parameter], manifest.expected(name, place.shard)  # noqa: SLF001
+    tensor, sent = location.module._parameters[location.parameter], manifest.expected(name, location.shard)  # noqa: SLF001
     assert tensor is not None
     dtype: torch.dtype = getattr(torch, sent.dtype)
-    rows = slice(place.first, place.first + sent.shape[0])
+    rows = slice(location.first, location.first + sent.shape[0])
     shape, whole, sample = sent.shape, None, None
     if tensor.numel():
         held = tensor[rows].to(dtype)
         shape, whole = tuple(held.shape), checksum(held)
-    kernel = getattr(place.module, "cpu_linear", None)
+    kernel = getattr(location.module, "cpu_linear", None)
     if kernel is not None and len(sent.shape) == 2:
-        asked = (place.module, sent.shape[1], dtype)
+        asked = (location.module, sent.shape[1], dtype)
         if asked not in products:
             columns = sampled_columns(sent.shape[1], manifest.version)
             unit = torch.nn.functional.one_hot(columns, sent.shape[1]).to(dtype)
             products[asked] = kernel(unit, tensor, None)
         sample = checksum(products[asked][:, rows].to(dtype).T)
-    return Reading(shape, whole, sample, place.shard)
+    return ReceivedWeight(shape, whole, sample, location.shard)

@@ -26,7 +26,7 @@ from vllm.distributed.weight_transfer.base import (
 from asyppo_cli.engines.vllm.worker import WorkerExtension, pack_tied
 
 # How long either side waits for the other.
-PATIENCE = timedelta(minutes=10)
+TIMEOUT = timedelta(minutes=10)
 
 
 @dataclass
@@ -68,7 +68,7 @@ class GlooEngine(WeightTransferEngine[GlooInfo, GlooUpdate]):  # type: ignore[mi
     def init_transfer_engine(self, init_info: GlooInfo) -> None:
         """Meet the trainer and the other workers."""
         rank = init_info.rank_offset + self.parallel_config.rank
-        self._group = meet(init_info.master_address, init_info.master_port, rank, init_info.world_size)
+        self._group = create_group(init_info.master_address, init_info.master_port, rank, init_info.world_size)
 
     def start_weight_update(self) -> None:
         """Make the model ready to be loaded again."""
@@ -114,7 +114,7 @@ class GlooTrainer(TrainerWeightTransferEngine[GlooTrainerInfo]):  # type: ignore
             theirs = asdict(GlooInfo(*place, init_info.world_size, rank_offset=1))
             with ThreadPoolExecutor(1) as beside:
                 joined = beside.submit(client.init_weight_transfer_engine, theirs)
-                trainer._group = meet(*place, 0, init_info.world_size)
+                trainer._group = create_group(*place, 0, init_info.world_size)
                 joined.result()
         return trainer
 
@@ -144,10 +144,10 @@ class GlooWorkerExtension(WorkerExtension):
     """The extension of workers that receive by this backend."""
 
 
-def meet(address: str, port: int, rank: int, size: int) -> Any:
+def create_group(address: str, port: int, rank: int, size: int) -> Any:
     """A group of its own beside any that the process has; rank 0 listens."""
-    store = dist.TCPStore(address, port, size, is_master=rank == 0, timeout=PATIENCE)  # type: ignore[attr-defined]
-    return dist.ProcessGroupGloo(store, rank, size, PATIENCE)
+    store = dist.TCPStore(address, port, size, is_master=rank == 0, timeout=TIMEOUT)  # type: ignore[attr-defined]
+    return dist.ProcessGroupGloo(store, rank, size, TIMEOUT)
 
 
 def broadcast(group: Any, tensor: Tensor) -> None:

@@ -20,7 +20,7 @@ _WORD, _ROW = 8, 8192
 
 
 @dataclass(frozen=True)
-class Entry:
+class WeightChecksum:
     """One weight. ``checksum`` is of all elements, ``sample`` of the sampled columns (None for a vector)."""
 
     shape: tuple[int, ...]
@@ -50,20 +50,20 @@ class Manifest:
     """All weights of version ``version``, by their Hugging Face names, and parts of those that are held in parts."""
 
     version: int
-    entries: Mapping[str, Entry]
-    parts: Mapping[str, Mapping[Shard, Entry]] = field(default_factory=dict)
+    entries: Mapping[str, WeightChecksum]
+    parts: Mapping[str, Mapping[Shard, WeightChecksum]] = field(default_factory=dict)
 
     def joined(self, other: Manifest) -> Manifest:
         """This one's weights and another's."""
         return Manifest(self.version, {**self.entries, **other.entries}, {**self.parts, **other.parts})
 
-    def expected(self, name: str, shard: Shard | None) -> Entry:
+    def expected(self, name: str, shard: Shard | None) -> WeightChecksum:
         """What a receiver should hold of a weight, all of it or a part."""
         return self.entries[name] if shard is None else self.parts[name][shard]
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReceivedWeight:
     """What a receiver holds of one weight, or of a part of it: either checksum may be out of its reach."""
 
     shape: tuple[int, ...]
@@ -72,35 +72,37 @@ class Reading:
     shard: Shard | None = None
 
 
-class Describer:
+class ManifestBuilder:
     """Makes the manifest of weights that pass one by one; ``shards`` are the parts that receivers hold."""
 
     def __init__(self, version: int, shards: Shards) -> None:
         self._version, self._shards = version, shards
-        self._entries: dict[str, Entry] = {}
-        self._parts: dict[str, dict[Shard, Entry]] = {}
+        self._entries: dict[str, WeightChecksum] = {}
+        self._chunks: dict[str, dict[Shard, WeightChecksum]] = {}
 
     def add(self, name: str, tensor: Tensor) -> None:
         """One weight, as it is sent."""
-        self._entries[name] = entry(tensor, self._version)
+        self._entries[name] = checksums_of(tensor, self._version)
         if name in self._shards:
-            self._parts[name] = {shard: entry(shard.of(tensor), self._version) for shard in self._shards[name]}
+            self._chunks[name] = {shard: checksums_of(shard.of(tensor), self._version) for shard in self._shards[name]}
 
     @property
     def manifest(self) -> Manifest:
         """That of all weights so far."""
-        return Manifest(self._version, self._entries, self._parts)
+        return Manifest(self._version, self._entries, self._chunks)
 
 
-def describe(weights: Iterable[tuple[str, Tensor]], version: int, shards: Shards | None = None) -> Manifest:
+def build_manifest(weights: Iterable[tuple[str, Tensor]], version: int, shards: Shards | None = None) -> Manifest:
     """The manifest of weights as they are given."""
-    describer = Describer(version, shards or {})
+    describer = ManifestBuilder(version, shards or {})
     for name, tensor in weights:
         describer.add(name, tensor)
     return describer.manifest
 
 
-def all_shards(claims: Iterable[Mapping[str, Shard]], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, set[Shard]]:
+def collect_shards(
+    claims: Iterable[Mapping[str, Shard]], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, set[Shard]]:
     """Every part that some receiver holds; a claim names the parts of one receiver, which holds all else whole.
 
     Raises:
@@ -110,13 +112,13 @@ def all_shards(claims: Iterable[Mapping[str, Shard]], shapes: Mapping[str, tuple
     found: dict[str, set[Shard]] = {}
     for name in {name for own in everyone for name in own}:
         found[name] = {own[name] for own in everyone if name in own}
-        if all(name in own for own in everyone) and not covered(found[name], shapes[name]):
+        if all(name in own for own in everyone) and not covers(found[name], shapes[name]):
             parts = sorted((shard.start, shard.stop) for shard in found[name])
             raise RuntimeError(f"no worker of the sampler holds all of {name}, {list(shapes[name])}: only {parts}")
     return found
 
 
-def covered(shards: Collection[Shard], shape: tuple[int, ...]) -> bool:
+def covers(shards: Collection[Shard], shape: tuple[int, ...]) -> bool:
     """Whether parts along one axis make up the whole."""
     reached = 0
     for shard in sorted(shards, key=lambda shard: shard.start):
@@ -126,10 +128,10 @@ def covered(shards: Collection[Shard], shape: tuple[int, ...]) -> bool:
     return len({shard.axis for shard in shards}) == 1 and reached == shape[next(iter(shards)).axis]
 
 
-def entry(tensor: Tensor, version: int) -> Entry:
+def checksums_of(tensor: Tensor, version: int) -> WeightChecksum:
     """The description of one weight."""
     sample = checksum(tensor[:, sampled_columns(tensor.shape[1], version)]) if tensor.ndim == 2 else None
-    return Entry(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), checksum(tensor), sample)
+    return WeightChecksum(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), checksum(tensor), sample)
 
 
 def checksum(tensor: Tensor) -> int:
@@ -156,7 +158,7 @@ def sampled_columns(width: int, version: int) -> Tensor:
     return (torch.arange(count) * width // count + version) % width
 
 
-def differences(manifest: Manifest, read: Mapping[str, Reading]) -> list[str]:
+def differences(manifest: Manifest, read: Mapping[str, ReceivedWeight]) -> list[str]:
     """What tells the receiver's weights from the sender's, one phrase a weight, in the manifest's order."""
     found = []
     for name in manifest.entries:
@@ -174,7 +176,7 @@ def differences(manifest: Manifest, read: Mapping[str, Reading]) -> list[str]:
     return found
 
 
-def check_arrival(manifest: Manifest, read: Mapping[str, Reading], where: str) -> None:
+def check_arrival(manifest: Manifest, read: Mapping[str, ReceivedWeight], where: str) -> None:
     """RuntimeError that names the first weights which did not arrive."""
     found = differences(manifest, read)
     if found:

@@ -14,14 +14,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from asyppo_cli.engines.weight_sync.checksums import Manifest, Shards, all_shards, check_arrival, describe
+from asyppo_cli.engines.weight_sync.checksums import Manifest, Shards, build_manifest, check_arrival, collect_shards
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a place in memory, and the file gets a name nobody can guess
 # Offsets of tensors in the file are multiples of this many bytes, so that any kernel may read them in place.
 ALIGNMENT = 64
 
 # Bytes of the file, unless one weight alone takes more: what a container has of shared memory, which is 64 MiB.
-PART = 32 * 2**20
+CHUNK_BYTES = 32 * 2**20
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -66,7 +66,9 @@ class SharedMemorySync:
     however the processes end. ``note`` is told where the weights go instead if ``/dev/shm`` is too small.
     """
 
-    def __init__(self, shapes: Shapes, dtype: torch.dtype, note: Callable[[str], None], part: int = PART) -> None:
+    def __init__(
+        self, shapes: Shapes, dtype: torch.dtype, note: Callable[[str], None], part: int = CHUNK_BYTES
+    ) -> None:
         self._shapes = shapes
         self._dtype = dtype
         self._note = note
@@ -78,7 +80,7 @@ class SharedMemorySync:
     def send(self, weights: Iterable[tuple[str, Tensor]], version: int, target: SyncTarget) -> list[str]:
         """Copy the weights into the shared file in the engine's precision, have them loaded, and compare."""
         if self._shards is None:
-            self._shards = all_shards(target.call_workers("asyppo_claims", shapes=self._shapes), self._shapes)
+            self._shards = collect_shards(target.call_workers("asyppo_shards", shapes=self._shapes), self._shapes)
         path = None
         if self._buffer is None:
             path = self._create(self._size)
@@ -86,14 +88,14 @@ class SharedMemorySync:
         manifest = Manifest(version, {}, {})
         begun = False
         try:
-            for slots in self._parts(checked(weights, self._shapes), self._buffer):
-                part = describe(views(self._buffer, slots).items(), version, self._shards)
+            for slots in self._chunks(check_complete(weights, self._shapes), self._buffer):
+                part = build_manifest(views(self._buffer, slots).items(), version, self._shards)
                 file = None if path is None or begun else str(path)
                 reports = target.call_workers("asyppo_load", file=file, slots=slots, manifest=part, first=not begun)
                 for arrived in reports:
                     check_arrival(part, arrived, "of what arrived")
                 manifest, begun = manifest.joined(part), True
-            return confirm(manifest, target.call_workers("asyppo_finish", manifest=manifest))
+            return check_reports(manifest, target.call_workers("asyppo_finish", manifest=manifest))
         except BaseException:
             # Workers that may not have mapped this file are sent another.
             self._buffer = None if path is not None else self._buffer
@@ -111,7 +113,7 @@ class SharedMemorySync:
         self._buffer = None
 
     @torch.no_grad()
-    def _parts(self, weights: Iterable[tuple[str, Tensor]], buffer: Tensor) -> Iterator[dict[str, Slot]]:
+    def _chunks(self, weights: Iterable[tuple[str, Tensor]], buffer: Tensor) -> Iterator[dict[str, Slot]]:
         """Fill the file again and again; each time, where the weights lie that are in it now."""
         slots: dict[str, Slot] = {}
         end = 0
@@ -146,7 +148,7 @@ class SharedMemorySync:
         return folder
 
 
-def checked(weights: Iterable[tuple[str, Tensor]], shapes: Shapes) -> Iterator[tuple[str, Tensor]]:
+def check_complete(weights: Iterable[tuple[str, Tensor]], shapes: Shapes) -> Iterator[tuple[str, Tensor]]:
     """The weights as they come; ValueError unless they are exactly those of the model that is sampled."""
     missing = dict(shapes)
     for name, tensor in weights:
@@ -172,7 +174,7 @@ def views(buffer: Tensor, slots: Mapping[str, Slot]) -> dict[str, Tensor]:
     }
 
 
-def confirm(manifest: Manifest, reports: Iterable[Any]) -> list[str]:
+def check_reports(manifest: Manifest, reports: Iterable[Any]) -> list[str]:
     """RuntimeError unless every worker received what was sent, and computes with it.
 
     A report is a pair of readings: of what arrived (None where the transport does not show it), and of what the

@@ -73,7 +73,7 @@ def on_two_ranks(two_ranks: Any) -> Iterator[Callable[..., Learner[Any]]]:
     """``on_two_ranks(module, stage)``: a learner on two ranks."""
     two_ranks.know(__name__, __file__)
     yield lambda module, stage, **more: two_ranks.learner(partial(deepspeed_learner, stage=stage, **more), module)
-    two_ranks.forget()
+    two_ranks.reset_cache()
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def test_the_numbers_and_files_are_the_same_to_the_bit(
         seen.append(learn(learner, batch, kind))
         learner.save(tmp_path / build.__name__)
         saved.append({file.name: file.read_bytes() for file in (tmp_path / build.__name__).iterdir()})
-        two_ranks.forget()
+        two_ranks.reset_cache()
     assert seen[0] == seen[1] and seen[0][0] != seen[0][4]
     assert saved[0].keys() == saved[1].keys()
     assert [name for name in saved[0] if saved[0][name] != saved[1][name]] == []

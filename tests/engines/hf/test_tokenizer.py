@@ -65,10 +65,10 @@ def test_a_base_model_without_a_chat_template_reads_plain_text(fresh: HuggingFac
 
 
 def test_the_package_stays_small_and_its_critics_smaller() -> None:
-    from asyppo_cli.engines.hf.resolve import locate
+    from asyppo_cli.engines.hf.resolve import resolve_model
 
     sizes = {
-        name: (Path(locate(f"embedded:{name}", "model")) / "model.safetensors").stat().st_size
+        name: (Path(resolve_model(f"embedded:{name}", "model")) / "model.safetensors").stat().st_size
         for name in ("policy", "critic")
     }
     assert sum(sizes.values()) <= 8e6 and 3 * sizes["critic"] <= sizes["policy"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asyppo_cli.engines.ray.placement import Role, make_plan
+from asyppo_cli.engines.ray.placement import Role, plan_placement
 
 PAPER = [
     Role("policy", "policy", 8, 0),
@@ -20,52 +20,52 @@ ON_CORES = [
 
 
 def test_the_papers_sixteen_gpus() -> None:
-    plan = make_plan(PAPER, {"CPU": 192.0, "GPU": 16.0}, None)
+    plan = plan_placement(PAPER, {"CPU": 192.0, "GPU": 16.0}, None)
     assert plan.gpus == 16 and len(plan.bundles) == 16
-    assert [seat.bundle for seat in plan.seats["policy"]] == list(range(8))
-    assert {seat.gpus for seat in plan.seats["policy"]} == {1.0}
+    assert [slot.bundle for slot in plan.slots["policy"]] == list(range(8))
+    assert {slot.gpus for slot in plan.slots["policy"]} == {1.0}
     for role in ("critic_0", "critic_1", "sampler"):
-        assert [seat.bundle for seat in plan.seats[role]] == list(range(8, 16))
-        assert {seat.gpus for seat in plan.seats[role]} == {0.3333}
-    assert plan.apart("policy", "critic_0") and not plan.apart("critic_0", "critic_1")
+        assert [slot.bundle for slot in plan.slots[role]] == list(range(8, 16))
+        assert {slot.gpus for slot in plan.slots[role]} == {0.3333}
+    assert plan.disjoint("policy", "critic_0") and not plan.disjoint("critic_0", "critic_1")
     # Neighbours in number can be neighbours on a machine only if the bundles are alike.
     assert all(bundle == plan.bundles[0] for bundle in plan.bundles)
 
 
 def test_shares_of_a_gpu_and_of_the_cores_fit_what_is_reserved() -> None:
     for roles in (PAPER, ON_CORES, [*PAPER, *(Role(f"critic_{m}", "critics", 8, 8) for m in range(2, 8))]):
-        plan = make_plan(roles, {"CPU": 30.0, "GPU": 16.0}, None)
+        plan = plan_placement(roles, {"CPU": 30.0, "GPU": 16.0}, None)
         for bundle, given in enumerate(plan.bundles):
-            seats = [seat for seats in plan.seats.values() for seat in seats if seat.bundle == bundle]
-            assert sum(seat.cpus for seat in seats) <= given["CPU"] + 1e-9
-            assert sum(seat.gpus for seat in seats) <= given.get("GPU", 0.0)
+            slots = [slot for slots in plan.slots.values() for slot in slots if slot.bundle == bundle]
+            assert sum(slot.cpus for slot in slots) <= given["CPU"] + 1e-9
+            assert sum(slot.gpus for slot in slots) <= given.get("GPU", 0.0)
         assert sum(given["CPU"] for given in plan.bundles) <= 30.0
 
 
 def test_processes_on_cores_have_bundles_of_their_own_and_equal_shares() -> None:
-    plan = make_plan(ON_CORES, {"CPU": 2.0}, None)
+    plan = plan_placement(ON_CORES, {"CPU": 2.0}, None)
     assert plan.bundles == [{"CPU": 0.5}] * 4 and plan.gpus == 0
-    assert [seat.bundle for seats in plan.seats.values() for seat in seats] == [0, 1, 2, 3]
-    assert plan.apart("policy", "critic_0")
+    assert [slot.bundle for slots in plan.slots.values() for slot in slots] == [0, 1, 2, 3]
+    assert plan.disjoint("policy", "critic_0")
 
 
 @pytest.mark.parametrize(
-    ("there", "said"),
+    ("available", "said"),
     [
         ({"CPU": 64.0}, "cluster.policy asks for GPUs 0-7, but the cluster has none"),
         ({"CPU": 64.0, "GPU": 1.0}, "GPUs 0-7, but the cluster has one, number 0"),
         ({"CPU": 64.0, "GPU": 8.0}, "cluster.critics asks for GPUs 8-15, but the cluster has 8, numbers 0-7"),
     ],
 )
-def test_gpus_that_do_not_exist_are_named(there: dict[str, float], said: str) -> None:
+def test_gpus_that_do_not_exist_are_named(available: dict[str, float], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        make_plan(PAPER, there, None)
+        plan_placement(PAPER, available, None)
 
 
 def test_more_cores_than_there_are_is_said() -> None:
     with pytest.raises(ValueError, match="cpus_per_rank=1 for 4 processes needs 4 cores, but the cluster has 2"):
-        make_plan(ON_CORES, {"CPU": 2.0}, 1.0)
-    assert make_plan(ON_CORES, {"CPU": 2.0}, 0.5).cpus == 0.5
+        plan_placement(ON_CORES, {"CPU": 2.0}, 1.0)
+    assert plan_placement(ON_CORES, {"CPU": 2.0}, 0.5).cpus == 0.5
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,14 @@ def test_weights_go_the_fastest_way_that_the_placement_leaves(
     policy: tuple[int, int | None, int], sampler: tuple[int, int | None, int], path: str
 ) -> None:
     roles = [Role("policy", "policy", *policy), Role("critic_0", "critics", 1, 0), Role("sampler", "sampler", *sampler)]
-    plan = make_plan(roles, {"CPU": 64.0, "GPU": 16.0}, None)
+    plan = plan_placement(roles, {"CPU": 64.0, "GPU": 16.0}, None)
     assert plan.fastest_path("policy", "sampler") == path
 
 
 def test_a_rank_may_have_several_gpus() -> None:
     roles = [Role("critic_0", "critics", 4, 0), Role("sampler", "sampler", 2, 0, width=2)]
-    plan = make_plan(roles, {"CPU": 8.0, "GPU": 4.0}, None)
-    assert [(seat.bundle, seat.more, seat.gpus) for seat in plan.seats["sampler"]] == [(0, (1,), 0.5), (2, (3,), 0.5)]
-    assert not plan.apart("critic_0", "sampler") and plan.gpus == 4
+    plan = plan_placement(roles, {"CPU": 8.0, "GPU": 4.0}, None)
+    assert [(slot.bundle, slot.extra, slot.gpus) for slot in plan.slots["sampler"]] == [(0, (1,), 0.5), (2, (3,), 0.5)]
+    assert not plan.disjoint("critic_0", "sampler") and plan.gpus == 4
     with pytest.raises(ValueError, match="cluster.sampler asks for GPUs 2-5, but the cluster has 4"):
-        make_plan([Role("sampler", "sampler", 2, 2, width=2)], {"CPU": 8.0, "GPU": 4.0}, None)
+        plan_placement([Role("sampler", "sampler", 2, 2, width=2)], {"CPU": 8.0, "GPU": 4.0}, None)

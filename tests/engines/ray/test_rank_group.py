@@ -29,7 +29,7 @@ def functions_travel_by_value() -> Iterator[None]:
     ray.cloudpickle.unregister_pickle_by_value(module)
 
 
-def nothing() -> None:
+def zero_loss() -> None:
     return None
 
 
@@ -102,17 +102,17 @@ def test_a_rank_that_is_lost_is_named_in_one_line(
     deadly = do in (die, die_on_rank_one)
     group = ray_desk.group(ranks, object) if deadly else next(ray_desk.pair(ranks))
     with pytest.raises(error, match=said) as raised:
-        group.ask_all("learning", "measure", do)
+        group.call_all("learning", "measure", do)
     assert "\n" not in str(raised.value)
 
 
 def test_a_rank_that_hangs_is_named_and_ended(ray_desk: Any) -> None:
     group = ray_desk.group(2, object, timeout=60.0)
-    pids = [seen["pid"] for seen in group.ask_all("answering", "measure", look_around)]
+    pids = [seen["pid"] for seen in group.call_all("answering", "measure", look_around)]
     group._timeout = 2.0
     said = r"^policy, rank 1 of 2, has not answered for 2 seconds while learning: it hangs, or cluster.timeout"
     with pytest.raises(WorkerLost, match=said):
-        group.ask("learning", "measure", [(nothing,), (hang,)])
+        group.call("learning", "measure", [(zero_loss,), (hang,)])
     group.close()
     deadline = time.monotonic() + 30
     while any(alive(pid) for pid in pids):
@@ -129,18 +129,19 @@ def test_roles_sit_on_gpus_of_their_own_machine_by_machine(ray_desk: Any) -> Non
     ]
     from asyppo_cli.engines.ray.rank_process import RankProcess
 
-    seats = ray_desk.seats(roles)
-    groups = {role.name: seats.start(role.name, RankProcess) for role in roles}
-    places = {name: group.ask_all("answering", "measure", look_around) for name, group in groups.items()}
+    actors = ray_desk.actors(roles)
+    groups = {role.name: actors.create(role.name, RankProcess) for role in roles}
+    contexts = {name: group.call_all("answering", "measure", look_around) for name, group in groups.items()}
     devices = {
-        name: [(place["node"], place["CUDA_VISIBLE_DEVICES"]) for place in seen] for name, seen in places.items()
+        name: [(context["node"], context["CUDA_VISIBLE_DEVICES"]) for context in seen]
+        for name, seen in contexts.items()
     }
     # Two machines with GPUs 0 and 1 each: every role has one to itself, and both critics share theirs.
     assert sorted(device for _, device in devices["policy"]) == ["0", "1"]
     assert len({node for node, _ in devices["policy"]}) == len({node for node, _ in devices["critic_0"]}) == 1
     assert devices["critic_0"] == devices["critic_1"] and not {*devices["policy"]} & {*devices["critic_0"]}
     assert devices["sampler"][0][1] == ""
-    seats.close()
+    actors.close()
 
 
 @pytest.mark.slow
@@ -148,28 +149,28 @@ def test_a_sampler_on_several_gpus_sees_them_all_beside_others(ray_desk: Any) ->
     from asyppo_cli.engines.ray.rank_process import SamplerRank
 
     roles = [Role("critic_0", "critics", 4, 0), Role("sampler", "sampler", 2, 0, width=2)]
-    seats = ray_desk.seats(roles)
-    critics, sampler = (seats.start(role.name, SamplerRank) for role in roles)
-    seats._hand_over_gpus("sampler")
-    seen = sampler.ask_all("answering", "measure", look_around)
-    assert [sorted(place["CUDA_VISIBLE_DEVICES"].split(",")) for place in seen] == [["0", "1"]] * 2
-    assert len({place["node"] for place in seen}) == 2
-    assert {place["CUDA_VISIBLE_DEVICES"] for place in critics.ask_all("answering", "measure", look_around)} == {
+    actors = ray_desk.actors(roles)
+    critics, sampler = (actors.create(role.name, SamplerRank) for role in roles)
+    actors._assign_gpus("sampler")
+    seen = sampler.call_all("answering", "measure", look_around)
+    assert [sorted(context["CUDA_VISIBLE_DEVICES"].split(",")) for context in seen] == [["0", "1"]] * 2
+    assert len({context["node"] for context in seen}) == 2
+    assert {context["CUDA_VISIBLE_DEVICES"] for context in critics.call_all("answering", "measure", look_around)} == {
         "0",
         "1",
     }
-    seats.close()
+    actors.close()
 
 
 def test_gpus_of_one_rank_on_two_machines_are_one_line(ray_desk: Any) -> None:
     from asyppo_cli.engines.ray.rank_process import SamplerRank
 
     # Number 0 is another's, so that the three that follow do not fit on one machine of two.
-    seats = ray_desk.seats([Role("policy", "policy", 1, 0), Role("sampler", "sampler", 1, 1, width=3)])
-    seats.start("sampler", SamplerRank)
+    actors = ray_desk.actors([Role("policy", "policy", 1, 0), Role("sampler", "sampler", 1, 1, width=3)])
+    actors.create("sampler", SamplerRank)
     with pytest.raises(ValueError, match="sampler, rank 0 of 1: its 3 GPUs are on several machines: choose cluster"):
-        seats.fill({"sampler": object})
-    seats.close()
+        actors.start({"sampler": object})
+    actors.close()
 
 
 class Recorder:
@@ -210,7 +211,7 @@ def test_workers_of_all_samplers_get_places_of_their_own_in_a_transfer(ray_desk:
 
 def test_a_process_imports_from_nowhere_else_and_prints_into_its_log(ray_desk: Any) -> None:
     group = ray_desk.group(1, lambda: print("a word of mine"))
-    seen = group.ask_all("answering", "measure", look_around)[0]
+    seen = group.call_all("answering", "measure", look_around)[0]
     assert seen["PYTHONSAFEPATH"] == "1" and seen["OMP_NUM_THREADS"] == "1" and seen["cwd"] == str(ray_desk.folder)
     logs = [log.read_text() for log in ray_desk.folder.glob("log-*-policy-0.log")]
     (log,) = [log for log in logs if "a word of mine" in log]
@@ -227,8 +228,8 @@ def test_a_machine_without_the_runs_files_is_noticed_at_the_start(ray_desk: Any,
 def test_what_others_hold_is_waited_for_and_then_named(ray_desk: Any, monkeypatch: Any) -> None:
     from asyppo_cli.engines.ray import actors
 
-    held = ray_desk.seats([Role("policy", "policy", 4, 0)])
-    monkeypatch.setattr(actors, "SOON_SECONDS", 0.5)
-    with pytest.raises(ValueError, match=r"of the cluster 0 GPUs and .* cores are free, and for 1 seconds"):
-        ray_desk.seats([Role("policy", "policy", 1, 0)], timeout=1.0)
+    held = ray_desk.actors([Role("policy", "policy", 4, 0)])
+    monkeypatch.setattr(actors, "RESERVE_GRACE_SECONDS", 0.5)
+    with pytest.raises(ValueError, match=r"of the cluster 0 GPUs and .* cores are free, and .* within 1 seconds"):
+        ray_desk.actors([Role("policy", "policy", 1, 0)], timeout=1.0)
     held.close()

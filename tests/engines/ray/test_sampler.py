@@ -36,10 +36,10 @@ def learner_of(model: Any) -> TorchLearner[Any]:
 
 
 def test_the_number_of_samplers_changes_no_response(ray_desk: Any, make_model: Callable[..., Any]) -> None:
-    alone = sampler_of(make_model("qwen3")).sample(PROMPTS, 2, PARAMS)
+    cpu_ranks = sampler_of(make_model("qwen3")).sample(PROMPTS, 2, PARAMS)
     shared = ray_desk.samplers_of(__name__, sampler_of, lambda _prompts, n: 4 // n)(make_model("qwen3"))
-    assert shared.sample(PROMPTS, 2, PARAMS) == alone
-    assert len({tuple(group) for group in alone}) == len(PROMPTS)
+    assert shared.sample(PROMPTS, 2, PARAMS) == cpu_ranks
+    assert len({tuple(group) for group in cpu_ranks}) == len(PROMPTS)
 
 
 def test_weights_go_from_learner_to_samplers(ray_desk: Any, make_model: Callable[..., Any]) -> None:

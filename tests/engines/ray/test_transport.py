@@ -6,14 +6,14 @@ import pickle
 
 import torch
 
-from asyppo_cli.engines.ray.transport import chunked, pack, unpack
+from asyppo_cli.engines.ray.transport import chunked, pack_record, unpack_record
 from asyppo_cli.types import PolicyTargets, Sequences
 
 
 def test_a_record_arrives_as_it_was(batch: Sequences) -> None:
     mask = batch.response_mask
     targets = PolicyTargets(mask, mask / 3, mask * 0.1, mask, ~mask)
-    arrived = unpack(pickle.loads(pickle.dumps(pack(targets))))
+    arrived = unpack_record(pickle.loads(pickle.dumps(pack_record(targets))))
     assert type(arrived) is PolicyTargets and arrived.old_logprobs is None
     for name in ("mask", "weights", "advantages", "advantage_kept", "entropy_kept"):
         assert torch.equal(getattr(arrived, name), getattr(targets, name)), name
@@ -22,7 +22,7 @@ def test_a_record_arrives_as_it_was(batch: Sequences) -> None:
 
 
 def test_no_rows_arrive_as_no_rows(batch: Sequences) -> None:
-    none = unpack(pack(batch.rows(torch.zeros(0, dtype=torch.long))))
+    none = unpack_record(pack_record(batch.rows(torch.zeros(0, dtype=torch.long))))
     assert len(none) == 0 and none.response_mask.shape == (0, 0)
 
 

@@ -8,15 +8,15 @@ import sys
 
 import pytest
 
-from asyppo_cli.engines.torch.malloc import give_back_freed_memory, keep_freed_memory, settle_freed_memory
+from asyppo_cli.engines.torch.malloc import set_trim_thresholds, trim_heap, trim_large_heap
 
 # Page faults of the last of some equal allocations, each freed again, of more than malloc keeps by itself. Not
 # tensors: a block that was cut to their alignment need not fit its own size again.
 FAULTS = """
 import resource, sys
-from asyppo_cli.engines.torch.malloc import keep_freed_memory
+from asyppo_cli.engines.torch.malloc import set_trim_thresholds
 if sys.argv[1] == "keep":
-    assert keep_freed_memory()
+    assert set_trim_thresholds()
 for _ in range(5):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     bytes([1]) * 2**28
@@ -36,12 +36,12 @@ def test_memory_that_was_freed_is_not_mapped_anew() -> None:
 
 def test_a_c_library_without_the_call_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
-    assert not keep_freed_memory() and not give_back_freed_memory() and not settle_freed_memory()
+    assert not set_trim_thresholds() and not trim_heap() and not trim_large_heap()
 
 
 RESIDENT = """
 from pathlib import Path
-from asyppo_cli.engines.torch.malloc import give_back_freed_memory
+from asyppo_cli.engines.torch.malloc import trim_heap
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1])
 blocks = [bytes([1]) * 2**16 for _ in range(2000)]
@@ -49,7 +49,7 @@ full, last = resident(), blocks[-1]
 del blocks
 # The block at the end of the heap is in use: the C library gives back nothing by itself.
 kept = resident()
-assert give_back_freed_memory()
+assert trim_heap()
 print(full, kept, resident())
 """
 
@@ -72,12 +72,12 @@ def passed(blocks):
     last = held[-1]
     del held
     return last
-assert malloc.keep_freed_memory()
-malloc.MUCH = 2**26
+assert malloc.set_trim_thresholds()
+malloc.TRIM_MIN_BYTES = 2**26
 few = passed(500)
-assert not malloc.settle_freed_memory()
+assert not malloc.trim_large_heap()
 many, kept = passed(2000), resident()
-assert malloc.settle_freed_memory()
+assert malloc.trim_large_heap()
 print(kept, resident())
 """
 

@@ -13,7 +13,7 @@ from asyppo_cli.engines.vllm.install import (
     explain,
     installed_version,
     why_not_installed,
-    why_not_shared,
+    why_not_split,
     why_not_this_model,
 )
 from asyppo_cli.requirements import engines_extra, install_command
@@ -94,5 +94,5 @@ def test_failures_to_start_are_one_line(said: str) -> None:
 
 def test_workers_must_share_the_heads_evenly(make_model: Callable[..., Any]) -> None:
     config = make_model("qwen3", num_attention_heads=6, num_key_value_heads=2).config
-    assert why_not_shared(config, 3) is None
-    assert why_not_shared(config, 4) == "its 6 attention heads do not divide by 4: set it to one of 1, 2, 3, 6"
+    assert why_not_split(config, 3) is None
+    assert why_not_split(config, 4) == "its 6 attention heads do not divide by 4: set it to one of 1, 2, 3, 6"

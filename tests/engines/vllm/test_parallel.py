@@ -14,8 +14,8 @@ from asyppo_cli.config.engines import VllmConfig
 from asyppo_cli.engines.hf.models import PolicyModel
 from asyppo_cli.engines.vllm.install import installed_version
 from asyppo_cli.engines.vllm.sampler import VllmSampler, parameter_shapes
-from asyppo_cli.engines.weight_sync.checksums import Manifest, all_shards, describe
-from asyppo_cli.engines.weight_sync.shared_memory import SharedMemorySync, confirm
+from asyppo_cli.engines.weight_sync.checksums import Manifest, build_manifest, collect_shards
+from asyppo_cli.engines.weight_sync.shared_memory import SharedMemorySync, check_reports
 from asyppo_cli.types import SamplingParams, Sequences
 
 pytestmark = [
@@ -88,7 +88,7 @@ def test_weights_reach_both_workers_by_gloo(sampler: VllmSampler, new_model: Cal
 def test_and_through_shared_memory(sampler: VllmSampler, new_model: Callable[[int], Any]) -> None:
     sync = SharedMemorySync(parameter_shapes(new_model(0).config), torch.float32, print)
     unread = sync.send(new_model(3).named_parameters(), 7, sampler._engine)
-    sampler.forget()
+    sampler.reset_cache()
     assert unread == []
     assert_samples_from(sampler, new_model(3))
 
@@ -97,21 +97,21 @@ def test_every_weight_is_read_back_from_its_parts(sampler: VllmSampler, new_mode
     model = new_model(4)
     shapes = parameter_shapes(model.config)
     sampler.load_weights(model.named_parameters())
-    claims = sampler.call_workers("asyppo_claims", shapes=shapes)
+    claims = sampler.call_workers("asyppo_shards", shapes=shapes)
     assert len(claims) == 2 and claims[0].keys() == claims[1].keys()
-    shards = all_shards(claims, shapes)
+    shards = collect_shards(claims, shapes)
     assert {name for name in shapes if "norm" not in name} == shards.keys()
-    held = describe(model.named_parameters(), 9, shards)
-    confirm(held, sampler.call_workers("asyppo_read", manifest=held))
+    held = build_manifest(model.named_parameters(), 9, shards)
+    check_reports(held, sampler.call_workers("asyppo_read", manifest=held))
     # Whatever single weight, or part of one, is another than was sent: it is noticed.
-    other = describe(new_model(5).named_parameters(), 9, shards)
+    other = build_manifest(new_model(5).named_parameters(), 9, shards)
     for name in shapes:
         if torch.equal(model.get_parameter(name), new_model(5).get_parameter(name)):
             continue
         for parts in [{shard: other.parts[name][shard]} for shard in shards.get(name, ())] or [None]:
             changed = changed_manifest(held, other, name, parts)
             with pytest.raises(RuntimeError, match=f"{name} has other values"):
-                confirm(changed, sampler.call_workers("asyppo_read", manifest=changed))
+                check_reports(changed, sampler.call_workers("asyppo_read", manifest=changed))
 
 
 def changed_manifest(held: Manifest, other: Manifest, name: str, parts: Any) -> Manifest:

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from asyppo_cli.engines.vllm.engine import EnginePlan
+from asyppo_cli.engines.vllm.engine import VllmSettings
 from asyppo_cli.engines.vllm.process import EngineProcess
 from asyppo_cli.ports import WorkerLost
 from asyppo_cli.types import SamplingParams
 
-PLAN = EnginePlan(
+PLAN = VllmSettings(
     model="nowhere",
     revision=None,
     eos_token_ids=(1,),
@@ -83,8 +83,8 @@ def wait_until_dead(*pids: int) -> None:
         time.sleep(0.05)
 
 
-def plan_of(model: str) -> EnginePlan:
-    return EnginePlan(**{**vars(PLAN), "model": model})
+def plan_of(model: str) -> VllmSettings:
+    return VllmSettings(**{**vars(PLAN), "model": model})
 
 
 def test_close_ends_everything_also_while_it_samples() -> None:
@@ -120,7 +120,7 @@ time.sleep(600)
 
 def test_no_process_outlives_a_killed_trainer(tmp_path: Path) -> None:
     (tmp_path / "fake" / "test_plan.py").write_text(
-        f"from asyppo_cli.engines.vllm.engine import EnginePlan\nPLAN = EnginePlan(**{vars(PLAN)!r})\n"
+        f"from asyppo_cli.engines.vllm.engine import VllmSettings\nPLAN = VllmSettings(**{vars(PLAN)!r})\n"
     )
     trainer = subprocess.Popen(
         [sys.executable, "-c", TRAINER, str(tmp_path / "fake")], stdout=subprocess.PIPE, text=True
@@ -159,6 +159,6 @@ def test_a_cache_that_keeps_old_keys_is_an_error() -> None:
     engine = EngineProcess(PLAN, None)
     try:
         with pytest.raises(RuntimeError, match="could not drop its prefix cache"):
-            engine.forget()
+            engine.reset_cache()
     finally:
         engine.close()

@@ -16,7 +16,7 @@ from asyppo_cli.config.engines import VllmConfig
 from asyppo_cli.engines.hf.models import PolicyModel
 from asyppo_cli.engines.vllm.install import installed_version
 from asyppo_cli.engines.vllm.sampler import VllmSampler, pick_dtype, pick_sync
-from asyppo_cli.engines.weight_sync.checksums import Reading
+from asyppo_cli.engines.weight_sync.checksums import ReceivedWeight
 from asyppo_cli.engines.weight_sync.shared_memory import SharedMemorySync, SyncTarget
 from asyppo_cli.ports import WorkerLost
 from asyppo_cli.types import Response, SamplingParams, Sequences
@@ -111,7 +111,7 @@ class Between:
 def nothing_loaded(target: SyncTarget, method: str, arguments: Mapping[str, Any]) -> list[Any]:
     if method == "asyppo_load":
         entries = arguments["manifest"].entries
-        return [{name: Reading(sent.shape, sent.checksum, sent.sample) for name, sent in entries.items()}]
+        return [{name: ReceivedWeight(sent.shape, sent.checksum, sent.sample) for name, sent in entries.items()}]
     return target.call_workers("asyppo_read", manifest=arguments["manifest"]) if method == "asyppo_finish" else []
 
 
@@ -148,7 +148,7 @@ def test_weights_that_come_one_by_one_are_those_that_are_sampled(
     with closing(SharedMemorySync(shapes, torch.float32, print, part=1)) as sync:
         for version in (4, 5):
             sync.send(new.named_parameters(), version, sampler._engine)
-    sampler._engine.forget()
+    sampler._engine.reset_cache()
     # The workers have mapped another file since: the next sync makes one anew.
     assert sampler._sync is not None
     sampler._sync.close()

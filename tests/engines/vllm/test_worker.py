@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from asyppo_cli.engines.vllm.layout import Seat, part_held, rows_held
+from asyppo_cli.engines.vllm.layout import TensorParallelRank, local_rows, local_shard
 from asyppo_cli.engines.vllm.worker import WorkerExtension, pack_tied
 from asyppo_cli.engines.weight_sync import shared_memory
 from asyppo_cli.engines.weight_sync.checksums import Shard
@@ -137,7 +137,7 @@ def test_weights_go_in_parts_through_a_file_of_the_size_of_one(part: int, parts:
         weights = new_weights(version)
         assert sync.send(weights.items(), version, worker) == []
         torch.testing.assert_close(worker.model.block.norm.weight.data, weights["block.norm.weight"])
-    assert worker.called == ["asyppo_claims", *(["asyppo_load"] * parts + ["asyppo_finish"]) * 2]
+    assert worker.called == ["asyppo_shards", *(["asyppo_load"] * parts + ["asyppo_finish"]) * 2]
     assert worker._asyppo_buffer is not None and worker._asyppo_buffer.numel() == size
     assert [file is not None for file in worker.files] == [True, *[False] * (2 * parts - 1)]
 
@@ -279,25 +279,25 @@ VOCABULARY = SimpleNamespace(shard_indices=SimpleNamespace(org_vocab_start_index
 
 
 @pytest.mark.parametrize(
-    ("module", "number", "shape", "seat", "part"),
+    ("module", "number", "shape", "tp_rank", "part"),
     [
-        (QKV, 0, (64, 96), Seat(2, 4), Shard(0, 32, 48)),
-        (QKV, 2, (32, 96), Seat(3, 4), Shard(0, 24, 32)),
+        (QKV, 0, (64, 96), TensorParallelRank(2, 4), Shard(0, 32, 48)),
+        (QKV, 2, (32, 96), TensorParallelRank(3, 4), Shard(0, 24, 32)),
         # Two heads for four workers: neighbours share one.
-        (QKV, 1, (16, 96), Seat(1, 4), Shard(0, 0, 8)),
-        (QKV, 1, (16, 96), Seat(2, 4), Shard(0, 8, 16)),
-        (QKV, 0, (64,), Seat(1, 4), Shard(0, 16, 32)),
-        (OUTPUT, 0, (96, 96), Seat(3, 4), Shard(1, 72, 96)),
+        (QKV, 1, (16, 96), TensorParallelRank(1, 4), Shard(0, 0, 8)),
+        (QKV, 1, (16, 96), TensorParallelRank(2, 4), Shard(0, 8, 16)),
+        (QKV, 0, (64,), TensorParallelRank(1, 4), Shard(0, 16, 32)),
+        (OUTPUT, 0, (96, 96), TensorParallelRank(3, 4), Shard(1, 72, 96)),
         # Its bias is added once, by the first.
-        (OUTPUT, 0, (96,), Seat(3, 4), None),
-        (VOCABULARY, 0, (100, 96), Seat(1, 2), Shard(0, 64, 100)),
-        (SimpleNamespace(), 0, (96,), Seat(1, 2), None),
-        (QKV, 0, (16, 96), Seat(0, 1), None),
+        (OUTPUT, 0, (96,), TensorParallelRank(3, 4), None),
+        (VOCABULARY, 0, (100, 96), TensorParallelRank(1, 2), Shard(0, 64, 100)),
+        (SimpleNamespace(), 0, (96,), TensorParallelRank(1, 2), None),
+        (QKV, 0, (16, 96), TensorParallelRank(0, 1), None),
     ],
 )
 def test_a_worker_of_several_knows_its_part(
-    module: Any, number: int, shape: tuple[int, ...], seat: Seat, part: Shard | None
+    module: Any, number: int, shape: tuple[int, ...], tp_rank: TensorParallelRank, part: Shard | None
 ) -> None:
-    assert part_held(module, number, shape, seat) == part
+    assert local_shard(module, number, shape, tp_rank) == part
     rows = shape[0] if part is None or part.axis == 1 else part.stop - part.start
-    assert rows_held(module, number, shape, seat) == rows
+    assert local_rows(module, number, shape, tp_rank) == rows

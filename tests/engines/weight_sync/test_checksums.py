@@ -11,20 +11,20 @@ from hypothesis import strategies as st
 
 from asyppo_cli.engines.weight_sync.checksums import (
     SAMPLED_COLUMNS,
-    Reading,
+    ReceivedWeight,
     Shard,
-    all_shards,
+    build_manifest,
     check_arrival,
     checksum,
-    describe,
+    collect_shards,
     differences,
     sampled_columns,
 )
 
 
-def reading_of(tensor: torch.Tensor, version: int) -> Reading:
+def reading_of(tensor: torch.Tensor, version: int) -> ReceivedWeight:
     columns = tensor[:, sampled_columns(tensor.shape[1], version)] if tensor.ndim == 2 else None
-    return Reading(tuple(tensor.shape), checksum(tensor), None if columns is None else checksum(columns))
+    return ReceivedWeight(tuple(tensor.shape), checksum(tensor), None if columns is None else checksum(columns))
 
 
 @given(
@@ -64,7 +64,7 @@ def test_sampled_columns_are_spread_and_in_time_are_all() -> None:
 
 def test_differences_name_the_weight_and_what_is_wrong() -> None:
     weights = {"a.weight": torch.randn(4, 6), "b.bias": torch.randn(9), "c.weight": torch.randn(2, 2)}
-    manifest = describe(weights.items(), 7)
+    manifest = build_manifest(weights.items(), 7)
     assert manifest.entries["a.weight"].shape == (4, 6)
     same = {name: reading_of(tensor, 7) for name, tensor in weights.items()}
     assert differences(manifest, same) == []
@@ -78,13 +78,13 @@ def test_differences_name_the_weight_and_what_is_wrong() -> None:
 
 def test_the_sample_alone_tells_too() -> None:
     old, new = torch.randn(4, 6), torch.randn(4, 6)
-    manifest = describe({"a.weight": new}.items(), 1)
-    packed = Reading((4, 6), None, reading_of(old, 1).sample)
+    manifest = build_manifest({"a.weight": new}.items(), 1)
+    packed = ReceivedWeight((4, 6), None, reading_of(old, 1).sample)
     assert differences(manifest, {"a.weight": packed}) == ["a.weight has other values"]
 
 
 def test_an_arrival_that_failed_names_the_version_and_three_weights() -> None:
-    manifest = describe({f"w{i}": torch.ones(2) for i in range(5)}.items(), 12)
+    manifest = build_manifest({f"w{i}": torch.ones(2) for i in range(5)}.items(), 12)
     with pytest.raises(RuntimeError, match=r"version 12.*w0 is missing; w1 is missing; w2 is missing and 2 more"):
         check_arrival(manifest, {}, "in its model")
 
@@ -94,7 +94,7 @@ LEFT, RIGHT = Shard(1, 0, 3), Shard(1, 3, 6)
 
 def test_a_part_is_compared_with_the_same_part_of_what_was_sent() -> None:
     tensor = torch.randn(4, 6)
-    manifest = describe([("w", tensor)], 1, {"w": [LEFT, RIGHT]})
+    manifest = build_manifest([("w", tensor)], 1, {"w": [LEFT, RIGHT]})
     for shard, piece in ((LEFT, tensor[:, :3]), (RIGHT, tensor[:, 3:])):
         held = replace(reading_of(piece, 1), shard=shard)
         assert differences(manifest, {"w": held}) == []
@@ -107,9 +107,9 @@ def test_a_part_is_compared_with_the_same_part_of_what_was_sent() -> None:
 
 
 def test_parts_must_make_up_the_whole() -> None:
-    assert all_shards([{"w": LEFT}, {"w": RIGHT}], {"w": (4, 6), "v": (2,)}) == {"w": {LEFT, RIGHT}}
+    assert collect_shards([{"w": LEFT}, {"w": RIGHT}], {"w": (4, 6), "v": (2,)}) == {"w": {LEFT, RIGHT}}
     # Whoever does not say otherwise holds all of it.
-    assert all_shards([{"w": LEFT}, {}], {"w": (4, 6)}) == {"w": {LEFT}}
+    assert collect_shards([{"w": LEFT}, {}], {"w": (4, 6)}) == {"w": {LEFT}}
     for claims in ([{"w": LEFT}, {"w": LEFT}], [{"w": RIGHT}], [{"w": LEFT}, {"w": Shard(0, 3, 6)}]):
         with pytest.raises(RuntimeError, match=r"no worker of the sampler holds all of w, \[4, 6\]"):
-            all_shards(claims, {"w": (4, 6)})
+            collect_shards(claims, {"w": (4, 6)})
