@@ -15,6 +15,7 @@ from asyppo_cli.display.run_board import training_board
 from asyppo_cli.keys import flatten
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.directory import RunDirectory
+from asyppo_cli.runs.files.disk import unusable
 from asyppo_cli.runs.listing import (
     MISSING,
     RunSummary,
@@ -79,8 +80,8 @@ def _environment(run: RunDirectory) -> Mapping[str, Any]:
         return {}
     try:
         found = json.loads(run.environment.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{run.environment} is damaged: delete it") from error
+    except (ValueError, OSError) as error:
+        raise unusable(run.environment, error) from error
     return found if isinstance(found, dict) else {}
 
 

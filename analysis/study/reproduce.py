@@ -12,6 +12,7 @@ from analysis.study.axes import grid_axes
 from analysis.study.findings import StudyAnswer
 from analysis.study.settings import StudySetting
 from asyppo_cli.runs.directory import RunDirectory
+from asyppo_cli.runs.files.disk import unusable
 from asyppo_cli.runs.studies import Study
 
 SEEDS_TO_TRUST = 5
@@ -62,8 +63,8 @@ def _read(run: RunDirectory) -> dict[str, Any]:
     try:
         known = json.loads(run.environment.read_text(encoding="utf-8"))
         describe(known)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{run.environment} is damaged: delete it") from error
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise unusable(run.environment, error) from error
     return dict(known)
 
 

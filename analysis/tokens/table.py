@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from asyppo_cli.keys import did_you_mean
 from asyppo_cli.runs.directory import RunDirectory
+from asyppo_cli.runs.files.disk import unusable
 from asyppo_cli.runs.records import BOOLEANS, INTEGERS, STRINGS, recorded_steps
 
 if TYPE_CHECKING:
@@ -102,21 +103,23 @@ def load(run: RunDirectory, steps: Sequence[int], columns: Sequence[str]) -> Tok
     Raises:
         ValueError: a file is damaged, no token record, or holds no token.
     """
-    files = [(step, _open(run.records(step))) for step in steps]
-    critics = sum(re.fullmatch(r"value_\d+", name) is not None for name in files[0][1].schema_arrow.names)
+    # Each file is opened twice, for its size and for its contents: a run has more files than a process may open.
+    sizes = [_size(run.records(step)) for step in steps]
+    critics = sum(re.fullmatch(r"value_\d+", name) is not None for name in _columns(run.records(steps[0])))
     names = _expand(columns, critics)
-    total = sum(file.metadata.num_rows for _, file in files)
+    total = sum(sizes)
     arrays: dict[str, Array] = {name: np.empty(total, _type(name)) for name in names}
     codes: dict[str, dict[str, int]] = {name: {} for name in names if name in STRINGS}
     starts: list[Array] = []
     response_steps: list[Array] = []
     done = 0
-    for step, file in files:
+    for step, size in zip(steps, sizes, strict=True):
         path = run.records(step)
-        begun = _fill(path, file, slice(done, done + file.metadata.num_rows), arrays, codes)
+        with _open(path) as file:
+            begun = _fill(path, file, slice(done, done + size), arrays, codes)
         starts.append(begun + done)
         response_steps.append(np.full(len(begun), step, np.int32))
-        done += file.metadata.num_rows
+        done += size
     return TokenTable(
         run=run.name,
         critics=critics,
@@ -146,11 +149,17 @@ def _open(path: Path) -> ParquetFile:
     try:
         return pq.ParquetFile(path, memory_map=True)
     except (pa.ArrowInvalid, OSError) as error:
-        raise _damaged(path) from error
+        raise unusable(path, error) from error
 
 
-def _damaged(path: Path) -> ValueError:
-    return ValueError(f"{path} is damaged: delete it")
+def _size(path: Path) -> int:
+    with _open(path) as file:
+        return int(file.metadata.num_rows)
+
+
+def _columns(path: Path) -> list[str]:
+    with _open(path) as file:
+        return list(file.schema_arrow.names)
 
 
 def _fill(path: Path, file: ParquetFile, rows: slice, arrays: Mapping[str, Array], codes: dict[str, Any]) -> Array:
@@ -175,7 +184,7 @@ def _fill(path: Path, file: ParquetFile, rows: slice, arrays: Mapping[str, Array
             _copy(table[name], array)
         return _starts(path, *order.values())
     except (pa.ArrowException, OSError, TypeError) as error:
-        raise _damaged(path) from error
+        raise unusable(path, error) from error
 
 
 def _copy(column: Any, target: Array) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from asyppo_cli.runs.directory import step_name
 from asyppo_cli.runs.files.atomic import sync_to_disk
-from asyppo_cli.runs.files.disk import telling_full_disk
+from asyppo_cli.runs.files.disk import telling_full_disk, unusable
 
 MARKER = "complete.json"
 PARTIAL = ".partial-"
@@ -210,8 +210,10 @@ def _read_marker(path: Path) -> Checkpoint | None:
         files = {str(name): {"size": int(f["size"]), "sha256": str(f["sha256"])} for name, f in marker["files"].items()}
         metric = None if marker["metric"] is None else float(marker["metric"])
         return Checkpoint(path, int(marker["step"]), metric, files)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
         return None
+    except OSError as error:
+        raise unusable(path / MARKER, error) from error
 
 
 def _digest(path: Path) -> str:

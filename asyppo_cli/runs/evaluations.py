@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from asyppo_cli.runs.directory import run_directories
 from asyppo_cli.runs.files.atomic import replace_text, sync_to_disk
+from asyppo_cli.runs.files.disk import unusable
 from asyppo_cli.runs.files.jsonl import damaged, drop_torn_line, read_objects
 
 FOLDER = "evaluations"
@@ -196,7 +197,7 @@ def read_manifest(directory: EvaluationDirectory) -> dict[str, Any]:
         if not isinstance(manifest["settings"], dict) or not isinstance(manifest["about"], dict):
             raise ValueError("settings and about must be objects")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{directory.manifest} is damaged ({error}): remove the folder {directory.path}") from error
+        raise unusable(directory.manifest, error, f"remove the folder {directory.path}") from error
     return dict(manifest)
 
 
@@ -206,10 +207,8 @@ def read_scores(directory: EvaluationDirectory) -> dict[str, Any] | None:
         return dict(json.loads(directory.scores.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
-    except ValueError as error:
-        raise ValueError(
-            f"{directory.scores} is damaged: delete it and repeat the evaluation, which samples nothing"
-        ) from error
+    except (ValueError, OSError) as error:
+        raise unusable(directory.scores, error, "delete it and repeat the evaluation, which samples nothing") from error
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.files.atomic import replace_file, replace_text
+from asyppo_cli.runs.files.disk import unusable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -106,7 +107,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None, responses: Sequ
     """Token records of one file, of training or of probes; only some columns, or only some responses, if so asked.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: the file is damaged or cannot be read.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -115,14 +116,14 @@ def read_table(path: Path, columns: Sequence[str] | None = None, responses: Sequ
         chosen = None if responses is None else [("response_id", "in", list(responses))]
         return pq.read_table(path, columns=None if columns is None else list(columns), filters=chosen)
     except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path} is damaged: delete it") from error
+        raise unusable(path, error) from error
 
 
 def row_count(path: Path) -> int:
     """How many tokens a file of records holds, without reading them.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: the file is damaged or cannot be read.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -130,7 +131,7 @@ def row_count(path: Path) -> int:
     try:
         rows: int = pq.read_metadata(path).num_rows
     except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path} is damaged: delete it") from error
+        raise unusable(path, error) from error
     return rows
 
 
@@ -152,7 +153,7 @@ def read_samples(run: RunDirectory, step: int | None = None) -> list[dict[str, A
     """Samples of one step, or of the last that has any; none if there are none.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: the file is damaged or cannot be read.
     """
     files = sorted(run.samples_folder.glob("step-*.jsonl"))
     path = files[-1] if step is None and files else run.samples(step or 0)
@@ -160,5 +161,5 @@ def read_samples(run: RunDirectory, step: int | None = None) -> list[dict[str, A
         return []
     try:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: delete it") from error
+    except (ValueError, OSError) as error:
+        raise unusable(path, error) from error

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from asyppo_cli.runs.files.atomic import replace_text
+from asyppo_cli.runs.files.disk import unusable
 
 State = Literal["running", "finished", "interrupted", "failed"]
 
@@ -56,6 +57,8 @@ def read_status(path: Path) -> RunStatus | None:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise unusable(path, error) from error
     try:
         known = json.loads(text)
         status = RunStatus(**{field.name: known[field.name] for field in fields(RunStatus)})
@@ -64,7 +67,7 @@ def read_status(path: Path) -> RunStatus | None:
         if status.state not in get_args(State) or not all(isinstance(number, int) for number in numbers):
             raise ValueError("a value of another kind")
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: delete it, the run itself does not need it") from error
+        raise unusable(path, error, "delete it, the run itself does not need it") from error
     return status
 
 

@@ -8,7 +8,14 @@ import pyarrow as pa
 import pytest
 
 from asyppo_cli.runs.directory import RunDirectory
-from asyppo_cli.runs.records import read_samples, read_table, record_columns, write_records, write_samples
+from asyppo_cli.runs.records import (
+    read_samples,
+    read_table,
+    record_columns,
+    row_count,
+    write_records,
+    write_samples,
+)
 
 ISSUE_COLUMNS = (
     "step prompt_id response_id position token_id token value_0 value_1 value_mean value_std advantage entropy logprob "
@@ -82,3 +89,13 @@ def test_samples_come_back(tmp_path: Path) -> None:
     write_samples(run.samples(2), rows)
     assert read_samples(run) == rows
     assert read_samples(run, 1) == []
+
+
+def test_a_file_that_cannot_be_opened_is_not_called_damaged(tmp_path: Path) -> None:
+    # A link to itself: root may read files without permission.
+    for name in ("step-000001.parquet", "step-000002.parquet"):
+        (tmp_path / name).symlink_to(tmp_path / name)
+    for read in (read_table, row_count):
+        with pytest.raises(ValueError, match="step-000001") as caught:
+            read(tmp_path / "step-000001.parquet")
+        assert "damaged" not in str(caught.value)

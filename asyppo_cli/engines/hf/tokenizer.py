@@ -18,6 +18,8 @@ CHAT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+# Templates that write today's date would make every day another run; Llama's own fallback.
+DATE = "26 Jul 2024"
 SPECIAL_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
 
@@ -49,15 +51,16 @@ class HuggingFaceTokenizer:
     def chat(self, system: str, user: str) -> list[int]:
         """Token ids of a conversation up to where the assistant begins.
 
-        A tokenizer without a chat template (a base model) gets the plain texts, one after the other; a template that
-        refuses a system's turn (Gemma 2) gets both texts as the user's. Without a system's text there is no such turn,
-        and templates may put in their own. Raises ValueError for one that cannot be used.
+        A tokenizer without a chat template (a base model) gets the plain texts, after the beginning-of-text token if
+        it adds one; a template that refuses a system's turn (Gemma 2) gets both texts as the user's. Without a
+        system's text there is no such turn, and templates may put in their own; those that write the date get a fixed
+        one. Control tokens in the texts are read as text. Raises ValueError for a template that cannot be used.
         """
         from jinja2 import TemplateError
 
         both = f"{system}\n\n{user}" if system else user
         if self.inner.chat_template is None:
-            return self.encode(f"{both}\n\n")
+            return [*self._beginning(), *self._encode_around(f"{both}\n\n", [both])]
         question = {"role": "user", "content": user}
         try:
             return self._apply([{"role": "system", "content": system}, question] if system else [question])
@@ -69,8 +72,32 @@ class HuggingFaceTokenizer:
             raise ValueError(f"the chat template of {self.inner.name_or_path} cannot be used: {error}") from error
 
     def _apply(self, messages: list[dict[str, str]]) -> list[int]:
-        text = self.inner.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return self.encode(str(text))
+        text = self.inner.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, date_string=DATE, strftime_now=lambda _: DATE
+        )
+        return self._encode_around(str(text), [message["content"] for message in messages])
+
+    def _encode_around(self, text: str, contents: Sequence[str]) -> list[int]:
+        """Token ids of ``text``, in which control tokens inside ``contents`` (in this order) are ordinary text."""
+        if not any(control in content for content in contents for control in self._controls()):
+            return self.encode(text)
+        ids: list[int] = []
+        for content in contents:
+            # Templates may strip a text.
+            inside = content if content in text else content.strip()
+            before, _, text = text.partition(inside)
+            ids += self.encode(before) + self.inner.encode(inside, add_special_tokens=False, split_special_tokens=True)
+        return ids + self.encode(text)
+
+    def _controls(self) -> list[str]:
+        """Texts of the control tokens."""
+        added = self.inner.added_tokens_decoder.values()
+        return [str(token) for token in added if token.special]
+
+    def _beginning(self) -> list[int]:
+        """The beginning-of-text token, if the tokenizer adds one."""
+        bos = self.inner.bos_token_id
+        return [bos] if bos is not None and self.inner.encode("x")[:1] == [bos] else []
 
     def save(self, directory: Path) -> None:
         """Write the tokenizer in Hugging Face form."""

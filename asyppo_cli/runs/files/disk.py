@@ -39,3 +39,13 @@ def is_full_disk(error: BaseException) -> bool:
 
 def _below(folder: Path, name: object) -> bool:
     return isinstance(name, str | Path) and Path(name).absolute().is_relative_to(folder.absolute())
+
+
+def unusable(path: Path, error: Exception, advice: str = "delete it") -> ValueError:
+    """The error for a file that could not be used: damaged only if it was read, never if it could not be opened."""
+    if not isinstance(error, OSError) or (type(error) is OSError and error.errno is None):
+        return ValueError(f"{path} is damaged: {advice}")
+    # pyarrow gives some errors their class, but no number.
+    number = errno.ENOENT if error.errno is None else error.errno
+    action = {errno.EMFILE: "raise the limit of open files (ulimit -n)", errno.ENFILE: "close other programs"}
+    return ValueError(f"cannot read {path}: {os.strerror(number)}: {action.get(number, 'check the file')}")

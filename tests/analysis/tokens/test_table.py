@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from collections.abc import Callable
 from typing import Any
 
@@ -125,6 +127,20 @@ def test_a_torn_file_is_named(make_run: MakeRun, content: bytes | None) -> None:
     path.write_bytes(path.read_bytes()[:-40] if content is None else content)
     with pytest.raises(ValueError, match=r"step-000005\.parquet is damaged: delete it"):
         load(run, [1, 5], ["value_std"])
+
+
+def test_more_files_than_a_process_may_open_are_read(make_run: MakeRun) -> None:
+    run = make_run()
+    steps = range(100, 200)
+    for step in steps:
+        run.records(step).write_bytes(run.records(5).read_bytes())
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 20, hard))
+    try:
+        table = load(run, [*steps], ["value_std"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(table) == 100 * len(load(run, [5], ["value_std"]))
 
 
 @pytest.mark.parametrize(("critics", "said"), [(1, "one critic only"), (0, "no critics")])
