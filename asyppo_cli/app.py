@@ -129,8 +129,22 @@ def open_missing_streams() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line; returns its exit code."""
-    outcome = typer.main.get_command(root).main(arguments, prog_name="asyppo", standalone_mode=False)
+    try:
+        outcome = typer.main.get_command(root).main(arguments, prog_name="asyppo", standalone_mode=False)
+    except TyperException as error:
+        explain_setting(getattr(error, "option_name", None), arguments)
+        raise
     return outcome if isinstance(outcome, int) else 0
+
+
+def explain_setting(option: str | None, arguments: list[str]) -> None:
+    """ValueError if an option that does not exist is a setting written with dashes."""
+    from asyppo_cli.config.completion import complete_key
+
+    name = (option or "").lstrip("-")
+    if name and name in [key.rstrip("=") for key in complete_key(name)]:
+        word = next((word for word in arguments if word.startswith(f"{option}=")), f"{option}=VALUE").lstrip("-")
+        raise ValueError(f"{option}: a setting is written without dashes: {word}")
 
 
 def guarded(work: Callable[[], int]) -> int:

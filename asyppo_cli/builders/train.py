@@ -21,14 +21,14 @@ from asyppo_cli.tasks.data.problems import describe_source
 
 
 @dataclass
-class Attempt:
+class TrainingResult:
     """How a session ended: steps done, whether those are all."""
 
     step: int = 0
     finished: bool = False
 
 
-def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resume: bool) -> Attempt:
+def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resume: bool) -> TrainingResult:
     """Train in ``run``, whose lock is held, until all steps are done or ``stop`` is set.
 
     Raises:
@@ -83,9 +83,9 @@ def saying_how_to_go_on(store: CheckpointStore) -> Iterator[None]:
 
 
 @contextmanager
-def written_down(journal: RunJournal) -> Iterator[Attempt]:
+def written_down(journal: RunJournal) -> Iterator[TrainingResult]:
     """Note in the run directory how the block ended, whatever happens."""
-    attempt = Attempt()
+    attempt = TrainingResult()
     try:
         yield attempt
     except KeyboardInterrupt:

@@ -55,9 +55,13 @@ def train(
     if resume:
         run, loaded = reopen(runs_dir, name, overrides or [], config_dir)
     else:
+        from asyppo_cli import console
+        from asyppo_cli.config.inert import only_warms_up
         from asyppo_cli.config.load import load
 
         loaded = load(overrides or [], config_dir)
+        if warning := only_warms_up(loaded.config):
+            console.warn(warning)
         if dry_run:
             return rehearse(loaded, runs_dir, name)
         run = open_new(loaded, runs_dir, name, fresh)

@@ -7,6 +7,7 @@ key goes before an option, wherever they stand, and of two that are alike the la
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ class Vocabulary:
         override = self._parse(text)
         key = override.key_or_group
         if override.is_sweep_override():
-            raise ValueError(f"{text}: one value is wanted for {key}; several are for asyppo sweep {text}")
+            raise ValueError(f"{text}: one value is wanted for {key}; several are for asyppo sweep {shlex.quote(text)}")
         if override.package is not None:
             raise ValueError(f"{text}: an option belongs to one place; write {key}={override.value()}")
         if key in self.groups:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
+    from optuna.trial import Trial
 
 SAMPLERS: Mapping[SamplerName, str] = {
     "tpe": "tree-structured Parzen estimator",
@@ -132,6 +133,20 @@ def search_space(axis: Axis) -> BaseDistribution:
     if kind == "whole":
         return IntDistribution(int(ends[0]), int(ends[1]), step=round(step))
     return FloatDistribution(ends[0], ends[1], step=step)
+
+
+def suggest(handle: Trial, key: str, space: BaseDistribution) -> str | int | float:
+    """A value chosen by the sampler."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    match space:
+        case IntDistribution():
+            return handle.suggest_int(key, space.low, space.high, step=space.step, log=space.log)
+        case FloatDistribution():
+            return handle.suggest_float(key, space.low, space.high, step=space.step, log=space.log)
+        case _:
+            assert isinstance(space, CategoricalDistribution), space
+            return str(handle.suggest_categorical(key, space.choices))
 
 
 def to_stored(axis: Axis, typed: str) -> str | int | float:

@@ -42,7 +42,7 @@ def define(request: SweepRequest) -> StudyDefinition:
         ValueError: a word that is neither a study nor an override, or options that exclude each other.
     """
     words = list(request.words)
-    named = bool(words) and not _is_override(words[0]) and not words[0].startswith("-")
+    named = bool(words) and not _is_override(words[0])
     for word in words[named:]:
         if not _is_override(word):
             raise ValueError(unknown(word))
@@ -54,7 +54,7 @@ def define(request: SweepRequest) -> StudyDefinition:
 
 
 def _is_override(word: str) -> bool:
-    return not word.startswith("-") and ("=" in word or word.startswith("~"))
+    return "=" in word or word.startswith("~")
 
 
 def _from_study(study: NamedStudy, request: SweepRequest) -> StudyDefinition:

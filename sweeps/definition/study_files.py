@@ -68,8 +68,6 @@ def read_study(name: str) -> NamedStudy:
 
 def unknown(word: str) -> str:
     """The error for a word that is neither a study nor an override."""
-    if word.startswith("--") and "=" in word:
-        return f"{word}: a setting is written without dashes: {word.lstrip('-')}"
     return f"there is no study {word!r}, and an override is key=value; {did_you_mean(word, study_names())}"
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from asyppo_cli.requirements import install_command
 from asyppo_cli.runs.files.jsonl import drop_torn_line
@@ -57,14 +59,14 @@ def make_journal(path: Path) -> JournalFileBackend:
 
     lock = JournalFileSymlinkLock(str(path))
 
-    class Journal(JournalFileBackend):
+    class RepairingJournal(JournalFileBackend):
         """Optuna's, with a check of the last line before each write."""
 
         def append_logs(self, logs: list[dict[str, Any]]) -> None:
             _repair(path, lock)
             super().append_logs(logs)
 
-    return Journal(str(path), lock_obj=lock)
+    return RepairingJournal(str(path), lock_obj=lock)
 
 
 def _repair(path: Path, lock: Any) -> None:
@@ -93,6 +95,41 @@ def open_database(url: str) -> BaseStorage:
     Raises:
         ValueError: see :func:`open_storage`.
     """
+    with _explained(url) as parsed:
+        return _open(parsed)
+
+
+def is_created(where: str) -> bool:
+    """Whether a storage has been created; nothing is written.
+
+    Raises:
+        ValueError: it cannot be reached, or could not be created.
+    """
+    if "://" not in where:
+        return Path(where).is_file() or _check_writable(Path(where).parent)
+    from sqlalchemy import create_engine, inspect
+
+    with _explained(where) as url:
+        if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+            return _check_writable(Path(url.database or "").parent)
+        engine = create_engine(url)
+        try:
+            return inspect(engine).has_table("studies")
+        finally:
+            engine.dispose()
+
+
+def _check_writable(folder: Path) -> Literal[False]:
+    """ValueError if a file cannot be created in a folder that may not exist yet."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise ValueError(f"cannot write to {existing}: choose another --runs-dir or --storage")
+    return False
+
+
+@contextmanager
+def _explained(url: str) -> Iterator[URL]:
+    """The parsed URL with a driver; what goes wrong with the database becomes a ValueError without the password."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -102,7 +139,7 @@ def open_database(url: str) -> BaseStorage:
         raise ValueError("--storage: a URL is written as postgresql://user@host:port/database") from error
     shown = parsed.render_as_string(hide_password=True)
     try:
-        return _open(with_driver(parsed))
+        yield with_driver(parsed)
     except (ImportError, NoSuchModuleError) as error:
         raise ValueError(f"--storage {shown} needs a driver that is missing: {install_command('storage')}") from error
     except RuntimeError as error:

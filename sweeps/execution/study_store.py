@@ -20,10 +20,11 @@ from sweeps.definition.optuna_samplers import (
     make_pruner,
     make_sampler,
     search_space,
+    suggest,
     to_stored,
     to_typed,
 )
-from sweeps.execution.attempts import Attempt, Attempts, AttemptState, by_trial, current
+from sweeps.execution.attempts import Attempt, Attempts, AttemptState, by_trial, current, trial_state
 
 if TYPE_CHECKING:
     import optuna
@@ -91,6 +92,11 @@ class StudyStore:
             # Another worker has extended the study.
             self.definition, self._trials = read_definition(self.storage, self._id, self.definition.name), {}
         return {name: found.get(name, []) for name in self.names()}
+
+    def over(self) -> frozenset[str]:
+        """The trials that are finished or pruned."""
+        states = {name: trial_state(attempts) for name, attempts in self.attempts().items()}
+        return frozenset(name for name, state in states.items() if state in ("finished", "pruned"))
 
     def trial_of(self, name: str, attempt: Attempt | None) -> Trial:
         """The trial of that name; its point is empty where the sampler has not chosen it yet."""
@@ -230,7 +236,7 @@ class StudyStore:
         if definition.search is None:
             return self._grid()[name]
         point = self._known_point(name) or {
-            key: to_typed(axis, _suggest(handle, key, search_space(axis))) for key, axis in definition.axes.items()
+            key: to_typed(axis, suggest(handle, key, search_space(axis))) for key, axis in definition.axes.items()
         }
         return search_trial(definition, int(name.rpartition("-")[2]), point)
 
@@ -247,10 +253,10 @@ def create(storage: BaseStorage, definition: StudyDefinition) -> StudyStore:
     try:
         study = optuna.create_study(study_name=definition.name, storage=storage, directions=directions)
     except optuna.exceptions.DuplicatedStudyError:
+        existing = find_existing(storage, definition.name)
+        if existing is not None:
+            return _extend(existing, definition)
         study = optuna.load_study(study_name=definition.name, storage=storage)
-        # Without definition and trials, a worker is creating it now, or was killed while doing so.
-        if DEFINITION in study.user_attrs or study.get_trials(deepcopy=False):
-            return _extend(find(storage, definition.name), definition)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names([objective.metric for objective in definition.objectives])
@@ -264,6 +270,18 @@ def _extend(store: StudyStore, requested: StudyDefinition) -> StudyStore:
         return store
     store.storage.set_study_user_attr(store.storage.get_study_id_from_name(both.name), DEFINITION, both.to_json())
     return StudyStore(store.storage, both)
+
+
+def find_existing(storage: BaseStorage, name: str) -> StudyStore | None:
+    """The study of that name, if there is one whose creation is complete; ValueError if it was not made by asyppo."""
+    try:
+        study = storage.get_study_id_from_name(name)
+    except KeyError:
+        return None
+    # Without definition and trials, a worker is creating it now, or was killed while doing so.
+    if DEFINITION not in storage.get_study_user_attrs(study) and not storage.get_all_trials(study, deepcopy=False):
+        return None
+    return StudyStore(storage, read_definition(storage, study, name))
 
 
 def find(storage: BaseStorage, name: str) -> StudyStore:
@@ -309,19 +327,6 @@ def to_attempt(frozen: FrozenTrial) -> Attempt | None:
         run_seconds=attributes.get(RUN_SECONDS),
         retries=attributes.get(RETRIES),
     )
-
-
-def _suggest(handle: optuna.trial.Trial, key: str, space: Any) -> str | int | float:
-    """A value chosen by the sampler."""
-    from optuna.distributions import FloatDistribution, IntDistribution
-
-    match space:
-        case IntDistribution():
-            return handle.suggest_int(key, space.low, space.high, step=space.step, log=space.log)
-        case FloatDistribution():
-            return handle.suggest_float(key, space.low, space.high, step=space.step, log=space.log)
-        case _:
-            return str(handle.suggest_categorical(key, space.choices))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from asyppo_cli.runs.directory import RunDirectory
+from asyppo_cli.runs.files.disk import DISK_FULL
 from asyppo_cli.runs.metrics import STEP
 from asyppo_cli.runs.status import RunStatus, read_status
 from asyppo_cli.runs.studies import StudyTrial, TrialState
@@ -24,6 +25,7 @@ from sweeps.definition.grid import Trial
 from sweeps.definition.objectives import measure
 from sweeps.execution.attempts import Attempt, Attempts, PollResult, current, decide
 from sweeps.execution.devices import ResourceShare
+from sweeps.execution.finished_runs import adopt_run
 from sweeps.execution.jsonl_tail import JsonlTail
 from sweeps.execution.liveness import HEARTBEAT_INTERVAL, LivenessTracker, new_owner
 from sweeps.execution.process import Launcher, TrialProcess, describe_exit
@@ -39,8 +41,8 @@ KILLED, INTERRUPTED = "killed", "interrupted"
 # Seconds for which the storage may be unreachable.
 STORAGE_TIMEOUT = 120.0
 
-# Why a worker stopped: all trials are over, the time budget is, or a signal came.
-End = Literal["over", "budget", "signal"]
+# Why a worker stopped: all trials are over, the time budget is, a signal came, or a trial found the disk full.
+End = Literal["over", "budget", "signal", "disk"]
 
 
 class SweepObserver(Protocol):
@@ -88,6 +90,8 @@ def run_worker(
             _loop(worker)
         finally:
             worker.stop()
+    if worker.disk_full:
+        return "disk"
     return "signal" if signals else "over" if worker.unfinished == 0 else "budget"
 
 
@@ -127,6 +131,7 @@ class Worker:
     # Trials stopped from outside; not to be resumed by this worker.
     skipped: set[str] = field(default_factory=set)
     unfinished: int = 1
+    disk_full: bool = False
     next_poll: float = -math.inf
     earliest_poll: float = -math.inf
     next_heartbeat: float = -math.inf
@@ -186,7 +191,7 @@ class Worker:
                 process.process.wait()
 
     def _may_start(self) -> bool:
-        return not self.signals and self.clock() < self.deadline
+        return not self.signals and not self.disk_full and self.clock() < self.deadline
 
     def _send_heartbeats(self) -> None:
         if self.clock() < self.next_heartbeat:
@@ -232,11 +237,22 @@ class Worker:
         except ValueError:
             # The outcome is the same error.
             return self._end(process, 0)
-        if there == "finished" or (there == "locked" and self.signals):
+        if there == "finished" or (there == "locked" and self.signals) or (there == "new" and self._reuse(process)):
             self._end(process, 0)
         elif there != "locked":
             self.observer.started(process.trial, there == "begun")
             process.process = self.launcher.start(process.trial, process.share)
+
+    def _reuse(self, process: TrialProcess) -> bool:
+        """Copy the run of a finished trial at the same point of a search; returns whether there is one."""
+        for name, attempts in self.store.attempts().items() if self.store.definition.search is not None else ():
+            attempt, run = current(attempts), run_of(self.launcher.folder, name)
+            if attempt is None or attempt.state != "complete" or not run.exists():
+                continue
+            if self.store.trial_of(name, attempt).overrides == process.trial.overrides:
+                adopt_run(process.trial, run, self.launcher.folder)
+                return True
+        return False
 
     def _observe(self, process: TrialProcess) -> None:
         """Read the new steps and evaluations, pass them on, and prune the trial where an evaluation says so."""
@@ -282,6 +298,9 @@ class Worker:
         if -code == signal.SIGKILL and kills < MAX_KILLS - 1:
             return trial.record("interrupted", reason=KILLED)
         error = self.launcher.last_error(trial) if code >= 0 else None
+        if error is not None and error.startswith(DISK_FULL):
+            self.disk_full = True
+            return trial.record("interrupted", reason=error)
         return trial.record("failed", reason=error or describe_exit(code))
 
     def _end(self, process: TrialProcess, code: int) -> None:

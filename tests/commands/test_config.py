@@ -182,6 +182,10 @@ def test_a_message_of_several_lines_becomes_one() -> None:
         (["config", "describe", "algorithm=va"], "algorithm=vapo"),
         (["train", "algorithm", "=", "va"], "vapo"),
         (["warmstart", "recipe", "=", "cr"], "critic"),
+        (["sweep", "jo"], "join"),
+        (["sweep", "baseli"], "baselines"),
+        (["sweep", "max_ste"], "max_steps="),
+        (["sweep", "seed=1,2", "max_ste"], "max_steps="),
     ],
 )
 def test_the_shell_completes(line: list[str], offered: str, tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess, Popen
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from studies import grid
 
 from asyppo_cli import app
 from asyppo_cli.runs.metric_log import read_metrics
+from sweeps.execution.attempts import current
 from sweeps.execution.storage import open_storage
 from sweeps.execution.study_store import create
 
@@ -89,14 +92,12 @@ def test_a_signal_stops_all_and_another_worker_goes_on(
 
 
 def test_a_trial_that_fails_is_told_and_the_others_are_run(asyppo: Asyppo, small: list[str], tmp_path: Path) -> None:
-    models = "policy.model=/no/such/folder,embedded:policy"
-    done = asyppo(["sweep", models, "max_steps=1", "--name", "f", *small], tmp_path)
+    done = asyppo(["sweep", "rollout.prompt_length=5,64", "max_steps=2", "--name", "f", *small], tmp_path)
     assert done.returncode == 1
-    assert "failed: " in done.stdout and "/no/such/folder" in done.stdout
-    assert "1 of 2 trials are not finished" in done.stderr
+    assert "failed: " in done.stdout and "1 of 2 trials are not finished" in done.stderr
     found = study(asyppo, tmp_path, "f")
     assert [trial["state"] for trial in found["trials"]] == ["failed", "finished"]
-    assert "no such folder" in found["trials"][0]["reason"]
+    assert "rollout.prompt_length" in found["trials"][0]["reason"]
 
 
 def told(args: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -156,6 +157,10 @@ def test_studies_are_listed_with_their_questions(
         app.run(["sweep", "show", "mien"])
 
 
+PRUNED = ["--trials", "2", "--direction", "maximize", "--pruner", "median"]
+
+
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
 @pytest.mark.parametrize(
     ("args", "said"),
     [
@@ -167,8 +172,14 @@ def test_studies_are_listed_with_their_questions(
         (["mask_pct=0.1"], "nothing to sweep"),
         (["mask_pct=0.1,0.2", "--name", "a/b"], "a/b"),
         (["mask_pct=0.1,0.2", "--jobs", "9999"], "--jobs 9999: every trial needs a core"),
+        (["mask_pct=0.1,0.2", "learner.threads=9999", "--jobs", "2"], "learner.threads=9999"),
         (["mask_pct=0.1,0.2", "learner.device=cuda", "--jobs", "1"], "--jobs 1: every trial needs a GPU"),
         (["mask_pct=0.1,0.2", "--storage", "postgresql://127.0.0.1:1/x"], "cannot be reached"),
+        (["mask_pct=0.1,0.2", "--storage", "/dev/null/study.journal"], "cannot write to /dev/null"),
+        (["policy.model=/no/such/folder,embedded:policy"], "policy.model=/no/such/folder"),
+        (["mask_pct=0.1,0.2", "--metric", "critic_3/loss", "--direction", "minimize"], "--metric critic_3/loss"),
+        (["utd=1,2", "algorithm=grpo", "--metric", "critics/correlation", "--direction", "maximize"], "--metric"),
+        (["mask_pct=interval(0,1)", *PRUNED, "evaluation.every=0"], "--pruner median needs evaluations"),
         (["mask_pct=0.1,0.2", "--time-budget", "soon"], "--time-budget 'soon'"),
         (["mask_pct=0.1,0.2", "--reuse", "nowhere"], "--reuse nowhere: there is no run in this folder"),
         (
@@ -181,12 +192,12 @@ def test_studies_are_listed_with_their_questions(
     ],
 )
 def test_a_mistake_is_one_line_before_anything_starts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], said: str, dry: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(ValueError) as caught:
-        app.run(["sweep", *args])
+        app.run(["sweep", *args, *(dry if args[0] not in ("join", "show") else [])])
     assert said in str(caught.value) and "\n" not in str(caught.value)
     assert not (tmp_path / "runs").exists()
 
@@ -201,3 +212,89 @@ def test_another_sweep_under_the_same_name_is_refused(tmp_path: Path, monkeypatc
     create(open_storage("runs/t/study.journal"), grid("utd=1,2", name="t"))
     with pytest.raises(ValueError, match="study t exists with other axes: choose another --name"):
         app.run(["sweep", "mask_pct=0.1,0.3", "--name", "t"])
+
+
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_study_is_never_made_in_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dry: list[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "runs" / "base"
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text("seed: 1")
+    for place in (["--name", "base"], ["--runs-dir", "runs/base"]):
+        with pytest.raises(ValueError, match="runs/base is a run"):
+            app.run(["sweep", "mask_pct=0.1,0.3", *place, *dry])
+    assert list(run.iterdir()) == [run / "config.yaml"]
+
+
+@pytest.mark.parametrize("fresh", [[], ["--fresh"]])
+def test_a_run_is_never_made_of_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: list[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    create(open_storage("runs/s/study.journal"), grid("utd=1,2", name="s"))
+    with pytest.raises(ValueError, match="holds a study"):
+        app.run(["train", "--name", "s", *fresh])
+    assert (tmp_path / "runs" / "s" / "study.journal").is_file()
+
+
+def test_a_dry_run_counts_what_is_still_to_be_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["mask_pct=0.1,0.3", "max_steps=10", "--name", "s"]
+    store = create(open_storage("runs/s/study.journal"), grid(*words[:2], name="s"))
+    store.add_attempts(store.attempts())
+    attempt = current(store.attempts()[NAMES[0]])
+    assert attempt is not None
+    claimed = store.claim(attempt, "me")
+    assert claimed is not None
+    store.finish(claimed, [0.5])
+    before = (tmp_path / "runs" / "s" / "study.journal").read_bytes()
+    assert re.search(r"trials +1, 1 at once", told([*words, "--dry-run"], capsys))
+    assert re.search(r"trials +2, 1 at once", told(["mask_pct=0.1,0.4", *words[1:], "--dry-run"], capsys))
+    assert (tmp_path / "runs" / "s" / "study.journal").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "warned"),
+    [
+        (["algorithm=grpo", "mask_pct=0.1,0.3"], ["mask_pct-0.1, mask_pct-0.3"]),
+        (["mask_pct=0.1,0.3", "max_steps=2"], ["critics.warmup_steps=3", "mask_pct-0.1, mask_pct-0.3"]),
+        (["mask_pct=off,0.0,0.3"], ["mask_pct-off, mask_pct-0.0"]),
+        (["algorithm=grpo", "mask_pct=interval(0,0.5)", *PRUNED], ["mask_pct=0.0"]),
+        (["mask_pct=0.1,0.3"], []),
+    ],
+)
+def test_what_would_waste_time_is_said_before(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    warned: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert app.run(["sweep", *words, "--dry-run"]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert len(lines) == len(warned) and all(said in line for said, line in zip(warned, lines, strict=True))
+
+
+def test_a_checkpoint_larger_than_the_free_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=2**20))
+    with pytest.raises(ValueError, match="make room"):
+        app.run(["sweep", "mask_pct=0.1,0.3", "--dry-run"])
+
+
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_a_setting_with_dashes_is_explained(command: str) -> None:
+    with pytest.raises(ValueError, match="without dashes: mask_pct=0.3"):
+        app.run([command, "--mask_pct=0.3"])
+
+
+SHOWN = re.findall(r"^asyppo sweep (.*--dry-run.*)$", (Path(__file__).parents[2] / "docs/sweeps.md").read_text(), re.M)
+
+
+@pytest.mark.parametrize("line", SHOWN)
+def test_what_the_page_shows_can_be_run(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    if "--scale paper" in line:
+        pytest.skip("needs the paper's GPUs")
+    assert app.run(["sweep", *shlex.split(line)]) == 0 and not list(tmp_path.iterdir())

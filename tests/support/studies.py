@@ -33,6 +33,7 @@ signal.signal(signal.SIGTERM, stop)
 (run / "config.yaml").write_text("seed: 1")
 if (run.parent / "broken").exists() and (run.parent / "broken").read_text() == run.name:
     sys.exit("first line\\nerror: it broke")
+if (run.parent / "full").exists(): sys.exit("error: the disk is full (1 MiB free): the run has stopped")
 value = "null" if (run.parent / "nan").exists() else score
 (run / "metrics.jsonl").write_text("")
 (run / "ready").touch()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from asyppo_cli import console
 from asyppo_cli.commands.sweep.costs import seconds
+from asyppo_cli.commands.sweep.prepare import listed
 from asyppo_cli.console import Column
 from asyppo_cli.display.drawing import format_duration
 from sweeps.definition.definition import StudyDefinition
@@ -28,7 +29,9 @@ def show_plan(plan: SweepPlan, jobs: int, runs_dir: Path) -> None:
     else:
         list_axes(plan.definition)
     if plan.reused:
-        console.print(f"already run, to be reused: {plan.reused_names}")
+        console.print(f"already run, to be reused: {listed([trial.name for trial, _ in plan.reused])}")
+    if plan.over:
+        console.print(f"finished before, not repeated: {len(plan.over):,} trials")
     cost, duration = plan.cost, seconds(plan.cost, runs_dir)
     time = "unknown: no finished run of this shape"
     if duration is not None:

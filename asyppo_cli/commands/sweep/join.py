@@ -40,5 +40,5 @@ def join(
 
     seconds = math.inf if time_budget is None else parse_duration(time_budget)
     store = find_study(study, runs_dir, storage)
-    plan = make_plan(store.definition, runs_dir, config_dir)
-    execute(store, runs_dir / study, shares(jobs, plan.configs), config_dir, seconds)
+    plan = make_plan(store.definition, runs_dir, config_dir, storage)
+    execute(store, runs_dir / study, shares(jobs, list(plan.by_devices.values())), config_dir, seconds)

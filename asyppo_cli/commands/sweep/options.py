@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -26,6 +26,12 @@ Directions = Annotated[
 ]
 Budget = Annotated[
     str | None, typer.Option(help="Start no trial after this time: seconds, or 30m, 2h.", show_default=False)
+]
+
+ScaleName = Annotated[Literal["embedded", "paper"], typer.Option(help="Size at which a named study is run.")]
+Reuse = Annotated[
+    list[Path] | None,
+    typer.Option(help="Folder of finished runs to be reused where a trial has the same configuration; repeatable."),
 ]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from asyppo_cli.config.schema import Config
     from sweeps.execution.devices import ResourceShare
     from sweeps.execution.study_store import StudyStore
+
+# A checkpoint holds float32 weights and both moments of Adam.
+BYTES_PER_PARAMETER = 12
 
 
 def storage_of(storage: str | None, folder: Path) -> str:
@@ -38,6 +42,42 @@ def find_study(name: str, runs_dir: Path, storage: str | None) -> StudyStore:
     return find(open_storage(storage_of(storage, runs_dir / name)), name)
 
 
+def existing_study(name: str, runs_dir: Path, storage: str | None) -> StudyStore | None:
+    """The study if it exists already; nothing is written.
+
+    Raises:
+        ValueError: the storage cannot be opened, or the study was not made by asyppo.
+    """
+    from sweeps.execution.storage import is_created, open_storage
+    from sweeps.execution.study_store import find_existing
+
+    where = storage_of(storage, runs_dir / name)
+    return find_existing(open_storage(where), name) if is_created(where) else None
+
+
+def check_models(configs: Iterable[Config], runs_dir: Path, jobs: int) -> None:
+    """Check that models exist and that the disk has space for a checkpoint of each simultaneous trial.
+
+    Raises:
+        ValueError: a model is missing, or the disk is too small.
+    """
+    from asyppo_cli.builders.architecture import read_architecture
+    from asyppo_cli.builders.plan import critic_of
+
+    largest = 0
+    for config in configs:
+        policy = read_architecture(config.policy.model, config.policy.revision, "policy.model")
+        critic = critic_of(config, policy)
+        critics = 0 if critic is None else critic.parameters * config.critics.count
+        largest = max(largest, BYTES_PER_PARAMETER * (policy.parameters + critics))
+    free = shutil.disk_usage(next(path for path in (runs_dir, *runs_dir.absolute().parents) if path.exists())).free
+    if jobs * largest > free:
+        raise ValueError(
+            f"--runs-dir {runs_dir}: {free / 2**30:.1f} GiB are free, and the checkpoints of {jobs} trials take "
+            f"{jobs * largest / 2**30:.1f} GiB: make room, or choose another --runs-dir"
+        )
+
+
 def studies_in(runs_dir: Path) -> list[str]:
     """Names of the studies whose journals are in a folder of runs."""
     return sorted(path.parent.name for path in runs_dir.glob(f"*/{STUDY_JOURNAL}"))
@@ -56,6 +96,11 @@ def shares(jobs: int, configs: Sequence[Config]) -> list[ResourceShare]:
         check_fits_cluster(jobs, config)
     if len(on_ray) == len(configs):
         return [ResourceShare(None) for _ in range(jobs)]
+    threads = max(config.learner.threads for config in configs)
+    if jobs > 1 and jobs * threads > usable_cores():
+        raise ValueError(
+            f"--jobs {jobs}: learner.threads={threads} for each trial exceeds the {usable_cores()} cores: lower one"
+        )
     gpus = visible_gpus()
     devices = {config.learner.device for config in configs}
     return divide(jobs, usable_cores(), gpus, "cuda" in devices or ("auto" in devices and bool(gpus)))

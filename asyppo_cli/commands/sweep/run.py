@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,8 +15,10 @@ from asyppo_cli.commands.sweep.options import (
     Jobs,
     Metric,
     Pruner,
+    Reuse,
     RunsDir,
     Sampler,
+    ScaleName,
     Storage,
     Trials,
 )
@@ -63,9 +65,7 @@ def run(
     jobs: Jobs = 1,
     name: Annotated[str | None, typer.Option(help="Name of the sweep; default: what is swept.")] = None,
     runs_dir: RunsDir = Path("runs"),
-    scale: Annotated[
-        Literal["embedded", "paper"], typer.Option(help="Size at which a named study is run.")
-    ] = "embedded",
+    scale: ScaleName = "embedded",
     trials: Trials = None,
     sampler: Sampler = None,
     pruner: Pruner = None,
@@ -73,10 +73,7 @@ def run(
     direction: Directions = None,
     time_budget: Budget = None,
     storage: Storage = None,
-    reuse: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folder of finished runs to be reused where a trial has the same configuration; repeatable."),
-    ] = None,
+    reuse: Reuse = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and list all trials and their cost.")] = False,
     config_dir: ConfigDir = None,
 ) -> None:
@@ -84,9 +81,10 @@ def run(
 
     The same command continues a stopped sweep: finished trials are not repeated.
     """
+    from asyppo_cli import console
     from asyppo_cli.commands.sweep.dry_run import show_plan
     from asyppo_cli.commands.sweep.prepare import make_plan
-    from asyppo_cli.commands.sweep.resources import shares
+    from asyppo_cli.commands.sweep.resources import check_models, shares
     from sweeps.definition.request import SweepRequest, define, parse_duration
 
     seconds = math.inf if time_budget is None else parse_duration(time_budget)
@@ -101,10 +99,13 @@ def run(
         directions=direction or (),
         trials=trials,
     )
-    plan = make_plan(define(request), runs_dir, config_dir, reuse or ())
+    plan = make_plan(define(request), runs_dir, config_dir, storage, reuse or ())
+    parts = shares(jobs, list(plan.by_devices.values()))
+    check_models(plan.by_models.values(), runs_dir, jobs)
+    for warning in plan.warnings:
+        console.warn(warning)
     if dry_run:
         return show_plan(plan, jobs, runs_dir)
-    parts = shares(jobs, plan.configs)
     store = open_study(plan, runs_dir, storage)
     execute(store, runs_dir / plan.definition.name, parts, config_dir, seconds)
 
@@ -112,6 +113,7 @@ def run(
 def open_study(plan: SweepPlan, runs_dir: Path, storage: str | None) -> StudyStore:
     """Create or extend the study; failed trials get another attempt, finished runs are copied."""
     from asyppo_cli import console
+    from asyppo_cli.commands.sweep.prepare import listed
     from asyppo_cli.commands.sweep.resources import storage_of
     from sweeps.execution.finished_runs import adopt_run
     from sweeps.execution.storage import open_storage
@@ -123,7 +125,7 @@ def open_study(plan: SweepPlan, runs_dir: Path, storage: str | None) -> StudySto
     for trial, finished in plan.reused:
         adopt_run(trial, finished, folder)
     if plan.reused:
-        console.print(f"already run, reused: {plan.reused_names}")
+        console.print(f"already run, reused: {listed([trial.name for trial, _ in plan.reused])}")
     return store
 
 
@@ -138,6 +140,7 @@ def execute(
     from asyppo_cli import console
     from asyppo_cli.commands.sweep.output import write_results
     from asyppo_cli.commands.sweep.progress import SweepProgress
+    from asyppo_cli.runs.files.disk import DISK_FULL
     from sweeps.execution.listing import study_of
     from sweeps.execution.process import TrainLauncher
     from sweeps.execution.worker import run_worker
@@ -149,6 +152,8 @@ def execute(
         end = run_worker(store, TrainLauncher(folder, name, config_dir), parts, progress, seconds)
     finally:
         progress.close()
+    if end == "disk":
+        raise RuntimeError(f"{DISK_FULL}: make room for {folder}/, then rerun the same command to continue")
     study = study_of(store)
     write_results(study, folder)
     unfinished = sum(trial.state not in ("finished", "pruned") for trial in study.trials)

@@ -8,6 +8,7 @@ together.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -73,7 +74,7 @@ def _compose_corner(trial: Trial, definition: StudyDefinition, config_dir: Path 
         for key, axis in definition.axes.items():
             if isinstance(axis, RangeAxis) and not axis.whole and f"{key}={trial.axes[key]}: " in str(error):
                 hint = f"{key}=int(interval({axis.low:g},{axis.high:g}))"
-                raise ValueError(f"{error}; for whole numbers write {hint}") from error
+                raise ValueError(f"{error}; for whole numbers write {shlex.quote(hint)}") from error
         raise
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# How the error begins; a sweep stops at it.
+DISK_FULL = "the disk is full"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -26,7 +28,7 @@ def telling_full_disk(folder: Path, consequence: str) -> Iterator[None]:
     except (OSError, RuntimeError, SafetensorError) as error:
         if is_full_disk(error):
             free = shutil.disk_usage(folder).free / 2**20
-            raise RuntimeError(f"the disk is full ({free:.0f} MiB free): {consequence}") from error
+            raise RuntimeError(f"{DISK_FULL} ({free:.0f} MiB free): {consequence}") from error
         if isinstance(error, OSError) and _below(folder, error.filename):
             raise RuntimeError(f"cannot write {error.filename} ({error.strerror}): {consequence}") from error
         raise

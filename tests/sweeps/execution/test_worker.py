@@ -206,6 +206,23 @@ def test_a_search_finds_its_way(tmp_path: Path) -> None:
     assert max(trial.values for trial in found)[0] > 0.8
 
 
+def test_a_point_that_has_been_run_is_not_run_again(tmp_path: Path) -> None:
+    definition = search("a=p,q", "x=1,2", trials=9)
+    observer = run(tmp_path, definition)
+    found = study(tmp_path, definition).trials
+    assert [trial.values for trial in found] == [(float(trial.point["x"]),) for trial in found]
+    assert len(observer.begun) == len({tuple(trial.point.items()) for trial in found}) < len(observer.over) == 9
+
+
+def test_a_full_disk_stops_the_sweep_and_the_trial_is_continued_later(tmp_path: Path) -> None:
+    (tmp_path / "full").touch()
+    observer = run(tmp_path, GRID)
+    assert observer.end == "disk" and starts(tmp_path) == {"a-1": 1}
+    assert states(tmp_path) == {"a-1": "interrupted", "a-2": "waiting", "a-3": "waiting"}
+    (tmp_path / "full").unlink()
+    assert set(run(tmp_path, GRID).begun) == {("a-1", True), ("a-2", False), ("a-3", False)}
+
+
 DRIVER = """
 import sys
 from pathlib import Path
