@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,11 +60,23 @@ def read_study(name: str) -> NamedStudy:
     Raises:
         ValueError: there is none, with similar names.
     """
-    import yaml
-
     if name not in study_names():
         raise ValueError(unknown(name))
-    return _study(name, yaml.safe_load((_folder() / f"{name}.yaml").read_text(encoding="utf-8")))
+    return read_study_file(_folder() / f"{name}.yaml")
+
+
+def read_study_file(file: Traversable) -> NamedStudy:
+    """The study that a YAML file defines, named after the file.
+
+    Raises:
+        ValueError: the file cannot be read, or defines no study.
+    """
+    import yaml
+
+    try:
+        return _study(Path(file.name).stem, yaml.safe_load(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise ValueError(f"{file} is no definition of a study: {str(error).splitlines()[0]}") from error
 
 
 def unknown(word: str) -> str:
@@ -71,12 +84,12 @@ def unknown(word: str) -> str:
     return f"there is no study {word!r}, and an override is key=value; {did_you_mean(word, study_names())}"
 
 
-def _folder() -> Any:
+def _folder() -> Traversable:
     return resources.files("sweeps") / "studies"
 
 
 def _study(name: str, tree: Mapping[str, Any]) -> NamedStudy:
-    assert tree.keys() <= KEYS, f"{name}: {tree.keys() - KEYS}"
+    _check_keys(tree, KEYS)
     reported = tree.get("reported")
     if reported is not None:
         values = {str(setting): value for setting, value in reported["values"].items()}
@@ -86,14 +99,20 @@ def _study(name: str, tree: Mapping[str, Any]) -> NamedStudy:
         question=tree["question"],
         objective=Objective(tree["metric"], tree["direction"]),
         seeds=tree["seeds"],
-        scales={scale: _at_scale(name, tree[scale]) for scale in SCALES},
+        scales={scale: _at_scale(tree[scale]) for scale in SCALES},
         reported=reported,
     )
 
 
-def _at_scale(name: str, tree: Mapping[str, Any]) -> StudyAtScale:
-    assert tree.keys() <= SCALE_KEYS, f"{name}: {tree.keys() - SCALE_KEYS}"
-    assert ("axes" in tree) != ("settings" in tree), f"{name}: axes or settings"
+def _check_keys(tree: Mapping[str, Any], known: set[str]) -> None:
+    if tree.keys() - known:
+        raise ValueError(f"unknown keys {', '.join(sorted(tree.keys() - known))}")
+
+
+def _at_scale(tree: Mapping[str, Any]) -> StudyAtScale:
+    _check_keys(tree, SCALE_KEYS)
+    if ("axes" in tree) == ("settings" in tree):
+        raise ValueError("either axes or settings, in each scale")
     return StudyAtScale(
         fixed=tuple(tree.get("fixed", ())),
         axes={key: tuple(map(str, values)) for key, values in tree.get("axes", {}).items()},

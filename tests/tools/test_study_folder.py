@@ -89,6 +89,8 @@ DEFINITION = """
 question: Does the mask help?
 metric: eval/accuracy
 direction: maximize
+seeds: 2
+paper: {axes: {utd: [1]}}
 embedded:
   settings:
     without: [utd=one, mask_pct=off]

@@ -1,4 +1,4 @@
-"""A folder of runs as a study, from the small files of its runs alone: what varies between them is what was definition.
+"""A folder of runs as a study, from the small files of its runs alone: what varies between them is the question.
 
 What the runs cannot know (the question, names for settings, what the paper reports) is taken from a study's definition
 in YAML, as those in ``sweeps/studies/``.
@@ -19,6 +19,7 @@ from asyppo_cli.runs.metric_log import MetricRows, read_metrics
 from asyppo_cli.runs.overrides import is_execution_key, override_pairs, read_overrides, varying
 from asyppo_cli.runs.status import read_status
 from asyppo_cli.runs.studies import Direction, Objective, PaperAblation, Study, StudyTrial
+from sweeps.definition.study_files import read_study_file
 
 SEED = "seed"
 # Presets of conf/ that are called after a number.
@@ -43,18 +44,10 @@ def read_definition(path: Path) -> Definition:
     Raises:
         ValueError: the file cannot be read, or is no definition.
     """
-    import yaml
-
-    try:
-        known: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        part, reported = known["embedded"], known.get("reported")
-        labels = {str(name): override_pairs(typed) for name, typed in part.get("settings", {}).items()}
-        paper = reported and PaperAblation(
-            reported["metric"], reported["source"], {str(k): float(v) for k, v in reported["values"].items()}
-        )
-        return Definition(known["question"], part.get("baseline"), known["metric"], known["direction"], paper, labels)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path} is no definition of a study: {str(error).splitlines()[0]}") from error
+    study = read_study_file(path)
+    part, objective = study.scales["embedded"], study.objective
+    labels = {name: override_pairs(typed) for name, typed in part.settings.items()}
+    return Definition(study.question, part.baseline, objective.metric, objective.direction, study.reported, labels)
 
 
 def read_study(folder: Path, definition: Definition | None = None) -> Study:
