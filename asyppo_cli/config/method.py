@@ -9,6 +9,15 @@ from pydantic import Field, model_validator
 from asyppo_cli.config.section import Count, NonNegative, Positive, Scalar, Section, Share, Text, Whole
 
 
+class ColumnsConfig(Section):
+    """Columns of files and data sets, where they are not the usual ones; a dot leads into an object (a.b)."""
+
+    problem: Text | None = Field(description="The question; null: problem, question or prompt.")
+    answer: Text | None = Field(description="The gold answer; null: answer, final_answer, gold, ... in this order.")
+    id: Text | None = Field(description="The name of a problem; null: id or unique_id, else file and row.")
+    difficulty: Text | None = Field(description="A number to draw by; null: difficulty.")
+
+
 class TaskConfig(Section):
     """Where problems come from and how an answer is judged."""
 
@@ -17,11 +26,12 @@ class TaskConfig(Section):
     )
     name: Text = Field(description="reasoning-gym dataset name, a label for the file, or the data set's hub id.")
     path: str | None = Field(
-        description="source=jsonl: file of {id, problem, answer} lines; source=hub: a copy to read instead of the hub."
+        description="source=jsonl: JSONL, CSV or Parquet file; source=hub: a copy to read instead of the hub."
     )
     heldout_path: str | None = Field(
         description="Files and hub: held-out file; null holds back a file's last lines, or the first of a draw."
     )
+    columns: ColumnsConfig
     params: dict[str, Scalar] = Field(
         description="reasoning-gym arguments; files and hub: draw (in_order, by_difficulty), and the hub's revision."
     )

@@ -30,6 +30,8 @@ def load_problems(task: TaskConfig, seed: int, heldout: int) -> tuple[Sequence[P
     a task or file that cannot serve.
     """
     if task.source == "reasoning_gym":
+        for name in _columns(task):
+            raise ValueError(f"task.columns.{name}: task.source=reasoning_gym generates problems, it has no columns")
         held = heldout_problems(task.name, task.params, heldout)
         excluded = frozenset(problem.question for problem in held)
         return GeneratedProblems(task.name, task.params, task.size, seed, excluded), held
@@ -52,18 +54,26 @@ def describe_source(task: TaskConfig) -> str | None:
 def _read(task: TaskConfig) -> tuple[list[Problem], str]:
     """All problems of a file or data set, and its name in messages."""
     if task.path is not None:
-        return _read_any(task.path, "task.path"), f"task.path ({task.path})"
+        return _read_any(task, task.path, "task.path"), f"task.path ({task.path})"
     if task.source == "jsonl":
         raise ValueError("task.source=jsonl needs task.path=FILE")
     wanted = "give a copy: task.path=FILE, a JSONL or Parquet file with problem, answer and difficulty"
     files = split_files(task.name, SPLIT, _revision(task), "task.name", wanted).files
-    return [p for file in files for p in read_problem_file(file, "task.name", {})], f"task.name ({task.name})"
+    return _read_all(task, files, "task.name"), f"task.name ({task.name})"
 
 
-def _read_any(path: str, key: str) -> list[Problem]:
-    """Problems of a file, or of a folder of files, under the usual column names."""
-    files = copied_files(Path(path).expanduser(), SPLIT, key)
-    return [problem for file in files for problem in read_problem_file(file, key, {})]
+def _read_any(task: TaskConfig, path: str, key: str) -> list[Problem]:
+    """Problems of a file, or of a folder of files."""
+    return _read_all(task, copied_files(Path(path).expanduser(), SPLIT, key), key)
+
+
+def _read_all(task: TaskConfig, files: Sequence[Path], key: str) -> list[Problem]:
+    return [problem for file in files for problem in read_problem_file(file, key, {}, _columns(task))]
+
+
+def _columns(task: TaskConfig) -> dict[str, str]:
+    """Columns that are named in the configuration."""
+    return {name: column for name, column in task.columns.model_dump().items() if column is not None}
 
 
 def _split(
@@ -71,7 +81,7 @@ def _split(
 ) -> tuple[list[Problem], list[Problem]]:
     """Held-out problems: the first of their own file, else the last of the file, or the first of the draw."""
     if task.heldout_path is not None:
-        held = _read_any(task.heldout_path, "task.heldout_path")[:heldout]
+        held = _read_any(task, task.heldout_path, "task.heldout_path")[:heldout]
         if len(held) < heldout:
             raise ValueError(
                 f"evaluation.problems is {heldout}, but task.heldout_path ({task.heldout_path}) has {len(held)}: "

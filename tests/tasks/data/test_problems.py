@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 import reasoning_gym
 
@@ -23,6 +25,7 @@ def task(**changes: Any) -> TaskConfig:
         "params": {"min_terms": 4, "max_terms": 8, "min_digits": 1, "max_digits": 1},
         "size": 100,
         "overlong": "drop",
+        "columns": dict.fromkeys(("problem", "answer", "id", "difficulty")),
         "system_prompt": "Think.",
     }
     return TaskConfig(**(values | changes))
@@ -175,3 +178,33 @@ def test_training_reads_what_evaluation_reads(tmp_path: Path) -> None:
         *(("0", "0"), ("1", "1"), ("2", "2")),
         ("mine-3", "4"),
     ]
+
+
+NAMED = {"problem": "data.text", "answer": "data.gold", "id": "key", "difficulty": "level"}
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet", "csv"])
+def test_columns_are_named_and_may_be_nested(tmp_path: Path, form: str) -> None:
+    path, columns = tmp_path / f"mine.{form}", NAMED
+    rows = [{"key": f"k{i}", "level": 2.5, "data": {"text": f"{i}?", "gold": i}, "problem": "no"} for i in range(3)]
+    if form == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif form == "parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    else:
+        path.write_text("key,level,data.text,data.gold\n" + "".join(f"k{i},2.5,{i}?,{i}\n" for i in range(3)))
+    train, _ = load_problems(file_task(path, columns=columns), seed=1, heldout=1)
+    assert [(p.id, p.question, p.answer, p.entry["difficulty"]) for p in train] == [
+        ("k0", "0?", "0", 2.5),
+        ("k1", "1?", "1", 2.5),
+    ]
+
+
+def test_a_column_that_is_not_there_is_named_with_its_row(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"q": "?", "answer": "1"}\n{"answer": "1"}\n')
+    columns = dict.fromkeys(NAMED) | {"problem": "q"}
+    with pytest.raises(ValueError, match=r'line 2: has no "q"; it has: answer'):
+        load_problems(file_task(path, columns=columns), seed=1, heldout=1)
+    with pytest.raises(ValueError, match=r"task\.columns\.problem"):
+        load_problems(task(columns=columns), seed=1, heldout=1)
