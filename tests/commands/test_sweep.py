@@ -125,6 +125,20 @@ def test_a_dry_run_tells_the_cost_and_starts_nothing(
 
 
 @pytest.mark.slow
+def test_settings_without_effect_give_equal_trials(asyppo: Asyppo, small: list[str], tmp_path: Path) -> None:
+    done = asyppo(["sweep", "algorithm=grpo", "mask_pct=0.1,0.3", "max_steps=2", "--name", "s", *small], tmp_path)
+    assert done.returncode == 0 and "compute the same" in done.stderr, done.stdout + done.stderr
+    measured = [
+        [
+            {key: value for key, value in row.items() if not key.startswith(("time/", "memory/", "throughput/"))}
+            for row in read_metrics(tmp_path / "runs" / "s" / name / "metrics.jsonl").rows
+        ]
+        for name in NAMES
+    ]
+    assert measured[0] == measured[1] and len(measured[0]) >= 2
+
+
+@pytest.mark.slow
 def test_what_another_study_has_run_is_taken_over(asyppo: Asyppo, tmp_path: Path, trained: tuple[Path, str]) -> None:
     run = trained[0]
     words = [*yaml.safe_load((run / "overrides.yaml").read_text()), "mask_pct=0.2,0.3", "--name", "again"]
