@@ -1,8 +1,8 @@
 """The advantage mask I^A and the entropy filter I^H: which tokens lose which part of the objective.
 
 Legend: ``B`` responses, ``T`` tokens, ``N`` valid tokens of a scope. Counts are exact, ``floor(share N)`` per scope;
-among equal signals the token that comes first (row by row) is taken first; where all signals of a scope are equal,
-nothing in it is taken. AsyPPO (arXiv 2510.01656) masks the advantage where the critics agree most and filters the
+among equal signals a hash of seed, response and position decides; where all signals of a scope are equal, nothing in it
+is taken. AsyPPO (arXiv 2510.01656) masks the advantage where the critics agree most and filters the
 entropy bonus where they differ most.
 """
 
@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from asyppo_cli.algorithm.rows import blocks
-from asyppo_cli.algorithm.selection import Tail, choose_tails, require_finite
+from asyppo_cli.algorithm.selection import Tail, choose_tails, require_finite, tie_keys
 
 # Far above the rounding of a product of two doubles, far below a token: 0.29 * 100 counts as 29.
 _ROUNDING = 1e-12
@@ -24,28 +24,40 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Gates:
-    """True where a token keeps its advantage, and its entropy bonus; False at padding; bool ``[B, T]``."""
+    """True where a token keeps its advantage, and its entropy bonus; False at padding; bool ``[B, T]``.
+
+    ``tied_share``: see :func:`tied_share`, of the advantage mask.
+    """
 
     advantage_kept: Tensor
     entropy_kept: Tensor
+    tied_share: float
 
 
 def lowest(
-    signal: Float[Tensor, "B T"], mask: Bool[Tensor, "B T"], share: float, scope_of_row: Int[Tensor, " B"] | None
+    signal: Float[Tensor, "B T"],
+    mask: Bool[Tensor, "B T"],
+    share: float,
+    scope_of_row: Int[Tensor, " B"] | None,
+    seed: int = 0,
 ) -> Bool[Tensor, "B T"]:
-    """True at the ``share`` of valid tokens with the lowest signal.
+    """True at the ``share`` of valid tokens with the lowest signal; ``seed`` orders ties.
 
     The share is counted in every scope: ``scope_of_row`` gives each row's (any integers), None is one scope for all.
     ValueError for a share outside [0, 1], or a signal that is not finite at a valid token.
     """
-    return lowest_and_highest(signal, mask, share, 0.0, scope_of_row)[0]
+    return lowest_and_highest(signal, mask, share, 0.0, scope_of_row, seed)[0]
 
 
 def highest(
-    signal: Float[Tensor, "B T"], mask: Bool[Tensor, "B T"], share: float, scope_of_row: Int[Tensor, " B"] | None
+    signal: Float[Tensor, "B T"],
+    mask: Bool[Tensor, "B T"],
+    share: float,
+    scope_of_row: Int[Tensor, " B"] | None,
+    seed: int = 0,
 ) -> Bool[Tensor, "B T"]:
     """True at the ``share`` of valid tokens with the highest signal; otherwise as :func:`lowest`."""
-    return lowest_and_highest(signal, mask, 0.0, share, scope_of_row)[1]
+    return lowest_and_highest(signal, mask, 0.0, share, scope_of_row, seed)[1]
 
 
 def lowest_and_highest(
@@ -54,15 +66,16 @@ def lowest_and_highest(
     low_share: float,
     high_share: float,
     scope_of_row: Int[Tensor, " B"] | None,
+    seed: int = 0,
 ) -> tuple[Bool[Tensor, "B T"], Bool[Tensor, "B T"]]:
     """:func:`lowest` and :func:`highest` of one signal, in one pass over it."""
     for share in (low_share, high_share):
         if not 0.0 <= share <= 1.0:
             raise ValueError(f"the share of tokens to take must lie in [0, 1], but is {share}")
     if scope_of_row is None:
-        return _of_batch(signal, mask, low_share, high_share)
+        return _of_batch(signal, mask, low_share, high_share, seed)
     require_finite(signal, mask)
-    return _of_scopes(signal, mask, low_share, high_share, scope_of_row)
+    return _of_scopes(signal, mask, low_share, high_share, scope_of_row, seed)
 
 
 def random_signal(mask: Bool[Tensor, "B T"], seed: int) -> Float[Tensor, "B T"]:
@@ -81,27 +94,53 @@ def build_gates(
     filter_signal: Float[Tensor, "B T"] | None,
     filter_pct: float,
     scope_of_row: Int[Tensor, " B"] | None,
+    seed: int = 0,
 ) -> Gates:
     """Both gates: the advantage is masked where its signal is lowest, the entropy bonus where its own is highest.
 
     Without a signal a gate is off: every valid token is kept.
     """
     if mask_signal is not None and mask_signal is filter_signal:
-        low, high = lowest_and_highest(mask_signal, mask, mask_pct, filter_pct, scope_of_row)
-        return Gates(low.bitwise_xor_(mask), high.bitwise_xor_(mask))
-    kept = mask.clone() if mask_signal is None else lowest(mask_signal, mask, mask_pct, scope_of_row) ^ mask
-    bonus = mask.clone() if filter_signal is None else highest(filter_signal, mask, filter_pct, scope_of_row) ^ mask
-    return Gates(kept, bonus)
+        low, high = lowest_and_highest(mask_signal, mask, mask_pct, filter_pct, scope_of_row, seed)
+        kept, bonus = low.bitwise_xor_(mask), high.bitwise_xor_(mask)
+    else:
+        kept = mask.clone() if mask_signal is None else lowest(mask_signal, mask, mask_pct, scope_of_row, seed) ^ mask
+        bonus = mask.clone()
+        if filter_signal is not None:
+            bonus ^= highest(filter_signal, mask, filter_pct, scope_of_row, seed)
+    tied = 0.0 if mask_signal is None else tied_share(mask_signal, kept, mask, scope_of_row)
+    return Gates(kept, bonus, tied)
 
 
-def _of_batch(signal: Tensor, mask: Tensor, low_share: float, high_share: float) -> tuple[Tensor, Tensor]:
+def tied_share(signal: Tensor, kept: Tensor, mask: Tensor, scope_of_row: Tensor | None) -> float:
+    """Share of valid tokens whose signal equals the highest that is masked, while not all of these are masked.
+
+    For such tokens the tie rule decides and not the signal. ``[B, T]`` each; counted in every scope.
+    """
+    masked = mask ^ kept
+    scope = torch.zeros(len(mask), dtype=torch.long, device=mask.device)
+    if scope_of_row is not None:
+        scope = torch.unique(scope_of_row, return_inverse=True)[1].to(mask.device)
+    highest_masked = signal.new_full((len(mask),), -torch.inf)
+    for rows in blocks(mask):
+        highest_masked[rows] = signal[rows].masked_fill(~masked[rows], -torch.inf).amax(1)
+    threshold = torch.full_like(highest_masked, -torch.inf).scatter_reduce(0, scope, highest_masked, "amax")[scope]
+    equal, equal_kept = torch.zeros_like(scope), torch.zeros_like(scope)
+    for rows in blocks(mask):
+        ties = (signal[rows] == threshold[rows, None]) & mask[rows]
+        equal[rows], equal_kept[rows] = ties.sum(1), (ties & kept[rows]).sum(1)
+    undecided = torch.zeros_like(scope).scatter_add(0, scope, equal_kept)[scope] > 0
+    return int(equal[undecided].sum()) / max(1, int(torch.count_nonzero(mask)))
+
+
+def _of_batch(signal: Tensor, mask: Tensor, low_share: float, high_share: float, seed: int) -> tuple[Tensor, Tensor]:
     total = int(torch.count_nonzero(mask))
     counts = (_count(low_share, total), _count(high_share, total))
     if not any(counts) or _all_equal(signal, mask):
         require_finite(signal, mask)
         return torch.zeros_like(mask), torch.zeros_like(mask)
     tails = [Tail(count, largest) for count, largest in zip(counts, (False, True), strict=True) if count]
-    chosen = choose_tails(signal, mask, total, tails)
+    chosen = choose_tails(signal, mask, total, tails, seed)
     low = chosen[0] if counts[0] else torch.zeros_like(mask)
     high = chosen[-1] if counts[1] else torch.zeros_like(mask)
     return low, high
@@ -125,13 +164,14 @@ def _all_equal(signal: Tensor, mask: Tensor) -> bool:
 
 
 def _of_scopes(
-    signal: Tensor, mask: Tensor, low_share: float, high_share: float, scope_of_row: Tensor
+    signal: Tensor, mask: Tensor, low_share: float, high_share: float, scope_of_row: Tensor, seed: int
 ) -> tuple[Tensor, Tensor]:
-    """All scopes at once: tokens sorted by scope, signal and place."""
+    """All scopes at once: tokens sorted by scope, signal and the key of ties."""
     valid, row = mask.flatten().nonzero()[:, 0], mask.nonzero()[:, 0]
     _, scope, sizes = torch.unique(scope_of_row[row], return_inverse=True, return_counts=True)
     x = signal.flatten()[valid]
-    order = x.argsort(stable=True)
+    order = tie_keys(valid, mask.shape[1], seed).argsort(stable=True)
+    order = order[x[order].argsort(stable=True)]
     order = order[scope[order].argsort(stable=True)]
     x, scope, valid = x[order], scope[order], valid[order]
     first = sizes.cumsum(0) - sizes

@@ -17,11 +17,14 @@ from asyppo_cli.algorithm.rows import BLOCK_ELEMENTS, blocks, fresh_like
 
 _SAMPLE = 1 << 16
 _WORD = 8
+# Constants of splitmix64, as signed numbers: products of int64 tensors wrap around.
+_GOLDEN = 0x9E3779B97F4A7C15
+_MIX_1, _MIX_2 = 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
 
 
 @dataclass(frozen=True)
 class Tail:
-    """The ``count`` smallest of all valid tokens, or the largest; ties go to the earlier token."""
+    """The ``count`` smallest of all valid tokens, or the largest; ties are ordered by :func:`tie_keys`."""
 
     count: int
     largest: bool
@@ -44,7 +47,7 @@ class _Bracket:
         return self.beyond < self.tail.count <= self.beyond + len(self.inside)
 
 
-def choose_tails(signal: Tensor, mask: Tensor, total: int, tails: list[Tail]) -> list[Tensor]:
+def choose_tails(signal: Tensor, mask: Tensor, total: int, tails: list[Tail], seed: int) -> list[Tensor]:
     """True at exactly the tokens of each tail, bool ``[B, T]``; counts lie in 1 .. n, and ``total`` is n.
 
     ValueError if the signal is not finite at a valid token.
@@ -63,7 +66,7 @@ def choose_tails(signal: Tensor, mask: Tensor, total: int, tails: list[Tail]) ->
         for bracket in pending:
             bracket.low, bracket.high = _range(bracket.tail, sample, total, margin)
     for bracket in found:
-        _settle(flat, bracket)
+        _select(flat, bracket, signal.shape[1], seed)
     return [bracket.chosen.view_as(mask) for bracket in found]
 
 
@@ -129,8 +132,8 @@ def _mark(x: Tensor, valid: Tensor, bracket: _Bracket, chosen: Tensor) -> Tensor
     return reached.logical_and_(valid).bitwise_xor_(chosen)
 
 
-def _settle(flat: Tensor, bracket: _Bracket) -> None:
-    """Find the threshold among the tokens inside, and mark those up to it, the earliest of ties first."""
+def _select(flat: Tensor, bracket: _Bracket, width: int, seed: int) -> None:
+    """Find the threshold among the tokens inside, and mark those up to it, ties in the order of their keys."""
     assert bracket.inside is not None
     wanted = bracket.tail.count - bracket.beyond
     inside = flat[bracket.inside]
@@ -138,9 +141,25 @@ def _settle(flat: Tensor, bracket: _Bracket) -> None:
     ranked = -inside if bracket.tail.largest else inside
     threshold = ranked.kthvalue(wanted).values
     closer = ranked < threshold
-    ties = bracket.inside[ranked == threshold][: wanted - int(torch.count_nonzero(closer))]
+    ties, missing = bracket.inside[ranked == threshold], wanted - int(torch.count_nonzero(closer))
+    if missing < len(ties):
+        ties = ties[tie_keys(ties, width, seed).argsort(stable=True)[:missing]]
     bracket.chosen[bracket.inside[closer]] = True
     bracket.chosen[ties] = True
+
+
+def tie_keys(index: Tensor, width: int, seed: int) -> Tensor:
+    """A pseudo-random int64 key of each token: a hash of ``seed``, its response and its position in it.
+
+    ``index`` int64 ``[n]`` counts tokens of rows of ``width``; the same token has the same key under any padding. Ties
+    broken by position would mask the beginnings of responses, wherever the critics' values are coarse. The mixing is
+    that of splitmix64 (Steele, Lea and Flood, 2014).
+    """
+    row, position = index // width, index % width
+    key = (row << 32) + position + seed * _GOLDEN % 2**62
+    for shift, factor in ((30, _MIX_1), (27, _MIX_2)):
+        key = (key ^ (key >> shift)) * factor
+    return key ^ (key >> 31)
 
 
 def _how_many(flags: Tensor) -> Tensor:

@@ -23,7 +23,10 @@ Signal = Literal["value_std", "entropy", "random", "none"]
 
 @dataclass(frozen=True)
 class Targets:
-    """All ``[B, T]``, 0 or False at padding: aggregate values, sigma, advantages, the critics' returns, both gates."""
+    """All ``[B, T]``, 0 or False at padding: aggregate values, sigma, advantages, the critics' returns, both gates.
+
+    ``tied_share`` of tokens was masked or kept by the order of ties alone (:func:`gating.tied_share`).
+    """
 
     values: Tensor
     disagreement: Tensor
@@ -31,6 +34,7 @@ class Targets:
     returns: Tensor
     advantage_kept: Tensor
     entropy_kept: Tensor
+    tied_share: float
 
 
 def asymmetric_targets(
@@ -53,10 +57,10 @@ def asymmetric_targets(
 ) -> Targets:
     """Targets of a batch from M critics, whose every value of every response is given.
 
-    ``critic_lambd`` None: the critics' returns use ``lambd``. ``whiten`` whiteneds the advantages, not the returns.
-    Signals rank tokens for the gates (``random`` by ``seed``, ``entropy`` needs the policy's); ``value_std`` of a
-    single critic ranks nothing, and its gate is off. ``scope_of_row`` as in :func:`gating.lowest`. ValueError as in
-    :mod:`returns` and :mod:`gating`, and for the entropy signal without an entropy.
+    ``critic_lambd`` None: the critics' returns use ``lambd``. ``whiten`` whitens the advantages, not the returns.
+    Signals rank tokens for the gates (``random`` by ``seed``, which orders ties too; ``entropy`` needs the policy's);
+    ``value_std`` of a single critic ranks nothing, and its gate is off. ``scope_of_row`` as in :func:`gating.lowest`.
+    ValueError as in :mod:`returns` and :mod:`gating`, and for the entropy signal without an entropy.
     """
     mean, std = _combine(values, mask, aggregation)
     advantages, returns = gae(rewards, mean, mask, gamma, lambd)
@@ -66,9 +70,9 @@ def asymmetric_targets(
         advantages = whitened(advantages, mask)
     signals = _signals((mask_signal, entropy_filter_signal), std if len(values) > 1 else None, entropy, mask, seed)
     gates = build_gates(
-        mask, signals[mask_signal], mask_pct, signals[entropy_filter_signal], entropy_filter_pct, scope_of_row
+        mask, signals[mask_signal], mask_pct, signals[entropy_filter_signal], entropy_filter_pct, scope_of_row, seed
     )
-    return Targets(mean, std, advantages, returns, gates.advantage_kept, gates.entropy_kept)
+    return Targets(mean, std, advantages, returns, gates.advantage_kept, gates.entropy_kept, gates.tied_share)
 
 
 def critic_free_targets(
@@ -93,10 +97,10 @@ def critic_free_targets(
         per_token = whitened(per_token, mask)
     signals = _signals((mask_signal, entropy_filter_signal), None, entropy, mask, seed)
     gates = build_gates(
-        mask, signals[mask_signal], mask_pct, signals[entropy_filter_signal], entropy_filter_pct, scope_of_row
+        mask, signals[mask_signal], mask_pct, signals[entropy_filter_signal], entropy_filter_pct, scope_of_row, seed
     )
     nothing = torch.zeros_like(per_token)
-    return Targets(nothing, nothing, per_token, nothing, gates.advantage_kept, gates.entropy_kept)
+    return Targets(nothing, nothing, per_token, nothing, gates.advantage_kept, gates.entropy_kept, gates.tied_share)
 
 
 def _combine(values: Tensor, mask: Tensor, aggregation: Aggregation) -> tuple[Tensor, Tensor]:

@@ -39,6 +39,8 @@ EXPLAINED_VARIANCE = "critics/explained_variance"
 
 ADVANTAGE_MASKED = "gate/advantage_masked_share"
 ENTROPY_FILTERED = "gate/entropy_filtered_share"
+# Tokens that are masked or kept by the order of equal signals alone.
+TIED = "gate/tied_share"
 
 LOGPROB_DIFF = "sampler/logprob_diff_mean"
 STALENESS = "sampler/staleness"

@@ -195,6 +195,7 @@ def batch_metrics(outcome: StepOutcome) -> dict[str, float]:
         names.LOGPROB_DIFF: float((old.logprobs - outcome.rollout.sampler_logprobs())[mask].abs().mean()),
         names.ADVANTAGE_MEAN: float(advantages.mean()),
         names.ADVANTAGE_STD: float(advantages.std(unbiased=False)),
+        names.TIED: targets.tied_share,
         names.ADVANTAGE_MASKED: 1.0 - int(targets.advantage_kept.sum()) / total,
         names.ENTROPY_FILTERED: 1.0 - int(targets.entropy_kept.sum()) / total,
     }

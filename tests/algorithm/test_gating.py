@@ -12,10 +12,23 @@ from asyppo_cli.algorithm import selection
 from asyppo_cli.algorithm.gating import build_gates, highest, lowest, lowest_and_highest, random_signal
 
 
+def mixed(row: int, position: int, seed: int) -> int:
+    """splitmix64's mixing in Python's numbers of any size, wrapped to 64 bits with a sign after every step."""
+
+    def wrapped(number: int) -> int:
+        return (number + 2**63) % 2**64 - 2**63
+
+    key = wrapped(row * 2**32 + position + seed * 0x9E3779B97F4A7C15 % 2**62)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        key = wrapped((key ^ (key >> shift)) * factor)
+    return key ^ (key >> 31)
+
+
 def chosen_by_sorting(signal: Tensor, mask: Tensor, count: int, largest: bool) -> Tensor:
     places = mask.flatten().nonzero()[:, 0].tolist()
     x = signal.flatten().tolist()
-    ranked = sorted(places, key=lambda i: (-x[i] if largest else x[i], i))
+    width = mask.shape[1]
+    ranked = sorted(places, key=lambda i: (-x[i] if largest else x[i], mixed(i // width, i % width, 0)))
     result = torch.zeros(mask.numel(), dtype=torch.bool)
     result[ranked[:count]] = True
     return result.view(mask.shape)
@@ -58,12 +71,32 @@ def test_counts_are_the_floor_of_the_share_whatever_doubles_say(share: float, to
         assert int(highest(signal, mask, share, scope).sum()) == count
 
 
-def test_the_earliest_of_ties_is_taken_by_both() -> None:
-    signal = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
-    mask = torch.ones(2, 3, dtype=torch.bool)
-    for scope in (None, torch.tensor([0, 0])):
-        assert lowest(signal, mask, 0.34, scope).int().tolist() == [[0, 0, 1], [0, 1, 0]]
-        assert highest(signal, mask, 0.34, scope).int().tolist() == [[1, 1, 0], [0, 0, 0]]
+def test_position_does_not_decide_ties() -> None:
+    """Coarse values tie everywhere: the masked tokens lie all over the responses, and elsewhere at the next seed."""
+    rows, width = 200, 100
+    signal = torch.zeros(rows, width)
+    signal[:, 0] = 1.0
+    mask = torch.ones(rows, width, dtype=torch.bool)
+    for scope in (None, torch.zeros(rows, dtype=torch.long)):
+        chosen = lowest(signal, mask, 0.2, scope, seed=1)
+        assert int(chosen.sum()) == rows * width // 5
+        shares = chosen[:, 1:].float().mean(0)
+        assert float(shares.min()) > 0.1 and float(shares.max()) < 0.33
+        assert float(chosen.float().mean(1).std()) < 0.08
+        assert not torch.equal(chosen, lowest(signal, mask, 0.2, scope, seed=2))
+        padded = torch.nn.functional.pad(signal, (0, 3)), torch.nn.functional.pad(mask, (0, 3))
+        assert torch.equal(lowest(*padded, 0.2, scope, seed=1)[:, :width], chosen)
+
+
+def test_the_share_that_ties_decide() -> None:
+    signal = torch.tensor([[0.0, 1.0, 1.0, 1.0, 2.0]])
+    mask = torch.ones(1, 5, dtype=torch.bool)
+    for scope in (None, torch.tensor([3])):
+        shares = [build_gates(mask, signal, pct, None, 0.0, scope).tied_share for pct in (0.0, 0.2, 0.4, 0.8, 1.0)]
+        assert shares == [0.0, 0.0, 0.6, 0.0, 0.0]
+    both = torch.cat([signal, torch.arange(5.0)[None]])
+    gates = build_gates(mask.expand(2, 5), both, 0.4, None, 0.0, torch.tensor([0, 1]))
+    assert gates.tied_share == 0.3
 
 
 def test_zero_and_negative_zero_tie() -> None:
@@ -131,7 +164,7 @@ def test_a_bracket_that_missed_is_widened(sample: list[float], monkeypatch: pyte
     signal, mask = torch.rand(8, 100), ragged(8, 100)
     total = int(mask.sum())
     low, high = selection.choose_tails(
-        signal, mask, total, [selection.Tail(total // 2, largest=False), selection.Tail(total // 4, largest=True)]
+        signal, mask, total, [selection.Tail(total // 2, largest=False), selection.Tail(total // 4, largest=True)], 0
     )
     assert torch.equal(low, chosen_by_sorting(signal, mask, total // 2, largest=False))
     assert torch.equal(high, chosen_by_sorting(signal, mask, total // 4, largest=True))

@@ -46,7 +46,12 @@ def test_two_critics_by_hand() -> None:
     assert result.disagreement.tolist() == [[0.25, 0.25], [0.5, 0.0]]
     assert result.advantages.tolist() == [[0.75, 0.25], [-0.5, 0.0]]
     assert result.returns.tolist() == [[1.0, 1.0], [0.0, 0.0]]
-    assert result.advantage_kept.tolist() == [[False, True], [True, False]]
+    # One of the two that tie is masked.
+    assert sorted(result.advantage_kept[0].tolist()) == [False, True] and result.advantage_kept[1].tolist() == [
+        True,
+        False,
+    ]
+    assert result.tied_share == pytest.approx(2 / 3)
     assert result.entropy_kept.tolist() == [[True, True], [False, False]]
 
 

@@ -78,6 +78,7 @@ class DeepSpeedLearner(Generic[Outputs]):
         self._engine = start_engine(deepspeed, self._mapped, self._adamw, settings, device)
         self._stage = stage
         self._state = EngineState(module, self._adamw, stage)
+        self._copy_head()
 
     @torch.no_grad()
     def forward(self, batch: Sequences) -> Outputs:
@@ -120,6 +121,7 @@ class DeepSpeedLearner(Generic[Outputs]):
         if not math.isfinite(self._norm):
             raise NonFiniteLoss(f"the gradient's norm is {self._norm}")
         self._steps += applied
+        self._copy_head()
         return StepReport(self._norm, rate, skipped=not applied)
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
@@ -152,11 +154,20 @@ class DeepSpeedLearner(Generic[Outputs]):
         if not self._state.ready:
             self._prime()
         self._state.restore(weights, moments, steps)
+        self._copy_head()
         self._steps = steps
 
     def close(self) -> None:
         """Give up DeepSpeed's buffers and hooks. The process group stays, for it may have other users."""
         self._engine.destroy()
+
+    def _copy_head(self) -> None:
+        """Let a critic's head compute with its float32 masters instead of the weights that DeepSpeed casts."""
+        if self._stage > 0 and isinstance(self._module, ValueModel):
+            weight, bias = (
+                self._state.master(p).detach().to(self._device).clone() for p in self._module.head.parameters()
+            )
+            self._module.head.masters = (weight, bias)
 
     def _plan(self, batch: Sequences) -> list[MicroBatch]:
         """Micro-batches of this rank's rows, filled up with empty ones to the most that any rank has.

@@ -43,7 +43,7 @@ class EngineState:
         for name, tensor in self._module.state_dict(keep_vars=True).items():
             # A tied weight has two names and is one tensor.
             if id(tensor) not in seen:
-                value = self._master(tensor) if isinstance(tensor, nn.Parameter) else tensor
+                value = self.master(tensor) if isinstance(tensor, nn.Parameter) else tensor
                 seen[id(tensor)] = whole(value) if dist.get_rank() == 0 else value.new_empty(0)
             found[name] = seen[id(tensor)]
         return found
@@ -72,7 +72,8 @@ class EngineState:
         for entry in self._optimizer.state.values():
             entry["step"].fill_(steps)
 
-    def _master(self, parameter: nn.Parameter) -> Tensor:
+    def master(self, parameter: nn.Parameter) -> Tensor:
+        """The float32 weight that the optimizer steps, whole."""
         if self._stage == 0:
             return parameter
         from deepspeed.utils import safe_get_full_fp32_param

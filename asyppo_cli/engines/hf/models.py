@@ -66,6 +66,26 @@ class PolicyModel(nn.Module):
         save_model(self.model, "model", directory, weights)
 
 
+class ValueHead(nn.Linear):
+    """A linear layer in float32, whatever the backbone computes in and under autocast too.
+
+    Critics' disagreement is a difference of nearly equal values: in bfloat16 most of it is lost. ``masters``: float32
+    weight and bias, where an engine keeps them beside ones of lower precision; gradients go to the latter.
+    """
+
+    masters: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """``[N, D]`` to float32 ``[N, 1]``."""
+        with torch.autocast(hidden.device.type, enabled=False):
+            weight, bias = self.weight.float(), self.bias.float()
+            if self.masters is not None:
+                # Nothing in value, the whole gradient.
+                weight = self.masters[0] + (weight - weight.detach())
+                bias = self.masters[1] + (bias - bias.detach())
+            return nn.functional.linear(hidden.float(), weight, bias)
+
+
 class ValueModel(nn.Module):
     """A language model's backbone with a scalar head: the value of every prefix of the response.
 
@@ -77,14 +97,14 @@ class ValueModel(nn.Module):
         self.backbone = backbone
         self.capabilities = capabilities or ModelCapabilities(False, find_attention_crossover(backbone))
         # Zero weights: every critic starts at value 0, so no random head can throw the first advantages off.
-        self.head = nn.Linear(backbone.config.hidden_size, 1)
+        self.head = ValueHead(backbone.config.hidden_size, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, batch: Sequences, sizes: Tensor | None = None) -> ValueOutputs:
         """Value of the prefix before each response token, ``[B, T]``; ``sizes`` as in :meth:`PolicyModel.forward`."""
         hidden = predicting_outputs(self.backbone, "last_hidden_state", batch, sizes)
-        values = self.head(hidden).float()[:, 0]
+        values = self.head(hidden)[:, 0]
         return ValueOutputs(unpack(values, batch.response_mask))
 
     def save(self, directory: Path, weights: Mapping[str, Tensor] | None = None) -> None:
