@@ -81,7 +81,8 @@ class StudyAnswer:
         """Sentences for a terminal: verdicts, axes, the results of a search, missing trials, notices."""
         many = len(self.objectives) > 1
         lines = [f"{one.metric}: {one.verdict}" if many else one.verdict for one in self.objectives]
-        lines += [axes_sentence(one.axes, one.metric) for one in self.objectives if one.axes]
+        axes = [(one.metric, axes_sentence(one.axes, one.metric)) for one in self.objectives if one.axes]
+        lines += [f"{metric}: {sentence}" if many else sentence for metric, sentence in axes]
         lines += [line for one in self.objectives for line in one.search_findings()]
         lines += [importance_sentence(one.importances) for one in self.objectives if one.importances]
         lines += [front_sentence(self.front, self.study.objectives)] * many

@@ -54,7 +54,7 @@ def print_answer(study: Study, found: StudyAnswer) -> None:
     console.print()
     print_states(study)
     for line in found.findings():
-        console.print(line)
+        console.paragraph(line)
 
 
 def is_shown(title: str) -> bool:
