@@ -108,7 +108,7 @@ def batch_rows(most: int, parameters: int, response: int, device: str) -> int:
     A token takes two operations a parameter. The number depends on model, length and kind of device alone, so that
     an evaluation can be repeated.
     """
-    affordable = int(BATCH_SECONDS * OPERATIONS[device] / (2 * parameters * response))
+    affordable = int(BATCH_SECONDS * OPERATIONS.get(device, OPERATIONS["cpu"]) / (2 * parameters * response))
     return min(most, max(FEWEST_ROWS, affordable))
 
 

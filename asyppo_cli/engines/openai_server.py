@@ -83,7 +83,7 @@ def find_server(
 
 
 class ServerSampler:
-    """Sends many requests to a server at once; ``note`` is told of long pauses."""
+    """Sends many requests to a server at once; ``note`` receives a line on each long pause."""
 
     def __init__(
         self,

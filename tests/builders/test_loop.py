@@ -189,3 +189,15 @@ def test_every_problem_of_a_file_is_checked(tmp_path: Path) -> None:
     assert "p90" not in {prompt.problem.id for prompt in inputs.prompts_at(0, 400)}
     with pytest.raises(ValueError, match="problem p90 has a prompt"):
         load_inputs(load([*SMALL, *file, "task.overlong=error"]).config)
+
+
+def test_gold_answers_are_tried_before_training(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    task = [*SMALL, "task=jsonl", f"task.path={path}", "evaluation.problems=2"]
+    golds = ["4", "}{", *"5678"]
+    path.write_text("".join(f'{{"question": "{i}?", "answer": "{gold}"}}\n' for i, gold in enumerate(golds)))
+    [note] = load_inputs(load(task).config).notes
+    assert "1 of 6" in note and "mine-1" in note
+    path.write_text("".join(f'{{"question": "{i}?", "answer": "}}{{"}}\n' for i in range(6)))
+    with pytest.raises(ValueError, match="6 of 6"):
+        load_inputs(load(task).config)

@@ -1,7 +1,6 @@
-"""``asyppo eval``: scores of models on benchmarks. The first word decides: a command of this family, or a benchmark.
+"""``asyppo eval``: scores of models on benchmarks. The first word is a command of this family or a benchmark.
 
-``asyppo eval aime25 ...`` is ``run`` with all words; so is anything that is no command here, an option included, and
-``run`` names what is near a word that is neither. A command is imported when it is called.
+Anything but a command is passed to ``run`` (``asyppo eval aime25 ...``). A command is imported when it is called.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import typer
 
 from asyppo_cli.family import Family
 
-# Name, and what help says of it; each is a module of this package with an ``app`` of one command.
+# Name and help text; each is a module of this package with an ``app`` of one command.
 COMMANDS = {
     "run": "Sample and score models on benchmarks; the word run may be left out.",
     "ls": "List the benchmarks: sizes, sources, revisions, licences.",
@@ -23,10 +22,10 @@ COMMANDS = {
 EXAMPLES = {
     "asyppo eval aime25": "the newest run's checkpoint, average of 4 samples",
     "asyppo eval paper --data-dir FOLDER": "all six benchmarks, from local files",
-    "asyppo eval ls": "what there is",
+    "asyppo eval ls": "all benchmarks",
     "asyppo eval grade answers.jsonl": "grade what another program has sampled",
 }
-# What only a command of its own can be asked; everything else belongs to ``run``.
+# Options of the family itself; everything else is passed to ``run``.
 _HELP = ("-h", "--help")
 
 
@@ -40,7 +39,7 @@ class EvalCommands(Family):
     usage = ("BENCHMARK... [OPTIONS]", "COMMAND [ARGUMENTS]...")
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put ``run`` in front of anything that is neither a command nor a cry for help."""
+        """Put ``run`` in front of anything but a command or a request for help."""
         if args and args[0] not in COMMANDS and args[0] not in _HELP:
             args = ["run", *args]
         return super().parse_args(ctx, args)

@@ -1,4 +1,4 @@
-"""``asyppo eval ls``: the benchmarks there are, where they come from, and what of them is on this machine."""
+"""``asyppo eval ls``: the benchmarks, their sources, and which are on this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command(epilog=EXAMPLES)
 def ls(
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of files NAME.jsonl or NAME.parquet.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of files NAME.jsonl, .parquet or .csv.")] = None,
     tasks: Annotated[bool, typer.Option("--tasks", help="Also list the tasks of reasoning-gym.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
@@ -37,7 +37,7 @@ def ls(
 
 
 def benchmark_rows(data_dir: Path | None) -> list[dict[str, Any]]:
-    """Everything that is known of each benchmark, as JSON values; ``here`` is its file on this machine, or None."""
+    """All data on each benchmark as JSON values; ``here`` is its file on this machine, or None."""
     from asyppo_cli.evaluation.benchmarks import BENCHMARKS, local_file
     from asyppo_cli.tasks.data.hub import cached_files
 
@@ -82,7 +82,7 @@ def _print_others(tasks: list[str]) -> None:
     rows: list[tuple[str, Content]] = [(name, " ".join(members)) for name, members in SUITES.items()]
     listed = ": " + " ".join(tasks) if tasks else " (asyppo eval ls --tasks names them)"
     rows.append(("reasoning-gym", f"every task by its name, {GENERATED} held-out problems each{listed}"))
-    rows.append(("files", "any PATH.jsonl or PATH.parquet with a problem and an answer in each row"))
+    rows.append(("files", "any PATH.jsonl, .parquet or .csv with a problem and an answer in each row"))
     console.pairs(rows)
 
 

@@ -161,8 +161,8 @@ def _one(evaluation: Evaluation, grader: Grader, progress: Progress, redo: Redo)
     except KeyboardInterrupt:
         kept = count_samples(evaluation.directory.samples)
         command = shlex.join(["asyppo", *(word for word in sys.argv[1:] if word != "--fresh")])
-        told = f"stopped: {kept} of {evaluation.total} samples are stored; continue with: {command}"
-        raise KeyboardInterrupt(told) from None
+        message = f"stopped: {kept} of {evaluation.total} samples are stored; continue with: {command}"
+        raise KeyboardInterrupt(message) from None
 
 
 @contextmanager
