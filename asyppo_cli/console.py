@@ -7,6 +7,7 @@ A console is made for each call, so that it belongs to the stream of the moment,
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
-# Wide enough that a table in a pipe or file is never cut: whoever reads it there wants all of it.
+# Wide enough that a table in a pipe or file is never cut.
 PIPE_WIDTH = 1000
 
 
@@ -55,13 +56,18 @@ def make_console(stderr: bool = False) -> Console:
 
 
 def is_terminal(stderr: bool = False) -> bool:
-    """Whether somebody watches the stream on a terminal that can move its cursor."""
+    """Whether the stream is a terminal that can move its cursor."""
     console = make_console(stderr)
     return console.is_terminal and not console.is_dumb_terminal
 
 
+def command(*words: str) -> str:
+    """A command line of asyppo to suggest, quoted for the shell."""
+    return shlex.join(["asyppo", *words])
+
+
 def abandon_stdout() -> None:
-    """Nobody reads stdout any more: whatever is still written to it, at exit too, goes nowhere without an error."""
+    """Send what is still written to stdout to the null device, at exit too: its reader has gone."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

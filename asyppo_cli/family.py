@@ -19,7 +19,8 @@ class Family(TyperGroup):
     """A group whose commands are modules of ``package`` (- as _), each with an ``app``.
 
     ``known`` has their names in the order of help, with what help says of each; ``program`` is what is typed before
-    them, ``usage`` the ways to go on; ``member`` is what an error calls one of them.
+    them, ``usage`` the ways to go on; ``member`` is what an error calls one of them, ``default`` the
+    one whose name may be left out.
     """
 
     package: ClassVar[str]
@@ -28,6 +29,7 @@ class Family(TyperGroup):
     program: ClassVar[str]
     usage: ClassVar[tuple[str, ...]]
     member: ClassVar[str] = "command"
+    default: ClassVar[str | None] = None
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order of help."""
@@ -40,6 +42,14 @@ class Family(TyperGroup):
         command = typer.main.get_command(module.app)
         command.name = name
         return command
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Commands, and what the first argument of the default one may be."""
+        found = super().shell_complete(ctx, incomplete)
+        if self.default is None or incomplete.startswith("-"):
+            return found
+        first = next(one for one in self.get_command(ctx, self.default).params if one.param_type_name == "argument")
+        return [*found, *first.shell_complete(ctx, incomplete)]
 
     def options(self, ctx: Any) -> Iterable[tuple[str, str]]:
         """Options of the family itself, as help shows them."""

@@ -1,4 +1,4 @@
-"""Frozen records that flow between the rooms of the house.
+"""Frozen records that are passed between the packages.
 
 Shape legend: ``B`` responses in a batch, ``S`` tokens of the longest prompt + response, ``T`` tokens of the longest
 response, ``M`` critics, ``G`` responses per prompt. Token tensors are ``[B, T]`` with response token ``t`` of row

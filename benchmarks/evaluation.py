@@ -15,12 +15,14 @@ import argparse
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import NamedTuple
+
+from silent import Silent
 
 from asyppo_cli.builders.eval import EvaluationOptions, ModelEvaluation, build_pool, prepare
 from asyppo_cli.builders.eval_models import EvaluationPaths, ServerOptions, resolve
@@ -30,13 +32,6 @@ from asyppo_cli.ports import Grader
 from asyppo_cli.runs.evaluations import EvaluationDirectory, Sample
 
 TARGET = 0.9
-
-
-class Silent:
-    """Takes what an evaluation reports and forgets it."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *args, **kwargs: None
 
 
 class Rate(NamedTuple):

@@ -29,6 +29,8 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
+from silent import Silent
+
 from asyppo_cli.system import usable_cores
 
 TIME_TARGET, MEMORY_TARGET = 0.4, 0.5
@@ -157,10 +159,6 @@ def floor(model: str, overrides: list[str]) -> None:
     from asyppo_cli.config.load import load
     from asyppo_cli.engines.hf.prompt_packing import plan_packing, predicting_outputs, predicting_positions
     from asyppo_cli.training.clock import Clock
-
-    class Silent:
-        def __getattr__(self, name: str) -> Callable[..., None]:
-            return lambda *args, **kwargs: None
 
     def passes(learner: Any, batch: Any, backward: bool) -> None:
         inner = getattr(learner._module, "model", None)

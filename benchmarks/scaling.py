@@ -19,13 +19,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from silent import Silent
 
 from asyppo_cli.builders.device import set_threads
 from asyppo_cli.builders.loop import build_grader, build_loop, load_inputs
@@ -57,13 +58,6 @@ AXES: dict[str, dict[int, list[str]]] = {
     "UTD of symmetric PPO": {utd: ["algorithm=ppo", *said] for utd, said in UTD.items()},
 }
 SYMMETRIC = AXES["UTD of symmetric PPO"][1]
-
-
-class Silent:
-    """Takes what a run reports and forgets it."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *args, **kwargs: None
 
 
 @dataclass

@@ -13,12 +13,12 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-from collections.abc import Callable
 from contextlib import closing
 from time import perf_counter
 from typing import Any
 
 import torch
+from silent import Silent
 from transformers.cache_utils import DynamicCache
 
 from asyppo_cli.algorithm.critics import assign
@@ -31,13 +31,6 @@ from asyppo_cli.training.step import StepOutcome
 from asyppo_cli.types import Sequences
 
 TARGET = 1.3
-
-
-class Silent:
-    """Takes what a run reports and forgets it."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *args, **kwargs: None
 
 
 def bare_sampling(model: Any, outcome: StepOutcome) -> None:

@@ -23,9 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from silent import Silent
+
 from asyppo_cli.commands.sweep.output import print_states
 from asyppo_cli.commands.sweep.validate import check
-from asyppo_cli.runs.studies import StudyTrial
 from sweeps.definition.definition import StudyDefinition
 from sweeps.definition.grid import Trial
 from sweeps.definition.request import SweepRequest, define
@@ -53,25 +54,6 @@ time.sleep(float(sys.argv[2]))
 (run / "status.json").write_text(json.dumps(dict(state="finished", pid=0, step=80, max_steps=80, started="",
     updated="2026-01-01T00:00:00+00:00", ended=None, message=None)))
 """
-
-
-class Silent:
-    """Nobody watches."""
-
-    def polled(self, counts: object) -> None:
-        """Not shown."""
-
-    def started(self, trial: Trial, resumed: bool) -> None:
-        """Not shown."""
-
-    def progressed(self, trial: Trial, step: int, max_steps: int, evaluation: object) -> None:
-        """Not shown."""
-
-    def ended(self, trial: StudyTrial) -> None:
-        """Not shown."""
-
-    def stopping(self, running: int) -> None:
-        """Not shown."""
 
 
 @dataclass

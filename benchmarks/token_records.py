@@ -1,11 +1,10 @@
-"""Ten million token records: the analyses against their targets, and against plain pandas.
+"""Ten million token records: the analyses against their targets of time and memory.
 
     python benchmarks/token_records.py [--tokens 10_000_000] [--folder FOLDER] [--only quadrant]
 
-Makes a run directory with synthetic records, spread over step files as a run writes them, then takes each analysis
-twice, each time in a fresh process: as the command does it (figures, intervals and all), and as one would write it
-down in pandas (the same tables, without intervals or figures). Prints seconds, peak memory and ratios. Exits with 1 if
-an analysis needs more than 10 s or 2 GiB at ten million tokens.
+Makes a run directory with synthetic records, spread over step files as a run writes them, then runs each analysis as
+the command does it (figures, intervals and all) in a fresh process. Prints seconds and peak memory. Exits with 1 if an
+analysis needs more than 10 s or 2 GiB at ten million tokens.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -70,65 +68,6 @@ def columns(step: int, size: int, random: np.random.Generator, chances: Any, wor
     }  # fmt: skip
 
 
-def read_pandas(run: RunDirectory) -> Any:
-    """All records as one frame."""
-    import pandas as pd
-
-    return pd.concat([pd.read_parquet(path) for path in sorted(run.records_folder.iterdir())], ignore_index=True)
-
-
-def pandas_quadrant(run: RunDirectory) -> None:
-    """Medians of each step, the four cells, the density."""
-    frame = read_pandas(run)
-    groups = frame.groupby("step")
-    for name in ("value_std", "gradient_norm"):
-        frame[f"{name}_large"] = frame[name] > groups[name].transform("median")
-    print(frame.groupby(["value_std_large", "gradient_norm_large"]).size() / len(frame))
-    positive = frame[(frame.value_std > 0) & (frame.gradient_norm > 0)]
-    np.histogram2d(np.log10(positive.value_std), np.log10(positive.gradient_norm), bins=90)
-
-
-def pandas_value_std(run: RunDirectory) -> None:
-    """Quantiles by step and place, tokens, correlation, calibration, rank correlation, overlap."""
-    import pandas as pd
-
-    frame = read_pandas(run)
-    groups = frame.groupby("step")
-    groups["value_std"].quantile([0.05, 0.25, 0.5, 0.75, 0.95])
-    frame["right"] = frame.reward >= 0.5
-    frame["bin"] = pd.qcut(frame.position, 16, duplicates="drop")
-    frame["length"] = frame.groupby(["step", "response_id"])["position"].transform("size")
-    frame["part"] = (20 * (frame.position + 0.5) / frame.length).astype(int)
-    for place in ("bin", "part"):
-        frame.groupby([place, "right"], observed=True)["value_std"].quantile([0.25, 0.5, 0.75])
-    frame["error"] = (frame.value_mean - frame.reward).abs()
-    for name in ("value_std", "entropy", "error"):
-        frame[f"{name}_rank"] = groups[name].rank(pct=True)
-    frame.groupby("token", observed=True)["value_std_rank"].agg(["mean", "size"])
-    groups.apply(lambda step: step.value_0.corr(step.value_1))
-    for name in ("value_0", "value_1", "value_mean"):
-        frame.groupby(pd.qcut(frame[name], 10))[["reward", name]].mean()
-    print(frame.value_std_rank.corr(frame.error_rank))
-    lowest = frame[frame.value_std_rank <= 0.05]
-    print((lowest.entropy_rank <= 0.05).mean())
-
-
-def pandas_wordcloud(run: RunDirectory) -> None:
-    """How often each token occurs, is masked and is filtered."""
-    frame = read_pandas(run)
-    counts = frame.groupby("token", observed=True).agg(
-        count=("step", "size"), kept=("advantage_kept", "sum"), bonus=("entropy_kept", "sum")
-    )
-    print((counts["count"] - counts.kept).nlargest(40).head())
-
-
-BASELINES: dict[str, Callable[[RunDirectory], None]] = {
-    "quadrant": pandas_quadrant,
-    "value-std": pandas_value_std,
-    "wordcloud": pandas_wordcloud,
-}
-
-
 def measured(command: list[str]) -> tuple[float, float, int]:
     """Wall seconds, processor seconds and peak resident bytes of a process.
 
@@ -144,17 +83,11 @@ def measured(command: list[str]) -> tuple[float, float, int]:
     return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 
-def compare(run: RunDirectory, kind: str, output: Path) -> bool:
-    """Measure one analysis both ways and print a line; whether it meets the targets."""
+def within_targets(run: RunDirectory, kind: str, output: Path) -> bool:
+    """Measure one analysis and print a line; whether it meets the targets."""
     options = [kind, run.name, "--runs-dir", str(run.path.parent), "--steps", "all", "--output", str(output)]
     seconds, cpu, memory = measured([sys.executable, "-P", "-m", "asyppo_cli", "analyze", *options])
-    plain, plain_cpu, plain_memory = measured([sys.executable, __file__, "--baseline", kind, "--folder", str(run.path)])
-    print(
-        f"{kind:10} {seconds:5.1f} s ({cpu:5.1f} s of processor) {memory / 2**30:5.2f} GiB"
-        f"   pandas {plain:5.1f} s ({plain_cpu:5.1f} s) {plain_memory / 2**30:5.2f} GiB"
-        f"   {plain / seconds:4.1f} x as fast, {plain_memory / memory:4.1f} x less memory",
-        flush=True,
-    )
+    print(f"{kind:10} {seconds:5.1f} s ({cpu:5.1f} s of processor) {memory / 2**30:5.2f} GiB", flush=True)
     return seconds <= SECONDS and memory <= MEMORY
 
 
@@ -164,17 +97,13 @@ def main() -> int:
     parser.add_argument("--tokens", type=int, default=10_000_000)
     parser.add_argument("--folder", type=Path, help="keep the records here; default: a temporary folder")
     parser.add_argument("--only", choices=KINDS)
-    parser.add_argument("--baseline", choices=KINDS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.baseline:
-        BASELINES[arguments.baseline](RunDirectory(arguments.folder))
-        return 0
     with tempfile.TemporaryDirectory() as scratch:
         start = perf_counter()
         run = make_run(arguments.folder or Path(scratch), arguments.tokens)
         print(f"{arguments.tokens:,} token records in {perf_counter() - start:.0f} s")
         kinds = [arguments.only] if arguments.only else KINDS
-        met = [compare(run, kind, Path(scratch) / "figures") for kind in kinds]
+        met = [within_targets(run, kind, Path(scratch) / "figures") for kind in kinds]
     return 0 if all(met) else 1
 
 

@@ -74,6 +74,15 @@ def test_files_and_functions_stay_small(file: Path) -> None:
     assert {name: length for name, length in lengths.items() if length > LONGEST_FUNCTION} == {}
 
 
+def test_a_class_name_belongs_to_one_thing() -> None:
+    places: dict[str, list[Path]] = {}
+    for file in sources(*PACKAGES, "tools", "benchmarks"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(file)
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
 def test_half_of_all_functions_are_a_dozen_lines_or_less() -> None:
     lengths = sorted(
         (node.end_lineno or 0) - node.lineno + 1 for file in sources(*PACKAGES) for node in functions(file)

@@ -1,4 +1,4 @@
-"""Records that flow between the rooms."""
+"""Records that are passed between the packages."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from asyppo_cli.runs.listing import lookup, read_config
 from asyppo_cli.runs.metric_log import read_metrics
 
 
-class Replayed:
+class RecordedClock:
     """A clock that tells the run's own time."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ def draw(run: RunDirectory, until: int, width: int) -> str:
     console = Console(
         record=True, width=width, height=30, force_terminal=True, color_system="truecolor", file=io.StringIO()
     )
-    config, clock = read_config(run), Replayed()
+    config, clock = read_config(run), RecordedClock()
     monitor = LiveMonitor(training_board(lookup(config, "critics.count", 0)), console, clock)
     # Only the last frame is wanted: the display is fed without being opened.
     monitor._closed = True

@@ -4,7 +4,7 @@ The bootstrap is the studentized one: each resample's mean is divided by its own
 and its BCa covers 84 % at five seeds where this one covers 95 %. Below :data:`MIN_BOOTSTRAPPED` seeds it has no ends.
 Paired differences and the bands of curves have Student's interval at any number of seeds: pairing removes most of the
 skewness, and a bootstrap's width would jump from step to step. ``docs/studies.md`` has the measured coverage of each
-method; ``benchmarks/coverage.py`` measures it.
+method.
 
 Legend: ``K`` samples (settings), ``n`` seeds of each, ``D`` resamples. A resample is the counts ``[n]`` of how often
 each seed is drawn, with its probability. Up to :data:`MAX_ENUMERATED` seeds all resamples are enumerated, beyond that

@@ -16,7 +16,7 @@ from asyppo_cli.engines.hf.resolve import EMBEDDED, resolve_model
 from asyppo_cli.engines.openai_protocol import Api, Server
 from asyppo_cli.engines.openai_server import find_server
 from asyppo_cli.runs.checkpoints import Checkpoint, best_checkpoint, checkpoints
-from asyppo_cli.runs.directory import RunDirectory, find_run, run_directories
+from asyppo_cli.runs.directory import RunDirectory, all_runs, find_run, name_in
 from asyppo_cli.runs.evaluations import FOLDER, folder_name
 from asyppo_cli.runs.listing import read_config
 
@@ -224,7 +224,7 @@ def hub_revision(model: str) -> str:
 
 
 def _is_run(name: str, paths: EvaluationPaths) -> bool:
-    return any(run.name.startswith(name) for run in run_directories(paths.runs_dir)) if name else False
+    return any(name_in(paths.runs_dir, run).startswith(name) for run in all_runs(paths.runs_dir)) if name else False
 
 
 def _find_run(name: str, paths: EvaluationPaths) -> RunDirectory:

@@ -168,7 +168,7 @@ def print_import(imported: Imported) -> None:
     heads = {"taken": "as", "assumed": "as", "chosen": "because", "ignored": "because", "not understood": ""}
     columns = [console.Column("key", style="bold"), console.Column("value", wrap=True)]
     for fate in FATES:
-        rows = [(row.key, row.value, row.told) for row in imported.rows if row.fate == fate]
+        rows = [(row.key, row.value, row.result) for row in imported.rows if row.fate == fate]
         if rows:
             console.heading(f"{titles.get(fate, fate)} ({len(rows)})")
             console.table([*columns, console.Column(heads[fate], wrap=True)], rows)

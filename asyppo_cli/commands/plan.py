@@ -35,7 +35,7 @@ app = typer.Typer(add_completion=False)
 @app.command(epilog=EXAMPLES)
 def plan(
     overrides: Overrides = None,
-    gpu_memory: Annotated[float | None, typer.Option(help="Plan for GPUs with so many GiB, not this machine.")] = None,
+    gpu_memory: Annotated[float | None, typer.Option(help="Plan for GPUs with this many GiB each.")] = None,
     gpus: Annotated[int | None, typer.Option(help="How many of them there are; as many as asked for.")] = None,
     prompt_tokens: Annotated[int | None, typer.Option(help="Longest prompt to expect; the limit that is set.")] = None,
     response_tokens: Annotated[int | None, typer.Option(help="Longest response, likewise.")] = None,

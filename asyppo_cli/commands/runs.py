@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,25 +24,27 @@ from asyppo_cli.display.drawing import (
     sparkline,
 )
 from asyppo_cli.display.run_board import training_board
+from asyppo_cli.display.run_list import STATE_STYLES, join_trials, print_runs
+from asyppo_cli.keys import did_you_mean
 from asyppo_cli.runs import listing
 from asyppo_cli.runs.checkpoints import best_checkpoint, checkpoints
-from asyppo_cli.runs.directory import RunDirectory, find_run, run_directories
+from asyppo_cli.runs.directory import RunDirectory, all_runs, find_run, name_in, trials_of
 from asyppo_cli.runs.listing import RunSummary
 from asyppo_cli.runs.metric_log import MetricRows, read_metrics
 from asyppo_cli.runs.records import read_samples
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, show and compare runs.")
 
-STATE_STYLES = {"running": "cyan", "finished": "green", "interrupted": "yellow", "failed": "red"}
-# Below this width a table of runs keeps only what the run's name does not say.
-FULL_LIST_FROM = 110
 SPARK_WIDTH = 24
 
 
 def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Names of runs that begin with what is typed, for the shell."""
+    """Names of runs that begin with what is typed, for the shell; of a study's trials once its name is typed."""
     folder = Path(ctx.params.get("runs_dir") or "runs")
-    return [run.name for run in run_directories(folder) if run.name.startswith(incomplete)]
+    names = [name_in(folder, run) for run in all_runs(folder) if name_in(folder, run).startswith(incomplete)]
+    if "/" not in incomplete:
+        names = [name.partition("/")[0] + "/" * ("/" in name) for name in names]
+    return list(dict.fromkeys(names))
 
 
 RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder of the runs.")]
@@ -50,16 +53,37 @@ All = Annotated[bool, typer.Option("--all", help="Every metric, not only those t
 EPILOG = "Examples:\n\n"
 
 
-@app.command("ls", epilog=EPILOG + "asyppo runs ls\n\nasyppo runs ls --runs-dir /data/runs --json")
-def list_command(runs_dir: RunsDir = Path("runs"), as_json: AsJson = False) -> None:
-    """List all runs, the one last trained first."""
+@app.command(
+    "ls", epilog=EPILOG + "asyppo runs ls\n\nasyppo runs ls critic_count --state failed\n\nasyppo runs ls --json"
+)
+def list_command(
+    pattern: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME",
+            help="Only runs whose name holds this (* and ? stand for any characters), the trials of a study included.",
+            show_default=False,
+        ),
+    ] = None,
+    runs_dir: RunsDir = Path("runs"),
+    state: Annotated[
+        str | None, typer.Option(help="Only runs in this state: running, finished, interrupted or failed.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List runs and studies, the one last trained first."""
+    if state is not None and state not in STATE_STYLES:
+        raise ValueError(f"--state {state}: {did_you_mean(state, STATE_STYLES)}")
     found, notices = listing.list_runs(runs_dir)
     for notice in notices:
         console.warn(notice)
+    chosen = [run for run in found if fnmatchcase(run.name, f"*{pattern or ''}*") and state in (None, run.state)]
     if as_json:
-        _print_json([_summary_data(run) for run in found])
+        _print_json([_summary_data(run) for run in chosen])
+    elif chosen:
+        print_runs(chosen if pattern or state else join_trials(chosen))
     elif found:
-        _print_list(found)
+        console.print(f"None of {len(found)} runs in {runs_dir}/ is like that.")
     else:
         console.print(f"There is no run in {runs_dir}/ yet: start one with asyppo train.")
 
@@ -68,7 +92,10 @@ def list_command(runs_dir: RunsDir = Path("runs"), as_json: AsJson = False) -> N
 def show_command(
     name: Annotated[
         str | None,
-        typer.Argument(help="Run, or how its name begins; default: the last.", autocompletion=complete_run),
+        typer.Argument(
+            help="Run, STUDY/TRIAL, how its name begins, or its folder; a study: its trials; default: the last run.",
+            autocompletion=complete_run,
+        ),
     ] = None,
     runs_dir: RunsDir = Path("runs"),
     every: All = False,
@@ -76,6 +103,13 @@ def show_command(
     as_json: AsJson = False,
 ) -> None:
     """Show a run: how it stands, its numbers and curves, its checkpoints, what the model wrote last."""
+    if name and (trials := trials_of(runs_dir, name)):
+        summaries = [replace(listing.summarise(trial), name=name_in(runs_dir, trial)) for trial in trials]
+        if as_json:
+            _print_json([_summary_data(trial) for trial in summaries])
+        else:
+            print_runs(summaries)
+        return
     run = find_run(runs_dir, name)
     if as_json:
         _print_json(_run_data(run))
@@ -105,29 +139,6 @@ def diff_command(
     _print_config_diff(*configs)
     boards = _board(configs[0], metrics[0], every), _board(configs[1], metrics[1], every)
     _print_metric_diff(_last_values(metrics[0], boards[0]), _last_values(metrics[1], boards[1]))
-
-
-def _print_list(runs: list[RunSummary]) -> None:
-    full = console.width() >= FULL_LIST_FROM
-    columns = [Column("run", style="bold"), Column("state"), Column("step", "right"), Column("accuracy", "right")]
-    columns += [Column("time", "right")] + ([Column("method"), Column("last active")] if full else [])
-    rows = []
-    for run in runs:
-        row: list[Content] = [
-            run.name,
-            Cell(run.state, STATE_STYLES[run.state]),
-            f"{run.step}/{run.max_steps}",
-            _accuracy(run),
-            format_duration(run.seconds),
-        ]
-        rows.append(row + ([run.algorithm, f"{run.active:%Y-%m-%d %H:%M}"] if full else []))
-    console.table(columns, rows)
-
-
-def _accuracy(run: RunSummary) -> str:
-    """From the first evaluation to the last."""
-    first, last = (format_value(value, "percent") for value in (run.accuracy_first, run.accuracy_last))
-    return f"{first.removesuffix(' %')} → {last}"
 
 
 def _print_head(run: RunDirectory, config: dict[str, Any]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from threading import Event, Thread
@@ -53,7 +55,7 @@ def train(
     if resume and fresh:
         raise ValueError("--resume goes on with a run and --fresh replaces it: choose one")
     if resume:
-        run, loaded = reopen(runs_dir, name, overrides or [], config_dir)
+        run, loaded = reopen(runs_dir, name, overrides or [], config_dir and config_dir.resolve())
     else:
         from asyppo_cli import console
         from asyppo_cli.config.inert import only_warms_up
@@ -107,7 +109,7 @@ def write_configuration(run: RunDirectory, loaded: Loaded[Config]) -> None:
     from asyppo_cli.runs.files.atomic import replace_text
 
     replace_text(run.overrides, yaml.safe_dump(list(loaded.overrides)))
-    replace_text(run.environment, json.dumps(describe_environment(sys.argv, Path.cwd()), indent=1) + "\n")
+    replace_text(run.environment, json.dumps(describe_environment(sys.argv), indent=1) + "\n")
     # Last, since it is what makes the folder a run.
     replace_text(run.config, yaml.safe_dump(loaded.resolved, sort_keys=False))
 
@@ -120,7 +122,7 @@ def reopen(
     from asyppo_cli.runs.directory import find_run
     from asyppo_cli.runs.listing import diff_configs, read_config, read_overrides
 
-    run = find_run(runs_dir, name)
+    run = from_start_folder(find_run(runs_dir, name))
     saved, typed = read_config(run), read_overrides(run)
     if not overrides:
         return run, restore(saved, typed, run.config)
@@ -245,3 +247,18 @@ def tell(run: RunDirectory) -> None:
     from asyppo_cli.display.summary import show_summary
 
     show_summary(run_outcome(run))
+
+
+def from_start_folder(run: RunDirectory) -> RunDirectory:
+    """The run, from the folder that it was started in: relative paths in its configuration are meant from there."""
+    import json
+
+    try:
+        folder = Path(json.loads(run.environment.read_text(encoding="utf-8"))["folder"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return run
+    if not folder.is_dir() or folder.samefile(Path.cwd()):
+        return run
+    absolute = replace(run, path=run.path.resolve())
+    os.chdir(folder)
+    return absolute

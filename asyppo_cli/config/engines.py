@@ -110,7 +110,7 @@ class LearnerConfig(Section):
 
 
 class PlacementConfig(Section):
-    """Where a role lives: on so many processes without a GPU, or one process on each of some GPUs."""
+    """Where a role lives: on a number of processes without a GPU, or one process on each of some GPUs."""
 
     ranks: Count = Field(description="Processes of the role; on GPUs, one on each.")
     first_gpu: Whole | None = Field(

@@ -91,8 +91,8 @@ def _compose(primary: str, overrides: Sequence[str], config_dir: Path | None) ->
         raise ValueError(f"{key}{_one_line(error, 'full_key:')}") from error
     except (HydraException, YAMLError) as error:
         # What follows is where Hydra looked, four lines of it.
-        told = _one_line(error, "Config search path:")
-        raise ValueError(f"the configuration cannot be composed: {told}") from error
+        reason = _one_line(error, "Config search path:")
+        raise ValueError(f"the configuration cannot be composed: {reason}") from error
     return dict(plain)
 
 

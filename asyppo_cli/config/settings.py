@@ -15,7 +15,7 @@ from asyppo_cli.config.section import Section
 Node = Mapping[str, Any]
 
 BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-# A union of so many kinds is any value that is neither a list nor a mapping.
+# A union of this many kinds is any value that is neither a list nor a mapping.
 ANY_SCALAR = 4
 
 

@@ -23,8 +23,8 @@ def explain(error: ValidationError, settings: Settings, origins: Mapping[str, st
     more = len({_key(fault, settings) for fault in faults}) - 1
     key = _key(faults[0], settings)
     origin = next((where for name, where in origins.items() if where and f"{name}.".startswith(f"{key}.")), "")
-    told = _explain_one(faults[0], key, settings)
-    return (f"{origin}: " if origin else "") + told + (f" (and {more} more)" if more else "")
+    text = _explain_one(faults[0], key, settings)
+    return (f"{origin}: " if origin else "") + text + (f" (and {more} more)" if more else "")
 
 
 def shown(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Which numbers of a run are shown, in which order and form. Whoever knows the metrics' names makes one."""
+"""Which numbers of a run are shown, in which order and form."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 FRAMES_PER_SECOND = 4
-# The time left follows the pace of so many last steps.
+# Steps whose pace gives the time left.
 PACE_STEPS = 20
 
 

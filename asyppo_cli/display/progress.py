@@ -27,7 +27,7 @@ class Progress(Protocol):
         ...
 
     def advance(self, done: int, text: str) -> None:
-        """So many are done; ``text`` says how it goes."""
+        """``done`` parts are done; ``text`` is the score so far."""
         ...
 
     def finish(self, text: str) -> None:

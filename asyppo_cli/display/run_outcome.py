@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from asyppo_cli.console import command
 from asyppo_cli.display.summary import Summary
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.directory import RunDirectory
@@ -40,12 +41,12 @@ def run_outcome(run: RunDirectory) -> Summary:
 
 def next_commands(run: RunDirectory, finished: bool) -> Sequence[tuple[str, str]]:
     """What to do next, as commands that work where the run was started."""
-    where = "" if run.path.parent == Path("runs") else f" --runs-dir {run.path.parent}"
-    show = (f"asyppo runs show {run.name}{where}", "its metrics and samples")
+    where = [] if run.path.parent == Path("runs") else ["--runs-dir", str(run.path.parent)]
+    show = (command("runs", "show", run.name, *where), "its metrics and samples")
     if not finished:
-        return [(f"asyppo train --resume --name {run.name}{where}", "go on where it stopped"), show]
+        return [(command("train", "--resume", "--name", run.name, *where), "go on where it stopped"), show]
     return [
         show,
-        (f"asyppo train algorithm=grpo{where}", "a baseline without critics"),
-        (f"asyppo runs ls{where}", "all runs"),
+        (command("train", "algorithm=grpo", *where), "a baseline without critics"),
+        (command("runs", "ls", *where), "all runs"),
     ]

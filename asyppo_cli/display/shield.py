@@ -34,9 +34,9 @@ class ShieldedMonitor:
         """The attempt is over."""
         self._try(self._inner.close)
 
-    def _try(self, tell: Callable[[], None]) -> None:
+    def _try(self, call: Callable[[], None]) -> None:
         try:
-            tell()
+            call()
         except (OSError, SystemExit):
             # rich makes a SystemExit of a broken pipe.
             console.abandon_stdout()

@@ -1,4 +1,4 @@
-"""The log of one attempt: what the monitor is told, as lines with the time, beside whatever the terminal shows."""
+"""The log of one attempt: calls of the monitor as lines with the time, beside the terminal's display."""
 
 from __future__ import annotations
 

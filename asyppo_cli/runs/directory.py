@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -130,7 +131,11 @@ class RunDirectory:
 
     def exists(self) -> bool:
         """Whether there is a run here."""
-        return self.config.is_file()
+        try:
+            return self.config.is_file()
+        except OSError:
+            # A folder that this user may not enter.
+            return False
 
 
 def step_name(step: int) -> str:
@@ -138,11 +143,38 @@ def step_name(step: int) -> str:
     return f"step-{step:06d}"
 
 
-def run_directories(runs_dir: Path) -> list[RunDirectory]:
-    """All runs of a folder, by name."""
-    if not runs_dir.is_dir():
+def run_directories(folder: Path) -> list[RunDirectory]:
+    """The runs that lie in a folder, by name; what cannot be read is none."""
+    return [run for run in map(RunDirectory, _subfolders(folder)) if run.exists()]
+
+
+def all_runs(runs_dir: Path) -> list[RunDirectory]:
+    """The runs of a folder and, one folder deeper, the trials of its studies, by name."""
+    found = []
+    for path in _subfolders(runs_dir):
+        run = RunDirectory(path)
+        found += [run] if run.exists() else run_directories(path)
+    return found
+
+
+def trials_of(runs_dir: Path, name: str) -> list[RunDirectory]:
+    """The runs of a study, named by its folder in ``runs_dir`` or by a path; none where that is no study."""
+    for path in (runs_dir / name, Path(name)):
+        if not RunDirectory(path).exists() and (runs := run_directories(path)):
+            return runs
+    return []
+
+
+def name_in(runs_dir: Path, run: RunDirectory) -> str:
+    """The run's name as commands take it: ``RUN``, or ``STUDY/TRIAL``; its path if it lies elsewhere."""
+    return run.path.relative_to(runs_dir).as_posix() if run.path.is_relative_to(runs_dir) else str(run.path)
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    try:
+        return sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir())
+    except OSError:
         return []
-    return [run for run in map(RunDirectory, sorted(runs_dir.iterdir())) if run.exists()]
 
 
 def create_run(runs_dir: Path, name: str | None, fresh: bool, label: str, now: datetime) -> RunDirectory:
@@ -167,30 +199,41 @@ def create_run(runs_dir: Path, name: str | None, fresh: bool, label: str, now: d
 
 
 def find_run(runs_dir: Path, name: str | None) -> RunDirectory:
-    """The run of that name, or of the only name that begins so; without a name, the one last trained.
+    """The run meant by ``name``: RUN, STUDY/TRIAL, the only one that begins so, or a path; None: the last trained.
 
     Raises:
         ValueError: no such run, or several.
     """
     check_runs_dir(runs_dir)
-    runs = run_directories(runs_dir)
+    if name is not None:
+        for path in (runs_dir / name, Path(name)):
+            if name and RunDirectory(path).exists():
+                return RunDirectory(path)
+    runs = {name_in(runs_dir, run): run for run in all_runs(runs_dir)}
+    if name is None and runs:
+        return max(runs.values(), key=last_active)
     if not runs:
         raise ValueError(f"there is no run in {runs_dir}/: start one with asyppo train, or name its folder: --runs-dir")
-    if name is None:
-        return max(runs, key=last_active)
-    exact = [run for run in runs if run.name == name]
-    begun = exact or [run for run in runs if name and run.name.startswith(name)]
+    return runs[_the_one(name or "", sorted(runs, key=lambda known: last_active(runs[known]), reverse=True), runs_dir)]
+
+
+def _the_one(name: str, known: list[str], runs_dir: Path) -> str:
+    """The only name that begins so, its study left out or not; ``known`` are all, the last active first."""
+    begun = [run for run in known if name and run.startswith(name)]
+    begun = begun or [run for run in known if name and run.rpartition("/")[2].startswith(name)]
     if len(begun) == 1:
         return begun[0]
     if begun:
-        raise ValueError(f"{len(begun)} runs begin with {name}: {_some([run.name for run in begun])}; write more of it")
-    known = [run.name for run in sorted(runs, key=last_active, reverse=True)]
+        raise ValueError(f"{len(begun)} runs begin with {name}: {_some(sorted(begun))}; write more of it")
     raise ValueError(f"there is no run {name!r} in {runs_dir}/; {did_you_mean(name, known)}")
 
 
 def last_active(run: RunDirectory) -> datetime:
-    """When the run last got on, in local time."""
-    status = read_status(run.status)
+    """When the run last made progress, in local time; where its status is damaged, by its files."""
+    try:
+        status = read_status(run.status)
+    except ValueError:
+        status = None
     if status is not None:
         return datetime.fromisoformat(status.updated).astimezone()
     return datetime.fromtimestamp(run.config.stat().st_mtime).astimezone()

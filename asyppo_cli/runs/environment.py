@@ -34,14 +34,15 @@ GIT_SECONDS = 5.0
 GPU_SECONDS = 10.0
 
 
-def describe_environment(command: Sequence[str], folder: Path) -> dict[str, Any]:
-    """Everything as one JSON object; ``folder`` is where git is asked for the commit (null outside a repository)."""
+def describe_environment(command: Sequence[str]) -> dict[str, Any]:
+    """Everything as one JSON object; the commit is that of asyppo's own code (null for an installed wheel)."""
     return {
         "command": list(command),
+        "folder": str(Path.cwd()),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "packages": package_versions(PACKAGES),
-        "git": git_commit(folder),
+        "git": git_commit(Path(__file__).parent),
         "hardware": hardware(),
     }
 
@@ -58,9 +59,10 @@ def package_versions(names: Sequence[str]) -> dict[str, str]:
 
 
 def git_commit(folder: Path) -> dict[str, Any] | None:
-    """Commit, and whether tracked files differ from it; None without git or outside a repository."""
+    """Commit, and whether tracked files differ from it; None without git, or where git tracks nothing in ``folder``."""
     commit = _git(folder, "rev-parse", "HEAD")
-    if commit is None:
+    # An environment with an installed package may lie within somebody's repository.
+    if commit is None or _git(folder, "ls-files", "--error-unmatch", ".") is None:
         return None
     return {"commit": commit, "changed": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
 

@@ -11,8 +11,8 @@ from typing import Any
 from asyppo_cli.runs.checkpoints import CheckpointStore
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.files.atomic import sync_to_disk
+from asyppo_cli.runs.listing import headline_of
 from asyppo_cli.runs.metric_log import MetricLog, truncate_metrics
-from asyppo_cli.runs.metrics import STEP
 from asyppo_cli.runs.records import RecordTexts, write_records, write_samples
 from asyppo_cli.runs.sinks import MetricSink
 from asyppo_cli.runs.status import State, advance, begin, end
@@ -36,13 +36,14 @@ class RunJournal:
     ) -> None:
         truncate_metrics(run.metrics, -1 if step is None else step)
         self._run, self._store, self._sinks, self._clock = run, store, sinks, clock
+        headline = headline_of(run) if run.exists() else None
         self._log = MetricLog(run.metrics)
-        self._status = begin(run.status, max_steps, step or 0, clock())
+        self._status = begin(run.status, max_steps, step or 0, clock(), headline)
 
     def metrics(self, row: Mapping[str, float]) -> None:
         """Add one row of metrics, here and in all sinks."""
         self._log.append(row)
-        self._status = advance(self._run.status, self._status, int(row[STEP]), self._clock())
+        self._status = advance(self._run.status, self._status, row, self._clock())
         for sink in self._sinks:
             sink.write(row)
 
@@ -81,6 +82,7 @@ class RunJournal:
     def close(self, state: State, message: str | None = None) -> None:
         """The attempt is over; ``message`` says why it failed."""
         self._log.close()
+        # Before the sinks, which may wait for a network.
+        end(self._run.status, self._status, state, self._clock(), message)
         for sink in self._sinks:
             sink.close()
-        end(self._run.status, self._status, state, self._clock(), message)

@@ -4,77 +4,83 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from asyppo_cli.keys import flatten
 from asyppo_cli.runs import metrics as names
-from asyppo_cli.runs.directory import RunDirectory, check_runs_dir, last_active, run_directories
+from asyppo_cli.runs.directory import RunDirectory, all_runs, check_runs_dir, last_active, name_in
 from asyppo_cli.runs.files.lock import is_locked
 from asyppo_cli.runs.metric_log import read_metrics
-from asyppo_cli.runs.status import RunStatus, State, read_status
+from asyppo_cli.runs.status import Headline, RunStatus, State, read_status
 
 
-@dataclass(frozen=True)
-class RunSummary:
-    """What ``asyppo runs ls`` says of a run; accuracies in [0, 1], ``seconds`` of training and evaluation."""
+@dataclass(frozen=True, kw_only=True)
+class RunSummary(Headline):
+    """A run at a glance: its headline, its name within the folder of runs, how far it is."""
 
     name: str
     state: State
-    algorithm: str
-    task: str
     step: int
     max_steps: int
-    accuracy_first: float | None
-    accuracy_last: float | None
-    accuracy_best: float | None
-    reward: float | None
-    seconds: float
     active: datetime
     message: str | None
 
 
 def list_runs(runs_dir: Path) -> tuple[list[RunSummary], list[str]]:
-    """All runs of a folder, the one last trained first, and a notice for each that cannot be read.
+    """All runs of a folder, trials of studies included, the one last trained first; a notice for each unreadable one.
 
     Raises:
         ValueError: the folder is a file.
     """
     check_runs_dir(runs_dir)
     runs, notices = [], []
-    for run in run_directories(runs_dir):
+    for run in all_runs(runs_dir):
+        name = name_in(runs_dir, run)
         try:
-            runs.append(summarise(run))
-        except ValueError as error:
-            notices.append(f"run {run.name} is left out: {error}")
+            runs.append(replace(summarise(run), name=name))
+        except (OSError, ValueError) as error:
+            notices.append(f"run {name} is left out: {error}")
     return sorted(runs, key=lambda run: (run.active, run.name), reverse=True), notices
 
 
 def summarise(run: RunDirectory) -> RunSummary:
-    """Status, metrics and configuration of a run in one record.
+    """Status and headline of a run in one record; of its other files those are read that the status does not cover.
 
     Raises:
         ValueError: one of its files is damaged.
     """
-    status, config, metrics = read_status(run.status), read_config(run), read_metrics(run.metrics)
-    accuracy, reward = metrics.series(names.ACCURACY), metrics.series(names.REWARD_MEAN)
+    status = read_status(run.status)
+    headline = status.headline if status is not None and status.headline is not None else headline_of(run)
+    if status is not None:
+        step, max_steps = status.step, status.max_steps
+    else:
+        rows = read_metrics(run.metrics).rows
+        step, max_steps = int(rows[-1][names.STEP]) if rows else 0, whole_number(read_config(run), "max_steps")
     return RunSummary(
+        **asdict(headline),
         name=run.name,
         state=current_state(run, status),
-        algorithm=algorithm_label(config),
-        task=str(lookup(config, "task.name", "?")),
-        step=status.step if status else int(metrics.rows[-1][names.STEP]) if metrics.rows else 0,
-        max_steps=status.max_steps if status else whole_number(config, "max_steps"),
-        accuracy_first=accuracy[0] if accuracy else None,
-        accuracy_last=accuracy[-1] if accuracy else None,
-        accuracy_best=max(accuracy, default=None),
-        reward=reward[-1] if reward else None,
-        seconds=sum(metrics.series(names.STEP_TIME)) + sum(metrics.series(names.time("evaluate"))),
+        step=step,
+        max_steps=max_steps,
         active=last_active(run),
         message=status.message if status else None,
     )
+
+
+def headline_of(run: RunDirectory) -> Headline:
+    """The headline by the configuration and all metrics so far.
+
+    Raises:
+        ValueError: one of the files is damaged.
+    """
+    config = read_config(run)
+    headline = Headline(algorithm_label(config), str(lookup(config, "task.name", "?")))
+    for row in read_metrics(run.metrics).rows:
+        headline = headline.after(row)
+    return headline
 
 
 def current_state(run: RunDirectory, status: RunStatus | None) -> State:
@@ -95,7 +101,9 @@ def read_config(run: RunDirectory) -> dict[str, Any]:
     import yaml
 
     try:
-        config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+        text = run.config.read_text(encoding="utf-8")
+        # libyaml is eight times faster, where PyYAML was built with it.
+        config = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text).get_single_data()
     except (OSError, ValueError, yaml.YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
         line = "" if mark is None else f" line {mark.line + 1}"

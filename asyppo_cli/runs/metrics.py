@@ -1,4 +1,4 @@
-"""Names of all metrics, used by whoever writes them and whoever reads them.
+"""Names of all metrics, for writers and readers.
 
 A name is ``group/quantity``. Shares lie in [0, 1], times are seconds, lengths are tokens, memory is bytes.
 """
@@ -66,7 +66,7 @@ def memory(role: str) -> str:
 
 
 def known(critics: int) -> list[str]:
-    """Names of all that can be measured of a run with so many critics, seconds of phases aside."""
+    """Names of all that can be measured of a run with this number of critics, seconds of phases aside."""
     named = [value for name, value in globals().items() if name.isupper() and isinstance(value, str)]
     return [*named, *(critic(m, quantity) for m in range(critics) for quantity in CRITIC_QUANTITIES)]
 

@@ -136,7 +136,7 @@ def row_count(path: Path) -> int:
 
 
 def texts_of(table: pa.Table) -> RecordTexts:
-    """Texts that came with a table of one file; none if it was written without, or by a stranger."""
+    """Texts that came with a table of one file; none if it was written without, or by another program."""
     try:
         found = json.loads((table.schema.metadata or {})[TEXTS_KEY])
         return RecordTexts(dict(found["prompts"]), list(found["responses"]))

@@ -7,16 +7,22 @@ import math
 import netrc
 import os
 import secrets
+import socket
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from asyppo_cli.requirements import install_command
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.files.atomic import replace_text
 from asyppo_cli.runs.metrics import STEP
+
+# Seconds to wait for wandb's server before a run is kept offline.
+CONNECT_SECONDS = 5.0
+INIT_SECONDS = 30.0
 
 
 class MetricSink(Protocol):
@@ -27,7 +33,7 @@ class MetricSink(Protocol):
         ...
 
     def close(self) -> None:
-        """Hand over what is left."""
+        """Flush what is left."""
         ...
 
 
@@ -49,10 +55,76 @@ def open_sinks(
         if wandb == "online" and not has_wandb_key():
             notice("no key for wandb: the run is kept offline (send it later with: wandb sync)")
             wandb = "offline"
-        sinks.append(WandbSink(run, wandb, wandb_project, config))
+        sinks.append(GuardedSink("wandb", open_wandb(run, wandb, wandb_project, config, notice), notice))
     if tensorboard:
-        sinks.append(TensorBoardSink(run.tensorboard))
+        sinks.append(GuardedSink("tensorboard", TensorBoardSink(run.tensorboard), notice))
     return sinks
+
+
+class GuardedSink:
+    """A sink that may fail without ending the run: after its first error nothing is written to it."""
+
+    def __init__(self, name: str, sink: MetricSink, notice: Callable[[str], None]) -> None:
+        self._name, self._sink, self._notice = name, sink, notice
+        self._failed = False
+
+    def write(self, row: Mapping[str, float]) -> None:
+        """Pass the row on."""
+        self._attempt(lambda: self._sink.write(row))
+
+    def close(self) -> None:
+        """Flush what is left."""
+        self._attempt(self._sink.close)
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        if self._failed:
+            return
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001  errors of a library's own process and network: of any kind
+            self._failed = True
+            self._notice(f"{self._name} has failed and gets no more metrics ({first_line(error)}); the run goes on")
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error, or its kind where it has no text."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+
+
+def open_wandb(
+    run: RunDirectory,
+    mode: Literal["offline", "online"],
+    project: str,
+    config: Mapping[str, Any],
+    notice: Callable[[str], None],
+) -> MetricSink:
+    """A wandb run; offline, with a notice, where the server cannot be reached.
+
+    Raises:
+        ValueError: the package is missing.
+    """
+    if mode == "online":
+        try:
+            connect(server())
+            return WandbSink(run, "online", project, config)
+        except ValueError:
+            raise
+        except Exception as error:  # noqa: BLE001  wandb's errors, and those of the network below it
+            notice(f"wandb cannot be reached ({first_line(error)}): the run is kept offline (later: wandb sync)")
+    return WandbSink(run, "offline", project, config)
+
+
+def server() -> SplitResult:
+    """The address of the wandb server."""
+    return urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
+
+
+def connect(address: SplitResult) -> None:
+    """OSError if no connection to the server, or to the proxy for it, is made in time: wandb itself retries longer."""
+    proxy = getproxies().get(address.scheme)
+    host = urlsplit(proxy) if proxy and not proxy_bypass(address.hostname or "") else address
+    port = host.port or (443 if host.scheme == "https" else 80)
+    socket.create_connection((host.hostname or "", port), CONNECT_SECONDS).close()
 
 
 def has_wandb_key() -> bool:
@@ -60,15 +132,18 @@ def has_wandb_key() -> bool:
     if os.environ.get("WANDB_API_KEY"):
         return True
     file = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
-    server = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
     try:
-        return netrc.netrc(file).authenticators(server.hostname or "") is not None
+        return netrc.netrc(file).authenticators(server().hostname or "") is not None
     except (OSError, netrc.NetrcParseError):
         return False
 
 
 class WandbSink:
-    """A wandb run whose files lie in the run directory; a resumed run goes on under the same id."""
+    """A wandb run whose files lie in the run directory.
+
+    Online, a resumed run goes on under the same id, and wandb leaves out the steps it has. Offline there is no server
+    to ask: each attempt is a run of its own, named by its number, in one group.
+    """
 
     def __init__(
         self, run: RunDirectory, mode: Literal["offline", "online"], project: str, config: Mapping[str, Any]
@@ -77,16 +152,18 @@ class WandbSink:
             import wandb
         except ModuleNotFoundError as error:
             raise ValueError(f"logging.wandb needs the package wandb: {install_command('logging')}") from error
+        name, attempt = _wandb_id(run.path / "wandb.json")
+        own = mode == "offline" and attempt > 1
         self._run = wandb.init(
             project=project,
-            name=run.name,
-            id=_wandb_id(run.path / "wandb.json"),
-            # Resuming is refused, with a warning, where there is no server to ask.
+            name=f"{run.name}-attempt-{attempt}" if own else run.name,
+            id=f"{name}-{attempt}" if own else name,
+            group=run.name,
             resume="allow" if mode == "online" else None,
             mode=mode,
             dir=run.path,
             config=dict(config),
-            settings=wandb.Settings(silent=True, console="off"),
+            settings=wandb.Settings(silent=True, console="off", init_timeout=INIT_SECONDS),
         )
 
     def write(self, row: Mapping[str, float]) -> None:
@@ -98,10 +175,12 @@ class WandbSink:
         self._run.finish()
 
 
-def _wandb_id(path: Path) -> str:
-    if not path.exists():
-        replace_text(path, json.dumps({"id": secrets.token_hex(4)}))
-    return str(json.loads(path.read_text())["id"])
+def _wandb_id(path: Path) -> tuple[str, int]:
+    """The run's id at wandb, and the number of this attempt at it, from 1."""
+    known = json.loads(path.read_text()) if path.exists() else {"id": secrets.token_hex(4)}
+    attempt = int(known.get("attempts", path.exists())) + 1
+    replace_text(path, json.dumps({"id": known["id"], "attempts": attempt}))
+    return str(known["id"]), attempt
 
 
 class TensorBoardSink:
@@ -124,7 +203,7 @@ class TensorBoardSink:
 
         step = int(row[STEP])
         if not self._begun:
-            # Tells the reader to forget later steps of an attempt before this one.
+            # Makes readers drop later steps of an earlier attempt.
             start = SessionLog(status=SessionLog.START)
             self._writer.add_event(Event(wall_time=time.time(), step=step, session_log=start))
             self._begun = True

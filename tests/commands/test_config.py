@@ -176,6 +176,8 @@ def test_a_message_of_several_lines_becomes_one() -> None:
     [
         (["con"], "config"),
         (["config", "d"], "describe"),
+        (["eval", "aime24"], "aime24"),
+        (["eval", "sh"], "show"),
         (["config", "show", "mask"], "mask_pct="),
         (["config", "show", "seed=1", "mask_pct", "=", "pa"], "paper"),
         (["config", "describe", "gates.s"], "gates.scope"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,8 +13,10 @@ import yaml
 from typer.testing import CliRunner
 
 from asyppo_cli.commands.runs import app, complete_run
+from asyppo_cli.commands.train import from_start_folder
+from asyppo_cli.display.run_outcome import next_commands
 from asyppo_cli.runs.checkpoints import CheckpointStore
-from asyppo_cli.runs.directory import create_run
+from asyppo_cli.runs.directory import RunDirectory, create_run
 from asyppo_cli.runs.journal import RunJournal
 
 NOW = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
@@ -62,6 +65,32 @@ def test_ls_for_programs(runs_dir: Path) -> None:
     listed = json.loads(run("ls", "--runs-dir", runs_dir, "--json"))
     assert [entry["name"] for entry in listed] == ["grpo-1", "asyppo-1"]
     assert listed[1]["accuracy_best"] == 0.75
+
+
+def test_ls_has_a_row_for_a_study_and_lists_its_trials_if_asked(runs_dir: Path) -> None:
+    make_run(runs_dir / "study", "lr-1", 2, 1.0)
+    make_run(runs_dir / "study", "lr-2", 2, 0.5)
+    rows = {line.split()[0]: line for line in run("ls", "--runs-dir", runs_dir).splitlines()[1:]}
+    assert rows.keys() == {"asyppo-1", "grpo-1", "study/"}
+    assert "2/2 runs" in rows["study/"] and "75.0 %" in rows["study/"]
+    for words in (["ls", "study/"], ["ls", "lr-?"], ["show", "study"], ["show", runs_dir / "study"]):
+        listed = json.loads(run(*words, "--runs-dir", runs_dir, "--json"))
+        assert sorted(entry["name"] for entry in listed) == ["study/lr-1", "study/lr-2"]
+    assert "held-out accuracy" in run("show", "study/lr-1", "--runs-dir", runs_dir)
+    assert complete_run(cast("typer.Context", SimpleNamespace(params={"runs_dir": runs_dir})), "st") == ["study/"]
+    assert complete_run(cast("typer.Context", SimpleNamespace(params={"runs_dir": runs_dir})), "study/lr-1") == [
+        "study/lr-1"
+    ]
+
+
+def test_ls_filters_by_state(runs_dir: Path) -> None:
+    status = runs_dir / "grpo-1" / "status.json"
+    status.write_text(json.dumps(json.loads(status.read_text()) | {"state": "failed"}))
+    for state, names in {"failed": ["grpo-1"], "finished": ["asyppo-1"], "running": []}.items():
+        listed = json.loads(run("ls", "--runs-dir", runs_dir, "--json", "--state", state))
+        assert [entry["name"] for entry in listed] == names
+    with pytest.raises(ValueError, match="--state fail"):
+        run("ls", "--runs-dir", runs_dir, "--state", "fail")
 
 
 def test_ls_of_nothing_says_how_to_begin(tmp_path: Path) -> None:
@@ -124,3 +153,20 @@ def test_names_complete(runs_dir: Path) -> None:
 @pytest.mark.parametrize("command", ["ls", "show", "diff"])
 def test_help_has_examples(command: str) -> None:
     assert f"asyppo runs {command}" in run(command, "--help")
+
+
+def test_suggested_commands_are_quoted_for_the_shell(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "my runs", "a", 2, 1.0)
+    for finished in (True, False):
+        for command, _ in next_commands(RunDirectory(path), finished):
+            assert shlex.split(command)[-2:] == ["--runs-dir", str(tmp_path / "my runs")]
+
+
+def test_a_run_goes_on_in_the_folder_that_it_was_started_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_run(tmp_path / "runs", "a", 2, 1.0)
+    (tmp_path / "elsewhere").mkdir()
+    (path / "environment.json").write_text(json.dumps({"folder": str(tmp_path)}))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found = from_start_folder(RunDirectory(Path("../runs/a")))
+    assert (Path.cwd(), found.path) == (tmp_path, path)
+    assert from_start_folder(RunDirectory(Path("runs/a"))).path == Path("runs/a")

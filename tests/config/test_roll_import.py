@@ -90,7 +90,7 @@ def fates(found: Imported) -> dict[str, str]:
 
 
 def told(found: Imported) -> dict[str, str]:
-    return {row.key: row.told for row in found.rows}
+    return {row.key: row.result for row in found.rows}
 
 
 def with_changes(text: str, **changes: Any) -> str:
@@ -128,7 +128,7 @@ def test_the_papers_14b_file(tmp_path: Path) -> None:
         pretrain="Qwen/Qwen3-14B-Base",
         ppo_epochs=4,
         actor_train__training_args__per_device_train_batch_size=2,
-        actor_train__training_args__gradient_accumulation_steps=64,
+        actor_train__training_args__gradient_accumulation_steps=32,
         actor_train__device_mapping="list(range(0,16))",
         actor_train__strategy_args={"strategy_name": "deepspeed_train", "strategy_config": "${deepspeed_zero3}"},
     )
@@ -139,7 +139,7 @@ def test_every_key_of_the_file_is_accounted_for(tmp_path: Path) -> None:
     found = imported(tmp_path, APPENDIX)
     accounted = [row.key for row in found.rows if row.fate in ("taken", "ignored", "not understood")]
     assert sorted(accounted) == sorted(read_roll(tmp_path / "rlvr.yaml"))
-    assert all(row.told for row in found.rows)
+    assert all(row.result for row in found.rows)
     ignored = {key for key, fate in fates(found).items() if fate == "ignored"}
     assert ignored == {
         "exp_name",

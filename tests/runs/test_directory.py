@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asyppo_cli.runs.directory import RunDirectory, create_run, find_run, run_directories
+from asyppo_cli.runs.directory import RunDirectory, create_run, find_run, run_directories, trials_of
 from asyppo_cli.runs.files.lock import is_locked, lock_run
 
 NOW = datetime(2026, 11, 23, 14, 5).astimezone()
@@ -120,6 +120,24 @@ def test_runs_are_found_by_name_by_prefix_and_by_age(tmp_path: Path) -> None:
         find_run(tmp_path, "betta")
     with pytest.raises(ValueError, match="no run in"):
         find_run(tmp_path / "nowhere", None)
+
+
+def test_a_trial_is_a_run_by_its_study_its_own_name_or_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = new_run(tmp_path, "old")
+    os.utime(old.config, (1e9, 1e9))
+    trial = new_run(tmp_path / "study", "lr-1_seed-1")
+    new_run(tmp_path / "study", "lr-2_seed-1")
+    for name in ("study/lr-1_seed-1", "study/lr-1", "lr-1", str(trial.path)):
+        assert find_run(tmp_path, name).path == trial.path
+    monkeypatch.chdir(tmp_path / "study")
+    assert find_run(Path("nowhere"), "lr-1_seed-1").path.resolve() == trial.path
+    assert find_run(tmp_path, None).path.parent.name == "study"
+    assert [run.name for run in trials_of(tmp_path, "study")] == ["lr-1_seed-1", "lr-2_seed-1"]
+    assert trials_of(tmp_path, "old") == trials_of(tmp_path, "none") == []
+    with pytest.raises(ValueError, match="2 runs"):
+        find_run(tmp_path, "study")
 
 
 def test_the_logs_of_attempts_do_not_overwrite_each_other(tmp_path: Path) -> None:

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
+import asyppo_cli
 from asyppo_cli.runs.environment import describe_environment, git_commit, hardware, package_versions
 
 
-def test_it_is_json_and_names_no_host(tmp_path: Path) -> None:
-    environment = describe_environment(["asyppo", "train"], tmp_path)
+def test_it_is_json_and_names_no_host() -> None:
+    environment = describe_environment(["asyppo", "train"])
     text = json.dumps(environment)
     assert environment["command"] == ["asyppo", "train"]
-    assert environment["git"] is None
+    assert environment["git"] == git_commit(Path(asyppo_cli.__path__[0]))
     assert environment["hardware"]["cores"] >= 1
     assert environment["hardware"]["memory_bytes"] > 2**28
     assert platform.node() not in text.replace(platform.machine(), "")
@@ -40,6 +41,9 @@ def test_the_commit_and_whether_files_differ_from_it(tmp_path: Path) -> None:
     assert clean is not None
     assert changed is not None
     assert len(clean["commit"]) == 40
+    (tmp_path / "site-packages").mkdir()
+    (tmp_path / "site-packages" / "module.py").write_text("")
+    assert git_commit(tmp_path / "site-packages") is None
     assert (clean["changed"], changed["changed"]) == (False, True)
 
 

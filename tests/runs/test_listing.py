@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from asyppo_cli.runs.directory import RunDirectory, create_run
+from asyppo_cli.runs.checkpoints import CheckpointStore
+from asyppo_cli.runs.directory import RunDirectory, create_run, find_run
+from asyppo_cli.runs.journal import RunJournal
 from asyppo_cli.runs.listing import MISSING, algorithm_label, diff_configs, list_runs, summarise
 from asyppo_cli.runs.metric_log import MetricLog
 from asyppo_cli.runs.status import State, begin, end, read_status
@@ -57,6 +60,50 @@ def test_a_run_in_one_record(tmp_path: Path) -> None:
     assert (summary.state, summary.algorithm, summary.task) == ("finished", "asyppo, 2 critics", "chain_sum")
     assert (summary.accuracy_first, summary.accuracy_last, summary.accuracy_best) == (0.3, 0.5, 0.6)
     assert (summary.reward, summary.seconds, summary.max_steps) == (0.6, 18.0, 60)
+
+
+def test_the_status_holds_what_a_list_shows(tmp_path: Path) -> None:
+    run = made(tmp_path, "a")
+    journal = RunJournal(run, 60, None, CheckpointStore(run.checkpoints, 2), [], lambda: NOW)
+    journal.metrics({"step": 0, "eval/accuracy": 0.3, "time/evaluate": 2.0})
+    journal.metrics({"step": 1, "reward/mean": 0.4, "time/step": 5.0})
+    journal.metrics({"step": 2, "reward/mean": math.nan, "eval/accuracy": 0.2, "time/step": 5.0})
+    journal.close("interrupted")
+    before = summarise(run)
+    assert (before.accuracy_first, before.accuracy_last, before.accuracy_best) == (0.3, 0.2, 0.3)
+    assert (before.reward, before.seconds) == (0.4, 12.0)
+    # A list reads nothing else, and a run without it is summed up to the same.
+    run.metrics.rename(tmp_path / "metrics.jsonl")
+    assert summarise(run) == before
+    (tmp_path / "metrics.jsonl").rename(run.metrics)
+    run.status.write_text(json.dumps(json.loads(run.status.read_text()) | {"headline": None}))
+    assert summarise(run) == before
+
+
+def test_trials_of_studies_are_listed_with_their_study(tmp_path: Path) -> None:
+    made(tmp_path, "alone", minutes=1)
+    made(tmp_path / "study", "lr-1", minutes=2)
+    made(tmp_path / "study", "lr-2", minutes=0)
+    assert [run.name for run in list_runs(tmp_path)[0]] == ["study/lr-1", "alone", "study/lr-2"]
+
+
+def test_what_cannot_be_read_costs_its_own_row_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(tmp_path, "a")
+    made(tmp_path, "b").status.write_text("{")
+    made(tmp_path, "closed")
+    real = Path.is_file
+
+    def is_file(path: Path) -> bool:
+        if path.parent.name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    runs, notices = list_runs(tmp_path)
+    assert [run.name for run in runs] == ["a"]
+    assert [notice.split()[1] for notice in notices] == ["b"]
+    assert find_run(tmp_path, "a").name == "a"
+    assert find_run(tmp_path, None).name in ("a", "b")
 
 
 def test_a_running_run_that_no_process_holds_was_interrupted(tmp_path: Path) -> None:

@@ -10,15 +10,8 @@ from typing import Annotated
 import typer
 
 from analysis.figures.style import FORMATS
-from asyppo_cli.runs.directory import RunDirectory, find_run, run_directories
-
-
-def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Names of runs and sweeps that begin with what is typed, for the shell."""
-    folder = Path(ctx.params.get("runs_dir") or "runs")
-    names = [path.name for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
-    return [name for name in names if name.startswith(incomplete) and not name.startswith(".")]
-
+from asyppo_cli.commands.runs import complete_run
+from asyppo_cli.runs.directory import RunDirectory, find_run, trials_of
 
 Names = Annotated[
     list[str] | None,
@@ -62,15 +55,7 @@ def chosen_runs(names: Sequence[str] | None, runs_dir: Path) -> list[RunDirector
 
 
 def _runs_of(name: str, runs_dir: Path) -> list[RunDirectory]:
-    for path in (runs_dir / name, Path(name)):
-        if RunDirectory(path).exists():
-            return [RunDirectory(path)]
-        runs = run_directories(path)
-        if runs and name:
-            return runs
-    if "/" in name:
-        raise ValueError(f"there is no run in {name}: give the folder of a run or of a sweep")
-    return [find_run(runs_dir, name)]
+    return trials_of(runs_dir, name) or [find_run(runs_dir, name)]
 
 
 def output_folder(output: Path | None, runs: Sequence[RunDirectory]) -> Path:

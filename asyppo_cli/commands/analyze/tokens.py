@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from asyppo_cli.commands.analyze import options
+from asyppo_cli.commands.runs import complete_run
 from asyppo_cli.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def tokens(
             metavar="RUN",
             help="Run, or how its name begins; default: the newest.",
             show_default=False,
-            autocompletion=options.complete_run,
+            autocompletion=complete_run,
         ),
     ] = None,
     runs_dir: options.RunsDir = Path("runs"),

@@ -36,6 +36,7 @@ class EvalCommands(Family):
     known = COMMANDS
     examples = EXAMPLES
     program = "asyppo eval"
+    default = "run"
     usage = ("BENCHMARK... [OPTIONS]", "COMMAND [ARGUMENTS]...")
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

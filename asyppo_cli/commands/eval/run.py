@@ -59,10 +59,21 @@ DATA_HELP = "Folder of benchmark files (NAME.jsonl or NAME.parquet)."
 PARTIAL = 3
 
 
+def complete_benchmark(incomplete: str) -> list[str]:
+    """Names of benchmarks and suites for the shell."""
+    from asyppo_cli.evaluation.benchmarks import BENCHMARKS, SUITES
+
+    return [name for name in (*BENCHMARKS, *SUITES) if name.startswith(incomplete)]
+
+
 @app.command(epilog=EXAMPLES)
 def run(
     benchmarks: Annotated[
-        list[str], typer.Argument(help="aime24, math500, ..., paper (all six), a reasoning-gym task, or a file.")
+        list[str],
+        typer.Argument(
+            help="aime24, math500, ..., paper (all six), a reasoning-gym task, or a file.",
+            autocompletion=complete_benchmark,
+        ),
     ],
     model: ModelWords = None,
     runs_dir: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),

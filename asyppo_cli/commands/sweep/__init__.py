@@ -36,6 +36,7 @@ class SweepCommands(Family):
     known = COMMANDS
     examples = EXAMPLES
     program = "asyppo sweep"
+    default = "run"
     usage = ("[STUDY] [KEY=VALUE,VALUE]... [OPTIONS]", "COMMAND [ARGUMENTS]...")
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -45,7 +45,11 @@ def started_studies(runs_dir: Path, storage: str | None) -> list[tuple[str, str,
         names = [study.study_name for study in open_storage(storage).get_all_studies()]
     rows: list[tuple[str, str, str]] = []
     for name in names:
-        study = study_of(find_study(name, runs_dir, storage))
+        try:
+            study = study_of(find_study(name, runs_dir, storage))
+        except (OSError, ValueError) as error:
+            rows.append((name, "", f"cannot be read: {error}"))
+            continue
         counts = Counter(trial.state for trial in study.trials)
         rows.append((name, study.kind, ", ".join(f"{number} {state}" for state, number in counts.items())))
     return rows

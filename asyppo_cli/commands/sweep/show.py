@@ -39,6 +39,8 @@ def show(
     from asyppo_cli.commands.sweep.resources import find_study
     from sweeps.execution.listing import study_of
 
+    if storage is None and not (runs_dir / study).is_dir() and Path(study).is_dir():
+        runs_dir, study = Path(study).resolve().parent, Path(study).resolve().name
     found = study_of(find_study(study, runs_dir, storage))
     if as_json:
         sys.stdout.write(json.dumps(asdict(found), indent=1) + "\n")

@@ -14,7 +14,7 @@ from asyppo_cli.config.roll import rules
 from asyppo_cli.config.roll.keys import IGNORED, OPTIMIZER, ROLL_DEFAULTS, SAME, SAME_WITH_CRITICS
 from asyppo_cli.config.roll.placement import read_batches, read_micro_batches, read_placement
 from asyppo_cli.config.roll.reading import read_roll
-from asyppo_cli.config.roll.sheet import Row, Sheet, nested
+from asyppo_cli.config.roll.sheet import Sheet, SheetRow, nested
 from asyppo_cli.keys import did_you_mean
 
 BUILDS_ON = "large_model"
@@ -29,7 +29,7 @@ class Imported:
     name: str
     text: str
     overrides: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[SheetRow, ...]
     missing: tuple[str, ...]
 
 
@@ -85,7 +85,7 @@ def import_roll(path: Path) -> Imported:
         raise ValueError(f"{path}: {error}") from error
     name = re.sub(r"[^\w.-]+", "_", str(sheet.get("exp_name", path.stem))).strip("._") or "imported"
     missing = ("policy.model=PATH",) if "policy.model" not in sheet.settings else ()
-    ground = Row(
+    ground = SheetRow(
         "experiment", BUILDS_ON, "chosen", "engines, precision, records and grading that the file does not name"
     )
     # What ROLL assumes of keys that came to nothing is of no interest.
@@ -140,7 +140,7 @@ def _compare_critics(sheet: Sheet, critics: Sequence[str]) -> None:
             continue
         like = sheet.rows.get(f"{first}.{rest}")
         if like is not None and sheet.get(f"{first}.{rest}") == sheet.get(key):
-            sheet.tell(key, like.fate, f"as {first}")
+            sheet.add(key, like.fate, f"as {first}")
         elif like is not None:
             sheet.ignore(key, f"all critics share their settings here: {first}'s {like.value} counts")
 
@@ -152,7 +152,7 @@ def _leave(sheet: Sheet, key: str) -> None:
         return sheet.ignore(key, why)
     if sheet.values[key] is None:
         return sheet.ignore(key, "empty")
-    sheet.tell(key, "not understood", did_you_mean(key, known_keys(), limit=2))
+    sheet.add(key, "not understood", did_you_mean(key, known_keys(), limit=2))
 
 
 def known_keys() -> list[str]:

@@ -68,8 +68,8 @@ def _reinforce(sheet: Sheet) -> None:
     whiten = bool(sheet.get("whiten_advantages"))
     estimator = REINFORCE.get((*norms, whiten))
     if estimator is None:
-        told = f"norm_mean_type={norms[0]}, norm_std_type={norms[1]}, whiten_advantages={whiten}"
-        raise ValueError(f"adv_estimator=reinforce with {told}: there is none like it here; the nearest is grpo")
+        setting = f"norm_mean_type={norms[0]}, norm_std_type={norms[1]}, whiten_advantages={whiten}"
+        raise ValueError(f"adv_estimator=reinforce with {setting}: not supported; the nearest is grpo")
     _critic_free(sheet, estimator, "adv_estimator", "norm_mean_type", "norm_std_type", "whiten_advantages")
     sheet.set("advantage.whiten", False, note="the estimator itself does, where it is to be done")
 
@@ -164,7 +164,7 @@ def read_losses(sheet: Sheet) -> None:
     if sheet.get("use_pg_clip_range"):
         sheet.take("pg_clip_low", "policy_loss.clip_low")
         sheet.take("pg_clip_high", "policy_loss.clip_high")
-        sheet.tell("use_pg_clip_range", "taken", "clip_low and clip_high apart")
+        sheet.add("use_pg_clip_range", "taken", "clip_low and clip_high apart")
     else:
         sheet.take("pg_clip", "policy_loss.clip_low", "policy_loss.clip_high")
         for key in ("use_pg_clip_range", "pg_clip_low", "pg_clip_high"):

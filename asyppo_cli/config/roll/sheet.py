@@ -18,13 +18,13 @@ LONGEST_VALUE = 48
 
 
 @dataclass(frozen=True)
-class Row:
+class SheetRow:
     """A key of the file (of ours, where it is chosen), its value as text, its fate, and what it became or why."""
 
     key: str
     value: str
     fate: Fate
-    told: str
+    result: str
 
 
 @dataclass
@@ -40,8 +40,8 @@ class Sheet:
     settings: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     choices: dict[str, str] = field(default_factory=dict)
-    rows: dict[str, Row] = field(default_factory=dict)
-    chosen: dict[str, Row] = field(default_factory=dict)
+    rows: dict[str, SheetRow] = field(default_factory=dict)
+    chosen: dict[str, SheetRow] = field(default_factory=dict)
 
     def get(self, key: str, default: Any = None) -> Any:
         """The file's value of a key, null and absent alike."""
@@ -52,19 +52,19 @@ class Sheet:
         """Our setting, made of these keys of the file; of none: chosen, for the reason in ``note``."""
         self.settings[ours] = value
         if not keys:
-            self.chosen[ours] = Row(ours, shown(value), "chosen", note)
-        told = f"{ours}={shown(value)}{f' ({note})' if note else ''}"
+            self.chosen[ours] = SheetRow(ours, shown(value), "chosen", note)
+        result = f"{ours}={shown(value)}{f' ({note})' if note else ''}"
         for key in keys:
             self.origins.setdefault(ours, key)
-            self.tell(key, "assumed" if key in self.assumed else "taken", told)
+            self.add(key, "assumed" if key in self.assumed else "taken", result)
 
     def choose(self, group: str, option: str, *keys: str, note: str = "") -> None:
         """An option of one of our groups, because of these keys of the file; chosen, where it has none of them."""
         self.choices[group] = option
         if not any(key in self.values for key in keys):
-            self.chosen[group] = Row(group, option, "chosen", note)
+            self.chosen[group] = SheetRow(group, option, "chosen", note)
         for key in keys:
-            self.tell(key, "taken", f"{group}={option}{f' ({note})' if note else ''}")
+            self.add(key, "taken", f"{group}={option}{f' ({note})' if note else ''}")
 
     def take(self, key: str, *ours: str) -> None:
         """The file's value as it is, if the key is there, for settings of ours."""
@@ -75,17 +75,17 @@ class Sheet:
     def ignore(self, key: str, why: str) -> None:
         """Leave a key of the file aside, if it is there."""
         if key in self.values and key not in self.rows:
-            self.tell(key, "ignored", why)
+            self.add(key, "ignored", why)
 
-    def tell(self, key: str, fate: Fate, told: str) -> None:
+    def add(self, key: str, fate: Fate, result: str) -> None:
         """Note what became of a key; what it became before is kept."""
         if key not in self.values:
             return
         before = self.rows.get(key)
-        if before is not None and before.told and before.fate == fate and told not in before.told:
-            told = f"{before.told}, {told}"
+        if before is not None and before.result and before.fate == fate and result not in before.result:
+            result = f"{before.result}, {result}"
         hidden = SECRET.search(key.rpartition(".")[2]) is not None and isinstance(self.values[key], str)
-        self.rows[key] = Row(key, "***" if hidden else shown(self.values[key]), fate, told)
+        self.rows[key] = SheetRow(key, "***" if hidden else shown(self.values[key]), fate, result)
 
     def left(self) -> Iterator[str]:
         """The file's keys of which nothing has been said yet."""

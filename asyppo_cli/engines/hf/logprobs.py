@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# Logits of one block, as many as stay near the processor; measured by benchmarks/vocabulary.py.
+# Logits of one block, as many as stay near the processor; measured, see docs/real_model.md.
 BLOCK_LOGITS = {"cpu": 2**21, "cuda": 2**24}
 # Narrower blocks would leave matrix products nothing to do.
 MIN_BLOCK = 256
