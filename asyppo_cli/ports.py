@@ -137,8 +137,8 @@ class Journal(Protocol):
         """Write when each phase of a step began and ended (``track``, ``phase``, ``start``, ``end``)."""
         ...
 
-    def checkpoint(self, step: int, fill: Callable[[Path], None], metric: float | None) -> None:
-        """Write a checkpoint: ``fill`` puts files into the folder it is given."""
+    def checkpoint(self, step: int, fill: Callable[[Path], str | None], metric: float | None) -> None:
+        """Write a checkpoint: ``fill`` puts files into the folder it is given, and returns what is wrong with them."""
         ...
 
     def failure(self, step: int, tensors: Mapping[str, Any]) -> Path:

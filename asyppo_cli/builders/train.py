@@ -13,11 +13,12 @@ from asyppo_cli.builders.roles import open_cluster
 from asyppo_cli.config.schema import Config
 from asyppo_cli.monitor import Monitor
 from asyppo_cli.ports import WorkerLost
-from asyppo_cli.runs.checkpoints import CheckpointStore, checkpoints
+from asyppo_cli.runs.checkpoints import CheckpointStore, checkpoints, good
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.journal import RunJournal
 from asyppo_cli.runs.sinks import open_sinks
 from asyppo_cli.tasks.data.problems import describe_source
+from asyppo_cli.training.loop import DivergenceError
 
 
 @dataclass
@@ -54,7 +55,7 @@ def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resu
     journal = RunJournal(run, config.max_steps, step, store, sinks, lambda: datetime.now(UTC))
     with (
         written_down(journal) as ending,
-        saying_how_to_go_on(store),
+        naming_checkpoint(store),
         closing(build_grader(config)) as grader,
         open_cluster(config, run.config, run.last_log().with_suffix(""), monitor) as cluster,
         closing(build_loop(config, inputs, grader, journal, monitor, cluster)) as loop,
@@ -72,14 +73,17 @@ def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resu
 
 
 @contextmanager
-def saying_how_to_go_on(store: CheckpointStore) -> Iterator[None]:
-    """To the loss of a process belongs what it leaves: everything up to the last checkpoint."""
+def naming_checkpoint(store: CheckpointStore) -> Iterator[None]:
+    """Add to a run's failure from which checkpoint it can be resumed."""
     try:
         yield
-    except WorkerLost as error:
-        saved = checkpoints(store.directory)
-        left = f"the checkpoint of step {saved[-1].step} is intact" if saved else "there is no checkpoint yet"
-        raise WorkerLost(f"{error}; {left}: go on with --resume") from error
+    except (WorkerLost, DivergenceError) as error:
+        saved = good(checkpoints(store.directory))
+        if saved:
+            left = f"the last good checkpoint is that of step {saved[-1].step}: go on with --resume"
+        else:
+            left = "there is no good checkpoint yet: start over with --fresh"
+        raise type(error)(f"{error}; {left}") from error
 
 
 @contextmanager

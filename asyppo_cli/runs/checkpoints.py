@@ -31,12 +31,16 @@ class PartialSaveError(RuntimeError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder whose marker says that it is complete; ``metric`` is what the best is chosen by."""
+    """A folder whose marker says that it is complete; ``metric`` is what the best is chosen by.
+
+    ``fault`` says why training should not continue from it: it was written while the run diverged.
+    """
 
     path: Path
     step: int
     metric: float | None
     files: dict[str, Any]
+    fault: str | None = None
 
     @property
     def size(self) -> int:
@@ -61,14 +65,19 @@ def checkpoints(directory: Path) -> list[Checkpoint]:
     return [checkpoint for checkpoint in found if checkpoint is not None]
 
 
+def good(found: list[Checkpoint]) -> list[Checkpoint]:
+    """Those without a fault."""
+    return [checkpoint for checkpoint in found if checkpoint.fault is None]
+
+
 def best_checkpoint(found: list[Checkpoint]) -> Checkpoint | None:
     """The one of the highest metric, the newest of equals; None where no metric is known."""
-    scored = [(c.metric, c.step, c) for c in found if c.metric is not None and math.isfinite(c.metric)]
+    scored = [(c.metric, c.step, c) for c in good(found) if c.metric is not None and math.isfinite(c.metric)]
     return max(scored, key=lambda entry: entry[:2])[2] if scored else None
 
 
 def latest_checkpoint(directory: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that is complete and undamaged (every file is read), and a notice for each one skipped.
+    """The newest checkpoint that is complete, good and undamaged (every file is read); a notice for each one skipped.
 
     Raises:
         ValueError: there are checkpoints, and none can be used.
@@ -76,10 +85,12 @@ def latest_checkpoint(directory: Path) -> tuple[Checkpoint | None, list[str]]:
     notices: list[str] = []
     for path in sorted(directory.glob("step-*"), reverse=True):
         checkpoint = _read_marker(path)
-        damage = "it was never completed" if checkpoint is None else checkpoint.damage(thorough=True)
-        if checkpoint is not None and damage is None:
+        if checkpoint is None:
+            notices.append(f"checkpoint {path.name} is skipped: it was never completed")
+        elif reason := checkpoint.fault or checkpoint.damage(thorough=True):
+            notices.append(f"checkpoint {path.name} is skipped: {reason}")
+        else:
             return checkpoint, notices
-        notices.append(f"checkpoint {path.name} is damaged ({damage}) and skipped")
     if notices:
         raise ValueError(f"no checkpoint in {directory} can be used: {'; '.join(notices)}; start over with --fresh")
     return None, []
@@ -95,7 +106,7 @@ class CheckpointStore:
         directory.mkdir(parents=True, exist_ok=True)
         self._clear_leftovers()
 
-    def rehearse(self, fill: Callable[[Path], None]) -> None:
+    def rehearse(self, fill: Callable[[Path], object]) -> None:
         """Let ``fill`` write what a checkpoint holds into a scratch folder, and delete it again.
 
         Raises:
@@ -111,8 +122,10 @@ class CheckpointStore:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
-    def write(self, step: int, fill: Callable[[Path], None], metric: float | None) -> Checkpoint:
+    def write(self, step: int, fill: Callable[[Path], str | None], metric: float | None) -> Checkpoint:
         """Let ``fill`` put files into a folder and make it the checkpoint of ``step``; an older one is replaced.
+
+        What ``fill`` returns becomes the checkpoint's fault.
 
         Raises:
             RuntimeError: the disk is full, or ``fill`` raised :class:`PartialSaveError`: what it has written is kept in
@@ -127,8 +140,7 @@ class CheckpointStore:
         with telling_full_disk(self.directory, consequence):
             try:
                 partial.mkdir()
-                fill(partial)
-                self._complete(partial, step, metric)
+                self._complete(partial, step, metric, fill(partial))
                 self._put_in_place(partial, target)
             except PartialSaveError as error:
                 raise self._rescue(partial, step, metric, error) from error
@@ -150,7 +162,7 @@ class CheckpointStore:
     def _rescue(self, partial: Path, step: int, metric: float | None, error: PartialSaveError) -> RuntimeError:
         """Keep what was written as a complete folder under another name; returns what to raise."""
         rescued = self.directory / f"{RESCUED}{step_name(step)}"
-        self._complete(partial, step, metric)
+        self._complete(partial, step, metric, None)
         shutil.rmtree(rescued, ignore_errors=True)
         partial.rename(rescued)
         return RuntimeError(
@@ -158,7 +170,7 @@ class CheckpointStore:
             f"continue from it, rename it to {step_name(step)} and use --resume"
         )
 
-    def _complete(self, folder: Path, step: int, metric: float | None) -> None:
+    def _complete(self, folder: Path, step: int, metric: float | None, fault: str | None) -> None:
         """Everything to the disk, and the marker last."""
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         manifest = {
@@ -169,7 +181,7 @@ class CheckpointStore:
             sync_to_disk(path)
         finite = metric if metric is not None and math.isfinite(metric) else None
         marker = folder / MARKER
-        marker.write_text(json.dumps({"step": step, "metric": finite, "files": manifest}, indent=1))
+        marker.write_text(json.dumps({"step": step, "metric": finite, "fault": fault, "files": manifest}, indent=1))
         for path in (marker, *(path for path in folder.rglob("*") if path.is_dir()), folder):
             sync_to_disk(path)
 
@@ -185,8 +197,9 @@ class CheckpointStore:
     def _prune(self) -> None:
         found = checkpoints(self.directory)
         best = best_checkpoint(found)
-        for checkpoint in found[: -self._keep]:
-            if best is None or checkpoint.step != best.step:
+        kept = {checkpoint.step for checkpoint in [*good(found)[-self._keep :], *found[-1:], *([best] if best else [])]}
+        for checkpoint in found:
+            if checkpoint.step not in kept:
                 doomed = self.directory / f"{PARTIAL}old-{checkpoint.path.name}"
                 checkpoint.path.rename(doomed)
                 shutil.rmtree(doomed)
@@ -209,7 +222,7 @@ def _read_marker(path: Path) -> Checkpoint | None:
         marker = json.loads((path / MARKER).read_text())
         files = {str(name): {"size": int(f["size"]), "sha256": str(f["sha256"])} for name, f in marker["files"].items()}
         metric = None if marker["metric"] is None else float(marker["metric"])
-        return Checkpoint(path, int(marker["step"]), metric, files)
+        return Checkpoint(path, int(marker["step"]), metric, files, marker.get("fault"))
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
         return None
     except OSError as error:

@@ -64,7 +64,7 @@ class RunJournal:
         with self._run.timeline.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps({"step": step, **vars(span)}) + "\n" for span in spans)
 
-    def checkpoint(self, step: int, fill: Callable[[Path], None], metric: float | None) -> None:
+    def checkpoint(self, step: int, fill: Callable[[Path], str | None], metric: float | None) -> None:
         """Write a checkpoint, with the metrics up to it: both outlive a power cut, or neither."""
         sync_to_disk(self._run.metrics)
         self._store.write(step, fill, metric)

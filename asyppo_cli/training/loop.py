@@ -19,6 +19,7 @@ from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.checkpoints import PartialSaveError
 from asyppo_cli.runs.files.disk import is_full_disk
 from asyppo_cli.training.clock import Clock
+from asyppo_cli.training.reporting.checkpoint_health import CheckpointHealth
 from asyppo_cli.training.reporting.health import health_warnings
 from asyppo_cli.training.reporting.recording import Recorder
 from asyppo_cli.training.rollouts.source import RolloutSource
@@ -26,6 +27,10 @@ from asyppo_cli.training.step import NonFiniteBatchError, TrainStep
 
 STATE_FILE = "trainer.json"
 ROLLOUTS_FOLDER = "rollouts"
+
+
+class DivergenceError(RuntimeError):
+    """A value, loss or gradient became NaN or infinite; the batch is kept."""
 
 
 @dataclass
@@ -50,6 +55,7 @@ class Loop:
     journal: Journal
     monitor: Monitor
     step: int = 0
+    health: CheckpointHealth = field(default_factory=CheckpointHealth)
     warned: set[str] = field(default_factory=set)
 
     def resume(self, checkpoint: Path) -> None:
@@ -70,6 +76,7 @@ class Loop:
             every = self.checkpoints.every
             if self.step == self.max_steps or stop.is_set() or (every and self.step % every == 0):
                 self._save(row)
+            self.health.follow(row)
         return self.step >= self.max_steps
 
     def close(self) -> None:
@@ -85,9 +92,9 @@ class Loop:
             outcome = self.train_step.run(step, clock)
         except NonFiniteBatchError as error:
             kept = self.journal.failure(step, error.tensors)
-            raise RuntimeError(
-                f"step {step}: {error}; the batch is kept in {kept}, the last good checkpoint in checkpoints/: lower "
-                "learner.policy.lr or learner.critics.lr, or look at the batch, then go on with --resume"
+            raise DivergenceError(
+                f"step {step}: {error}; the batch is kept in {kept}: lower learner.policy.lr or learner.critics.lr, or "
+                "look at the batch"
             ) from error
         self.recorder.record(outcome, clock)
         self.recorder.probe(step, clock)
@@ -116,8 +123,16 @@ class Loop:
     def _save(self, row: Mapping[str, float]) -> None:
         """A checkpoint, with the metric that ranks it if this step measured it."""
         metric = self.checkpoints.best_metric
+
+        def fill(folder: Path) -> str | None:
+            self.write_state(folder)
+            fault = self.health.fault(folder, row)
+            if fault is not None:
+                self.monitor.note(f"step {self.step}: --resume will skip the checkpoint of this step: {fault}")
+            return fault
+
         with self._outside_the_step(self.step, "save"):
-            self.journal.checkpoint(self.step, self.write_state, None if metric is None else row.get(metric))
+            self.journal.checkpoint(self.step, fill, None if metric is None else row.get(metric))
 
     @contextmanager
     def _outside_the_step(self, step: int, phase: str) -> Iterator[Clock]:

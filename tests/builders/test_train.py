@@ -16,6 +16,7 @@ from asyppo_cli.builders.train import train
 from asyppo_cli.config.load import load
 from asyppo_cli.engines.hf.tokenizer import HuggingFaceTokenizer, load_tokenizer
 from asyppo_cli.runs.directory import RunDirectory
+from asyppo_cli.training.loop import DivergenceError
 
 TINY = [
     "max_steps=2",
@@ -115,3 +116,13 @@ def test_weights_are_kept_where_the_configuration_cannot_be_written(
         policy.save(tmp_path)
     read = open_weights(policy, tmp_path)
     assert all(torch.equal(read[name], weight) for name, weight in policy.named_parameters())
+
+
+def test_the_checkpoint_of_a_run_that_explodes_is_not_resumed_from(tmp_path: Path) -> None:
+    config, run = load([*TINY, "checkpoints.every=1", "learner.policy.lr=1e30"]).config, run_in(tmp_path / "run")
+    memory = Memory()
+    with pytest.raises(DivergenceError, match="no good checkpoint"):
+        train(config, run, memory, Event(), resume=False)
+    assert any("--resume will skip" in note for note in memory.notes)
+    with pytest.raises(ValueError, match="no checkpoint .* can be used"):
+        train(config, run, Memory(), Event(), resume=True)

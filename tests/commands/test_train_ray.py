@@ -48,7 +48,9 @@ def test_a_worker_that_is_killed_is_named_and_the_run_goes_on_to_the_bit(
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == 1 and "Traceback" not in printed and "raylet" not in printed
     told = " ".join(printed.split())
-    assert re.search(r"critic_1, rank 0 of 1, died while .*the checkpoint of step \d is intact: go on with --res", told)
+    assert re.search(
+        r"critic_1, rank 0 of 1, died while .*the last good checkpoint is that of step \d: go on with --res", told
+    )
     assert json.loads((run / "status.json").read_text())["state"] == "failed"
     assert_all_end(pids)
     done = asyppo(["train", "--resume", "--name", "lost"], folder, timeout=300)

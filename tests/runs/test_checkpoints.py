@@ -186,3 +186,18 @@ def test_the_marker_is_written_after_every_file_is_on_the_disk(tmp_path: Path, m
     store(tmp_path, s10=None)
     assert synced.index("complete.json") > max(synced.index("model.bin"), synced.index("trainer.json"))
     assert synced[-1] == tmp_path.name
+
+
+def test_one_with_a_fault_is_never_the_latest_nor_the_best_and_pushes_no_good_one_out(tmp_path: Path) -> None:
+    made = store(tmp_path, keep=1, s1=0.1)
+    for step in (2, 3):
+
+        def faulty(folder: Path) -> str:
+            filling(b"huge")(folder)
+            return "policy/loss is nan"
+
+        made.write(step, faulty, 0.9)
+    assert steps_of(tmp_path) == [1, 3]
+    latest, notices = made.latest()
+    assert latest is not None and latest.step == 1 == getattr(made.best(), "step", None)
+    assert len(notices) == 1 and "step-000003" in notices[0] and "policy/loss is nan" in notices[0]
