@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
 
+from asyppo_cli.builders.fingerprint import check_unchanged, fingerprint
 from asyppo_cli.builders.loop import build_grader, build_loop, load_inputs
 from asyppo_cli.builders.roles import open_cluster
 from asyppo_cli.config.schema import Config
@@ -38,6 +39,7 @@ def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resu
     """
     monitor.phase("load")
     inputs = load_inputs(config)
+    check_unchanged(run.inputs, fingerprint(config))
     source = describe_source(config.task)
     for note in [*inputs.notes, *([source] if source else [])]:
         monitor.note(note)

@@ -117,8 +117,10 @@ def write_configuration(run: RunDirectory, loaded: Loaded[Config]) -> None:
 def reopen(
     runs_dir: Path, name: str | None, overrides: list[str], config_dir: Path | None
 ) -> tuple[RunDirectory, Loaded[Config]]:
-    """A run to go on with, under its own configuration and at most harmless changes to it."""
+    """A run to resume, under its own configuration and those changes that leave it the same experiment."""
+    from asyppo_cli import console
     from asyppo_cli.config.load import load, restore
+    from asyppo_cli.config.resume import check_changes, schedule_notes
     from asyppo_cli.runs.directory import find_run
     from asyppo_cli.runs.listing import diff_configs, read_config, read_overrides
 
@@ -127,18 +129,11 @@ def reopen(
     if not overrides:
         return run, restore(saved, typed, run.config)
     loaded = load([*typed, *overrides], config_dir)
-    changed = [key for key in diff_configs(saved, loaded.resolved) if not may_change(key)]
-    if changed:
-        raise ValueError(
-            f"--resume cannot change {', '.join(changed[:3])} of run {run.name}: leave it out, or start a new run"
-        )
+    changes, learner = diff_configs(saved, loaded.resolved), loaded.config.learner
+    schedules = {"learner.policy": learner.policy.schedule, "learner.critics": learner.critics.schedule}
+    for note in [*check_changes(run.name, changes), *schedule_notes(changes, schedules)]:
+        console.note(note)
     return run, loaded
-
-
-def may_change(key: str) -> bool:
-    """Whether a resumed run may have another value: how far, how often and where it reports, not what it computes."""
-    free = ("max_steps", "evaluation.every", "checkpoints.", "records.", "logging.", "grading.")
-    return key.startswith(free)
 
 
 def rehearse(loaded: Loaded[Config], runs_dir: Path, name: str | None) -> None:

@@ -46,6 +46,11 @@ class RunDirectory:
         return self.path / "environment.json"
 
     @property
+    def inputs(self) -> Path:
+        """Digests of the models and data files that it began with."""
+        return self.path / "inputs.json"
+
+    @property
     def metrics(self) -> Path:
         """One JSON object a step."""
         return self.path / "metrics.jsonl"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from asyppo_cli.algorithm import diagnostics
+from asyppo_cli.algorithm import diagnostics, losses
 from asyppo_cli.algorithm.targets import Targets
 from asyppo_cli.ports import Learner, NonFiniteLoss
 from asyppo_cli.runs import metrics as names
@@ -96,6 +96,10 @@ class TrainStep:
         if step > self.warmup_steps:
             self.source.sync(self.policy.policy.weights(), clock)
         outcome.metrics |= rollout_metrics(outcome.rollout) | batch_metrics(outcome)
+        loss = self.estimator.policy_loss
+        if outcome.reference is not None and outcome.old is not None and loss.kl_in == "reward":
+            divergence = losses.kl_estimate(outcome.old.logprobs, outcome.reference, loss.kl_form)
+            outcome.metrics[names.REFERENCE_KL] = float(divergence[outcome.batch.response_mask].mean())
         return outcome
 
     def _assess(self, step: int, rollout: Rollout, clock: Clock) -> StepOutcome:

@@ -81,6 +81,13 @@ def test_every_setting_trains(overrides: list[str]) -> None:
     assert last[names.POLICY_GRAD_NORM] > 0 and last[names.critic(0, "grad_norm")] > 0
 
 
+@pytest.mark.parametrize("place", ["reward", "loss"])
+def test_the_divergence_from_the_reference_is_logged_wherever_it_counts(place: str) -> None:
+    memory = trained(["policy_loss.kl_coef=0.1", f"policy_loss.kl_in={place}", "policy_loss.kl_form=k3"])
+    # Before the first update policy and reference are the same.
+    assert memory.rows[1][names.REFERENCE_KL] == pytest.approx(0.0, abs=1e-6) < memory.rows[2][names.REFERENCE_KL]
+
+
 def test_shares_are_exact_in_the_second_step() -> None:
     memory = trained(["mask_pct=0.25", "entropy_filter_pct=0.1"])
     kept = memory.columns["advantage_kept"]
