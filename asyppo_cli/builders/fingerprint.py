@@ -45,7 +45,7 @@ def check_unchanged(path: Path, found: Mapping[str, str]) -> None:
     if changed:
         more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
         raise ValueError(
-            f"--resume: {changed[0]}{more} has changed since this run began ({path}): restore the file, or start a new run"
+            f"--resume: {changed[0]}{more} has changed since this run began ({path}): restore it, or start a new run"
         )
 
 
