@@ -9,7 +9,7 @@ from pathlib import Path
 
 from asyppo_cli.config.schema import Config
 from asyppo_cli.engines.hf.models import read_model_config
-from asyppo_cli.engines.hf.resolve import locate
+from asyppo_cli.engines.hf.resolve import resolve_model
 from asyppo_cli.runs.files.atomic import replace_text
 from asyppo_cli.tasks.data.hub import cached_files
 from asyppo_cli.tasks.data.problems import SPLIT
@@ -80,7 +80,7 @@ def _entries(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _model(key: str, model: str, revision: str | None) -> Iterator[tuple[str, str]]:
-    place = Path(locate(model, key))
+    place = Path(resolve_model(model, key))
     if not place.is_dir():
         yield f"{key}: {model}", str(getattr(read_model_config(model, revision, key), "_commit_hash", None))
         return
