@@ -135,7 +135,7 @@ def test_a_dry_run_trains_nothing(
         (["mask_pct=0.1,0.2"], "asyppo sweep"),
         (["critic_count=9"], "rollout.responses=8"),
         (["policy.model=/no/such/folder"], "no such folder"),
-        (["rollout.prompt_length=20"], "rollout.prompt_length"),
+        (["rollout.prompt_length=5"], "rollout.prompt_length"),
         (["rollout.response_length=5000"], "attends to"),
         (["--name", "a/b"], "a/b"),
         (["--resume"], "there is no run"),
