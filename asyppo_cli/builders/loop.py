@@ -135,7 +135,7 @@ def build_loop(
     step = TrainStep(
         seed=config.seed,
         source=source,
-        reward=partial(reward, config=config.rewards, response_length=config.rollout.response_length),
+        reward=lambda rollout: reward(rollout, config.rewards, config.rollout.response_length),
         estimator=Estimator(config.advantage, config.critics, config.gates, config.policy_loss),
         policy=build_policy_update(config, roles.policy),
         critics=build_critic_update(config, roles.critics, roles.overlap.critics),

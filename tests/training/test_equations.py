@@ -1,4 +1,4 @@
-"""Every function that the README's table of equations names is called by a training step."""
+"""Every function that the tables of equations (README, docs/algorithm.md) name is called by a training step."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from asyppo_cli.builders.loop import build_grader, build_loop, load_inputs
 from asyppo_cli.config.load import load
 from asyppo_cli.training.clock import Clock
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-TABLE = [line for line in README.splitlines() if line.startswith("|")]
+ROOT = Path(__file__).parents[2]
+PAGES = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/algorithm.md")]
+TABLE = [line for page in PAGES for line in page.splitlines() if line.startswith("|")]
 NAMED = sorted({name for line in TABLE for name in re.findall(r"`((?:algorithm|training)(?:\.\w+)+)`", line)})
 SMALL = [
     "rollout.prompts=2",
