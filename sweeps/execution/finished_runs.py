@@ -42,7 +42,7 @@ class FinishedRunIndex:
 
     def find(self, resolved: Mapping[str, Any]) -> RunDirectory | None:
         """The run of exactly this configuration, seed included; threads do not count."""
-        return self._runs.get(configuration_key(resolved))
+        return self._runs.get(configuration_key(resolved)) if self._runs else None
 
 
 def adopt_run(trial: Trial, finished: RunDirectory, folder: Path) -> None:
