@@ -17,8 +17,14 @@ from asyppo_cli.engines.hf.models import load_policy, read_model_config
 from asyppo_cli.engines.hf.resolve import EMBEDDED, resolve_model
 from asyppo_cli.engines.hf.tokenizer import HuggingFaceTokenizer
 from asyppo_cli.engines.torch.sampler import TransformersSampler
-from asyppo_cli.engines.vllm.install import installed_version, why_not_installed, why_not_split, why_not_this_model
-from asyppo_cli.engines.vllm.sampler import VllmSampler, check_vllm, discard, pick_sync
+from asyppo_cli.engines.vllm.install import (
+    installed_version,
+    why_not_installed,
+    why_not_split,
+    why_not_synced,
+    why_not_this_model,
+)
+from asyppo_cli.engines.vllm.sampler import VllmSampler, check_sync, check_vllm, discard, pick_sync
 from asyppo_cli.ports import Sampler
 from asyppo_cli.types import SamplingParams
 
@@ -83,7 +89,8 @@ def choose_engine(
     if model.startswith(EMBEDDED) or installed_version() is None:
         return "transformers", None
     cuda = torch.cuda.is_available()
-    reason = why_not_installed() or why_not_this_model(read_model_config(model, revision, "policy.model"), cuda)
+    own = read_model_config(model, revision, "policy.model")
+    reason = why_not_installed() or why_not_this_model(own, cuda) or why_not_synced(own)
     return ("vllm", None) if reason is None else ("transformers", reason)
 
 
@@ -94,6 +101,7 @@ def check_sampler(config: Config) -> None:
         model = read_model_config(policy.model, policy.revision, "policy.model")
         workers = config.sampler.vllm.tensor_parallel
         check_vllm(policy.model, "policy.model", model)
+        check_sync(policy.model, "policy.model", model)
         if reason := why_not_split(model, workers):
             raise ValueError(f"sampler.vllm.tensor_parallel={workers}, policy.model={policy.model}: {reason}")
         if config.cluster.kind == "local":

@@ -22,6 +22,13 @@ from asyppo_cli.engines.hf.resolve import load_pretrained, resolve_model
 from asyppo_cli.engines.hf.tokenizer import HuggingFaceTokenizer
 from asyppo_cli.types import PolicyOutputs, Sequences, ValueOutputs
 
+# What the families of transformers call a factor or a cap on logits.
+LOGIT_SETTINGS = (
+    *("final_logit_softcapping", "logits_soft_cap", "logit_scale", "logits_scaling", "lm_head_multiplier"),
+    *("output_multiplier_scale", "logit_softcapping", "final_logit_soft_cap"),
+)
+# Beyond the caps that are in use, which are 30 to 50.
+LARGE_LOGIT = 1000.0
 VALUE_HEAD_FILE = "value_head.safetensors"
 
 
@@ -40,8 +47,11 @@ class PolicyModel(nn.Module):
 
     def __init__(self, model: Any, temperature: float, capabilities: ModelCapabilities | None = None) -> None:
         super().__init__()
+        disable_dropout(model)
         self.model = model
         self.temperature = temperature
+        if capabilities is None:
+            check_training_mode(model)
         self.capabilities = capabilities or ModelCapabilities(
             has_plain_head(model), find_attention_crossover(model.base_model)
         )
@@ -94,7 +104,10 @@ class ValueModel(nn.Module):
 
     def __init__(self, backbone: Any, capabilities: ModelCapabilities | None = None) -> None:
         super().__init__()
+        disable_dropout(backbone)
         self.backbone = backbone
+        if capabilities is None:
+            check_training_mode(backbone)
         self.capabilities = capabilities or ModelCapabilities(False, find_attention_crossover(backbone))
         # Zero weights: every critic starts at value 0, so no random head can throw the first advantages off.
         self.head = ValueHead(backbone.config.hidden_size, 1)
@@ -155,15 +168,65 @@ def unpack(packed: Tensor, mask: Tensor) -> Tensor:
 def has_plain_head(model: Any) -> bool:
     """Whether logits are just the output matrix times the last hidden state.
 
-    Some families scale or cap their logits; for them the whole forward pass has to be taken. Tried, not guessed.
+    Some families scale or cap their logits; for them the whole forward pass is taken. The configuration is asked first,
+    then the model is tried, also with hidden states so large that a cap would show.
     """
-    head = model.get_output_embeddings()
-    if type(head) is not nn.Linear:
+    head, config = model.get_output_embeddings(), model.config.get_text_config()
+    if type(head) is not nn.Linear or any(getattr(config, name, None) not in (None, 1.0) for name in LOGIT_SETTINGS):
         return False
-    tokens = torch.arange(min(4, model.config.get_text_config().vocab_size), device=model.device)[None]
+    tokens = torch.arange(min(4, config.vocab_size), device=model.device)[None]
     hidden = model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
-    whole = model(input_ids=tokens, use_cache=False).logits
-    return bool(torch.allclose(head(hidden).float(), whole.float(), rtol=1e-3, atol=1e-4))
+    factor = LARGE_LOGIT / max(float(head(hidden).abs().max()), 1e-6)
+    return all(_is_product(model, head, tokens, hidden, scale) for scale in (1.0, factor))
+
+
+def _is_product(model: Any, head: nn.Linear, tokens: Tensor, hidden: Tensor, scale: float) -> bool:
+    """Whether logits are those of the head alone where the last hidden state is ``scale`` times as large."""
+
+    def enlarge(_module: nn.Module, _given: Any, output: Any) -> Any:
+        output.last_hidden_state = output.last_hidden_state * scale
+        return output
+
+    with model.base_model.register_forward_hook(enlarge):
+        logits = model(input_ids=tokens, use_cache=False).logits.float()
+    expected = head(hidden * scale).float()
+    return bool(torch.allclose(expected, logits, rtol=1e-3, atol=1e-4 * max(1.0, float(expected.abs().max()))))
+
+
+def disable_dropout(model: Any) -> None:
+    """Set every dropout of a model to 0: of its modules, of numbers that its layers copied when they were built, and of
+    its configuration, which some layers read in every pass. Log-probabilities with dropout are those of another policy.
+    """
+    for part in model.modules():
+        if isinstance(part, nn.modules.dropout._DropoutNd):  # noqa: SLF001 - the base class of all of them
+            part.p = 0.0
+        _zero_dropout(part)
+    for config in {id(each): each for each in (model.config, model.config.get_text_config())}.values():
+        _zero_dropout(config)
+
+
+def _zero_dropout(owner: Any) -> None:
+    for name, value in list(vars(owner).items()):
+        if "drop" in name and isinstance(value, float):
+            setattr(owner, name, 0.0)
+
+
+@torch.no_grad()
+def check_training_mode(model: Any) -> None:
+    """ValueError unless passes in training mode, which gradient checkpointing needs, equal those in evaluation mode."""
+    tokens = torch.arange(8, device=model.device)[None] % model.config.get_text_config().vocab_size
+    training = model.training
+    passes = []
+    for mode in (False, True, True):
+        model.train(mode)
+        passes.append(model.base_model(input_ids=tokens, use_cache=False).last_hidden_state.float())
+    model.train(training)
+    allowed = 1e-3 * float(passes[0].norm())
+    if not all(float((each - passes[0]).norm()) <= allowed for each in passes[1:]):
+        raise ValueError(
+            f"{model.config.name_or_path or model.config.model_type}: its passes in training mode differ from those in "
+            "evaluation mode (dropout or noise that cannot be switched off): set it to 0 in the model's config.json"
+        )
 
 
 def load_policy(model: str, revision: str | None, key: str = "policy.model") -> Any:

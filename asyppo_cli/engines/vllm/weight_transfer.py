@@ -51,14 +51,13 @@ class TransferSync:
         self._source = StreamedSource(transfer_spec, collect_shards(claims, transfer_spec.shapes), describes=rank == 0)
         self._trainer = open_trainer(transfer_spec, self._source, TransferClient(target), rank, address)
 
-    def send(self, weights: Iterable[tuple[str, Tensor]], version: int, target: SyncTarget) -> list[str]:
+    def send(self, weights: Iterable[tuple[str, Tensor]], version: int, target: SyncTarget) -> None:
         """Transfer the weights as they come, and compare with what the workers then hold."""
         self._source.begin(weights, version)
         self._trainer.send_weights()
-        if self._rank:
-            return []
-        manifest = self._source.manifest
-        return check_reports(manifest, target.call_workers("asyppo_read", manifest=manifest))
+        if not self._rank:
+            manifest = self._source.manifest
+            check_reports(manifest, target.call_workers("asyppo_read", manifest=manifest))
 
     def close(self) -> None:
         """Leave the transfer group."""

@@ -126,8 +126,8 @@ def map_file(file: Path) -> Tensor:
 
 def received(tensor: Tensor, version: int) -> ReceivedWeight:
     """The reading of a tensor that has arrived."""
-    read_location = checksums_of(tensor, version)
-    return ReceivedWeight(read_location.shape, read_location.checksum, read_location.sample)
+    sums = checksums_of(tensor, version)
+    return ReceivedWeight(sums.shape, sums.checksum, sums.sample)
 
 
 def pack_tied(model: nn.Module) -> None:
@@ -154,6 +154,11 @@ def read_weight(
     return reading
 
 
+def input_width(module: Any) -> int | None:
+    """Columns of the matrix that a module multiplies with: of a linear layer, or of a vocabulary's."""
+    return next((getattr(module, n) for n in ("input_size_per_partition", "embedding_dim") if hasattr(module, n)), None)
+
+
 def read_location(location: WeightLocation, name: str, manifest: Manifest, products: Products) -> ReceivedWeight:
     """Checksums of a weight as the module holds it, and of its sampled columns as its kernel computes them.
 
@@ -164,11 +169,12 @@ def read_location(location: WeightLocation, name: str, manifest: Manifest, produ
     dtype: torch.dtype = getattr(torch, sent.dtype)
     rows = slice(location.first, location.first + sent.shape[0])
     shape, whole, sample = sent.shape, None, None
-    if tensor.numel():
+    if tensor.numel() and tuple(tensor.shape[1:]) == tuple(sent.shape[1:]):
         held = tensor[rows].to(dtype)
         shape, whole = tuple(held.shape), checksum(held)
     kernel = getattr(location.module, "cpu_linear", None)
-    if kernel is not None and len(sent.shape) == 2:
+    # Asked in the module's own layout only: a kernel reads beyond its input where that is narrower than it expects.
+    if kernel is not None and tuple(sent.shape[1:]) == (input_width(location.module),):
         asked = (location.module, sent.shape[1], dtype)
         if asked not in products:
             columns = sampled_columns(sent.shape[1], manifest.version)

@@ -37,11 +37,8 @@ class SyncTarget(Protocol):
 class WeightSync(Protocol):
     """One way of sending weights to a started engine."""
 
-    def send(self, weights: Iterable[tuple[str, Tensor]], version: int, target: SyncTarget) -> list[str]:
-        """Send named tensors, all of them; RuntimeError unless the engine then holds exactly these.
-
-        Returns the names of those that arrived but cannot be read back from the engine's model.
-        """
+    def send(self, weights: Iterable[tuple[str, Tensor]], version: int, target: SyncTarget) -> None:
+        """Send named tensors, all of them; RuntimeError unless the engine then provably holds exactly these."""
         ...
 
     def close(self) -> None:
@@ -77,7 +74,7 @@ class SharedMemorySync:
         self._buffer: Tensor | None = None
         self._shards: Shards | None = None
 
-    def send(self, weights: Iterable[tuple[str, Tensor]], version: int, target: SyncTarget) -> list[str]:
+    def send(self, weights: Iterable[tuple[str, Tensor]], version: int, target: SyncTarget) -> None:
         """Copy the weights into the shared file in the engine's precision, have them loaded, and compare."""
         if self._shards is None:
             self._shards = collect_shards(target.call_workers("asyppo_shards", shapes=self._shapes), self._shapes)
@@ -95,7 +92,7 @@ class SharedMemorySync:
                 for arrived in reports:
                     check_arrival(part, arrived, "of what arrived")
                 manifest, begun = manifest.joined(part), True
-            return check_reports(manifest, target.call_workers("asyppo_finish", manifest=manifest))
+            check_reports(manifest, target.call_workers("asyppo_finish", manifest=manifest))
         except BaseException:
             # Workers that may not have mapped this file are sent another.
             self._buffer = None if path is not None else self._buffer
@@ -174,11 +171,11 @@ def views(buffer: Tensor, slots: Mapping[str, Slot]) -> dict[str, Tensor]:
     }
 
 
-def check_reports(manifest: Manifest, reports: Iterable[Any]) -> list[str]:
+def check_reports(manifest: Manifest, reports: Iterable[Any]) -> None:
     """RuntimeError unless every worker received what was sent, and computes with it.
 
     A report is a pair of readings: of what arrived (None where the transport does not show it), and of what the
-    model's own tensors and kernels hold. Returns the names of weights of which no worker could read the latter.
+    model's own tensors and kernels hold. A weight that no worker can read back may be anything: that is an error too.
     """
     unread = set(manifest.entries)
     answered = False
@@ -190,4 +187,9 @@ def check_reports(manifest: Manifest, reports: Iterable[Any]) -> list[str]:
         unread -= {name for name, held in live.items() if (held.checksum, held.sample) != (None, None)}
     if not answered:
         raise RuntimeError(f"no worker of the sampler took the new weights (version {manifest.version})")
-    return [name for name in manifest.entries if name in unread]
+    if unread:
+        names = [name for name in manifest.entries if name in unread]
+        raise RuntimeError(
+            f"{len(names)} of the policy's weights ({names[0]}, ...) cannot be read back from the sampler's model, so "
+            "nothing shows that it samples from them: set sampler.engine=transformers"
+        )

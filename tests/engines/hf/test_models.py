@@ -85,3 +85,40 @@ def test_a_model_that_is_not_there_is_named(model: str, said: str) -> None:
     with pytest.raises(ValueError, match=said) as caught:
         load_backbone(model, None, 1.0)
     assert str(caught.value).startswith(f"critics.model={model}") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("family", ["granite", "opt", "qwen3"])
+def test_training_mode_has_no_dropout_that_layers_copied(make_model: Callable[..., Any], family: str) -> None:
+    settings = {"granite": {"attention_dropout": 0.5}, "opt": {"dropout": 0.5, "attention_dropout": 0.5}}
+    model = make_model(family, 0, **settings.get(family, {}))
+    tokens = torch.arange(6)[None]
+    expected = model.eval()(input_ids=tokens).logits
+    policy = PolicyModel(model, 1.0)
+    with torch.no_grad():
+        torch.testing.assert_close(policy.train().model(input_ids=tokens).logits, expected)
+
+
+def test_noise_in_training_mode_that_stays_is_refused(make_model: Callable[..., Any]) -> None:
+    model = make_model("qwen3", 0)
+    attention = model.model.layers[0].mlp
+    attention.register_forward_hook(lambda m, _given, output: output + torch.randn_like(output) if m.training else None)
+    with pytest.raises(ValueError, match="training mode differ"):
+        PolicyModel(model, 1.0)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_caps_on_logits_are_seen_while_logits_are_small(make_model: Callable[..., Any], named: bool) -> None:
+    model = make_model("qwen3", 0)
+    assert has_plain_head(model)
+    if named:
+        model.config.final_logit_softcapping = 30.0
+    else:
+        whole = model.forward
+
+        def capped(**given: Any) -> Any:
+            output = whole(**given)
+            output.logits = 3000.0 * torch.tanh(output.logits / 3000.0) if named else output.logits.clamp(-50.0, 50.0)
+            return output
+
+        model.forward = capped
+    assert not has_plain_head(model)

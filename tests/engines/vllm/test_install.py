@@ -14,6 +14,7 @@ from asyppo_cli.engines.vllm.install import (
     installed_version,
     why_not_installed,
     why_not_split,
+    why_not_synced,
     why_not_this_model,
 )
 from asyppo_cli.requirements import engines_extra, install_command
@@ -96,3 +97,14 @@ def test_workers_must_share_the_heads_evenly(make_model: Callable[..., Any]) -> 
     config = make_model("qwen3", num_attention_heads=6, num_key_value_heads=2).config
     assert why_not_split(config, 3) is None
     assert why_not_split(config, 4) == "its 6 attention heads do not divide by 4: set it to one of 1, 2, 3, 6"
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "word"),
+    [("gpt2", {}, "transposed"), ("qwen3_moe", {"num_experts": 4}, "experts"), ("qwen3", {}, None)],
+)
+def test_models_whose_weights_vllm_rearranges_are_not_synced(family: str, changes: dict[str, int], word: Any) -> None:
+    from transformers import CONFIG_MAPPING
+
+    reason = why_not_synced(CONFIG_MAPPING[family](**changes))
+    assert reason is None if word is None else reason is not None and word in reason

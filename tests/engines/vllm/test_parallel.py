@@ -87,9 +87,8 @@ def test_weights_reach_both_workers_by_gloo(sampler: VllmSampler, new_model: Cal
 
 def test_and_through_shared_memory(sampler: VllmSampler, new_model: Callable[[int], Any]) -> None:
     sync = SharedMemorySync(parameter_shapes(new_model(0).config), torch.float32, print)
-    unread = sync.send(new_model(3).named_parameters(), 7, sampler._engine)
+    sync.send(new_model(3).named_parameters(), 7, sampler._engine)
     sampler.reset_cache()
-    assert unread == []
     assert_samples_from(sampler, new_model(3))
 
 
