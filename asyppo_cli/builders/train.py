@@ -56,7 +56,7 @@ def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resu
         raise ValueError(f"max_steps={config.max_steps}: run {run.name} has done {step} steps: choose at least as many")
     journal = RunJournal(run, config.max_steps, step, store, sinks, lambda: datetime.now(UTC))
     with (
-        written_down(journal) as ending,
+        recorded_outcome(journal) as ending,
         naming_checkpoint(store),
         closing(build_grader(config)) as grader,
         open_cluster(config, run.config, run.last_log().with_suffix(""), monitor) as cluster,
@@ -64,7 +64,7 @@ def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resu
     ):
         if checkpoint is not None:
             loop.resume(checkpoint.path)
-            monitor.note(f"going on after step {checkpoint.step}")
+            monitor.note(f"resuming after step {checkpoint.step}")
         elif resume:
             monitor.note("no checkpoint yet: the run starts from its beginning")
         store.rehearse(loop.write_state)
@@ -89,7 +89,7 @@ def naming_checkpoint(store: CheckpointStore) -> Iterator[None]:
 
 
 @contextmanager
-def written_down(journal: RunJournal) -> Iterator[TrainingResult]:
+def recorded_outcome(journal: RunJournal) -> Iterator[TrainingResult]:
     """Note in the run directory how the block ended, whatever happens."""
     attempt = TrainingResult()
     try:

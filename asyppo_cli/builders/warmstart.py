@@ -21,7 +21,7 @@ from asyppo_cli.engines.torch.learner import TorchLearner
 from asyppo_cli.engines.torch.malloc import set_trim_thresholds
 from asyppo_cli.evaluation.heldout import HeldOut
 from asyppo_cli.monitor import Monitor
-from asyppo_cli.runs.files.disk import telling_full_disk
+from asyppo_cli.runs.files.disk import explain_failed_writes
 from asyppo_cli.tasks.data.problems import load_problems
 from asyppo_cli.tasks.data.prompts import render
 from asyppo_cli.tasks.data.traces import TraceErrors, load_traces, worked_trace
@@ -46,7 +46,7 @@ def warm_start(config: WarmstartConfig, output: Path, monitor: Monitor) -> dict[
     tokenizer = build_tokenizer(config, source)
     model = build_model(config, tokenizer)
     full = f"the model could not be written to {output}: make room, or choose another --output"
-    with telling_full_disk(output, full):
+    with explain_failed_writes(output, full):
         tokenizer.save(output)
         model.config.save_pretrained(output)
         # The save at the end is tried before the training whose result it keeps.
@@ -65,7 +65,7 @@ def warm_start(config: WarmstartConfig, output: Path, monitor: Monitor) -> dict[
         train_sft(learner, pairs_at, config.steps, monitor)
     finally:
         # Also when stopped: what has been learnt so far is a model too.
-        with telling_full_disk(output, full):
+        with explain_failed_writes(output, full):
             model.cpu().save_pretrained(output)
     return evaluate(config, model, tokenizer, monitor)
 

@@ -65,9 +65,9 @@ def train(
         if warning := only_warms_up(loaded.config):
             console.warn(warning)
         if dry_run:
-            return rehearse(loaded, runs_dir, name)
+            return check_only(loaded, runs_dir, name)
         run = open_new(loaded, runs_dir, name, fresh)
-    carry_out(run, loaded, resume)
+    execute(run, loaded, resume)
 
 
 def open_new(loaded: Loaded[Config], runs_dir: Path, name: str | None, fresh: bool) -> RunDirectory:
@@ -75,12 +75,12 @@ def open_new(loaded: Loaded[Config], runs_dir: Path, name: str | None, fresh: bo
     import shutil
 
     from asyppo_cli.runs.directory import create_run
-    from asyppo_cli.runs.files.disk import telling_full_disk
+    from asyppo_cli.runs.files.disk import explain_failed_writes
     from asyppo_cli.runs.listing import algorithm_label
 
     label = f"{algorithm_label(loaded.resolved)}-{loaded.config.task.name}"
     run = create_run(runs_dir, name, fresh, label, datetime.now())
-    with ExitStack() as failed, telling_full_disk(runs_dir, "make room, or choose another --runs-dir"):
+    with ExitStack() as failed, explain_failed_writes(runs_dir, "make room, or choose another --runs-dir"):
         failed.callback(shutil.rmtree, run.path, ignore_errors=True)
         write_configuration(run, loaded)
         failed.pop_all()
@@ -136,7 +136,7 @@ def reopen(
     return run, loaded
 
 
-def rehearse(loaded: Loaded[Config], runs_dir: Path, name: str | None) -> None:
+def check_only(loaded: Loaded[Config], runs_dir: Path, name: str | None) -> None:
     """Check all that can be known before a model is loaded, and write the resolved configuration."""
     import yaml
 
@@ -165,17 +165,17 @@ def rehearse(loaded: Loaded[Config], runs_dir: Path, name: str | None) -> None:
     console.note(f"nothing was trained; the configuration is in {target}")
 
 
-def carry_out(run: RunDirectory, loaded: Loaded[Config], resume: bool) -> None:
+def execute(run: RunDirectory, loaded: Loaded[Config], resume: bool) -> None:
     """Train under the run's lock with a display, signals and a log; then say how it went."""
     from asyppo_cli import display
     from asyppo_cli.display.run_board import training_board
     from asyppo_cli.runs.attempt_log import AttemptLog
-    from asyppo_cli.runs.files.disk import telling_full_disk
+    from asyppo_cli.runs.files.disk import explain_failed_writes
     from asyppo_cli.runs.files.lock import lock_run
 
     stop = Event()
     full = f"run {run.name} has stopped: make room, then go on with --resume"
-    with lock_run(run.path, run.lock), telling_full_disk(run.path, full):
+    with lock_run(run.path, run.lock), explain_failed_writes(run.path, full):
         if resume:
             write_configuration(run, loaded)
         # Whoever closes the pipe or the terminal has stopped watching: what has been learnt is saved.
@@ -185,7 +185,7 @@ def carry_out(run: RunDirectory, loaded: Loaded[Config], resume: bool) -> None:
             finished = train_in(run, loaded.config, monitor, stop, resume)
         finally:
             monitor.close()
-    tell(run)
+    show_outcome(run)
     if not finished:
         raise typer.Exit(1)
 
@@ -236,7 +236,7 @@ def stopping(stop: Event, monitor: Monitor) -> Iterator[None]:
             teller.join()
 
 
-def tell(run: RunDirectory) -> None:
+def show_outcome(run: RunDirectory) -> None:
     """The end of a run: what changed, and what to do next."""
     from asyppo_cli.display.run_outcome import run_outcome
     from asyppo_cli.display.summary import show_summary

@@ -17,7 +17,7 @@ from typing import Any
 
 from asyppo_cli.runs.directory import step_name
 from asyppo_cli.runs.files.atomic import sync_to_disk
-from asyppo_cli.runs.files.disk import telling_full_disk, unusable
+from asyppo_cli.runs.files.disk import explain_failed_writes, unusable
 
 MARKER = "complete.json"
 PARTIAL = ".partial-"
@@ -114,7 +114,7 @@ class CheckpointStore:
         """
         scratch = self.directory / f"{PARTIAL}rehearsal"
         try:
-            with telling_full_disk(self.directory, "there is no room for a checkpoint: make room before training"):
+            with explain_failed_writes(self.directory, "there is no room for a checkpoint: make room before training"):
                 scratch.mkdir()
                 fill(scratch)
         except PartialSaveError as error:
@@ -137,7 +137,7 @@ class CheckpointStore:
             f"the checkpoint of step {step} could not be written to {self.directory}; earlier ones are untouched: "
             "make room, or delete the oldest of them, then go on with --resume"
         )
-        with telling_full_disk(self.directory, consequence):
+        with explain_failed_writes(self.directory, consequence):
             try:
                 partial.mkdir()
                 self._complete(partial, step, metric, fill(partial))

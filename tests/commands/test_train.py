@@ -61,7 +61,7 @@ def test_killed_and_resumed_equals_never_stopped(
     process.communicate()
     done = asyppo(["train", "--resume", "--name", "killed"], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "going on after step" in done.stdout
+    assert "resuming after step" in done.stdout
     assert_same_run(run, trained[0])
 
 
@@ -81,7 +81,7 @@ def test_a_batch_sampled_ahead_survives_a_kill(
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     done = asyppo(["train", "--resume", "--name", "killed"], tmp_path)
-    assert done.returncode == 0 and "going on after step" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "resuming after step" in done.stdout, done.stdout + done.stderr
     assert_same_run(runs / "killed", runs / "whole")
     assert rows(runs / "killed")[-1]["sampler/staleness"] == 1
 
@@ -177,7 +177,7 @@ def test_a_run_goes_on_without_the_folder_its_groups_came_from(
     done = asyppo([*args, "--config-dir", "mine"], tmp_path)
     assert done.returncode == 0, done.stderr
     done = asyppo(["train", "--resume", "--name", "own"], tmp_path)
-    assert done.returncode == 0 and "going on after step 1" in done.stdout
+    assert done.returncode == 0 and "resuming after step 1" in done.stdout
 
 
 def test_a_damaged_configuration_is_named(

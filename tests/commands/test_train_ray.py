@@ -54,7 +54,7 @@ def test_a_worker_that_is_killed_is_named_and_the_run_goes_on_to_the_bit(
     assert json.loads((run / "status.json").read_text())["state"] == "failed"
     assert_all_end(pids)
     done = asyppo(["train", "--resume", "--name", "lost"], folder, timeout=300)
-    assert done.returncode == 0 and "going on after step" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "resuming after step" in done.stdout, done.stdout + done.stderr
     # Processes of a cluster compute what one process computes, critics beside the policy or not.
     assert_same_run(run, trained[0])
     assert_all_end(told_workers(run, 2))

@@ -15,7 +15,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
-def telling_full_disk(folder: Path, consequence: str) -> Iterator[None]:
+def explain_failed_writes(folder: Path, consequence: str) -> Iterator[None]:
     """Turn a failed write below ``folder`` into one line with its ``consequence``. All other errors pass.
 
     Raises:
