@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from asyppo_cli.builders.roles import Cluster, build_roles, check_placement
 from asyppo_cli.builders.samplers import check_context, check_sampler, sampling_params
@@ -124,11 +125,12 @@ def build_loop(
     journal: Journal,
     monitor: Monitor,
     cluster: Cluster | None = None,
+    logs: Path | None = None,
 ) -> Loop:
-    """All roles of a run, wired; ``cluster`` None: all of them in this process."""
+    """All roles of a run, wired; ``cluster`` None: all of them in this process. vLLM's log is ``LOGS-vllm-0.log``."""
     tokenizer = inputs.tokenizer
     monitor.phase("load models")
-    roles = build_roles(config, tokenizer, cluster, monitor.note)
+    roles = build_roles(config, tokenizer, cluster, monitor.note, logs)
     note_idle_gates(config, monitor)
     sampler = build_sampling(config, inputs, roles.sampler, grader)
     source = RolloutSource(sampler, config.rollout.async_generate_level, config.max_steps)

@@ -152,18 +152,26 @@ def roles_of(config: Config) -> list[Role]:
 
 
 def build_roles(
-    config: Config, tokenizer: HuggingFaceTokenizer, cluster: Cluster | None, note: Callable[[str], None]
+    config: Config,
+    tokenizer: HuggingFaceTokenizer,
+    cluster: Cluster | None,
+    note: Callable[[str], None],
+    logs: Path | None = None,
 ) -> Roles:
     """Load every model where it belongs."""
-    return local_roles(config, tokenizer, note) if cluster is None else ray_roles(config, cluster)
+    return local_roles(config, tokenizer, note, logs) if cluster is None else ray_roles(config, cluster)
 
 
-def local_roles(config: Config, tokenizer: HuggingFaceTokenizer, note: Callable[[str], None]) -> Roles:
+def local_roles(
+    config: Config, tokenizer: HuggingFaceTokenizer, note: Callable[[str], None], logs: Path | None
+) -> Roles:
     """Everything in this process, one after another."""
     set_threads(config.learner)
     set_trim_thresholds()
     return Roles(
-        sampler=build_sampler(config, tokenizer, note),
+        sampler=build_sampler(
+            config, tokenizer, note, None if logs is None else logs.with_name(f"{logs.name}-vllm-0.log")
+        ),
         reference=build_reference(config),
         policy=build_policy_learner(config),
         critics=[build_critic_learner(config) for _ in range(config.critics.count)],

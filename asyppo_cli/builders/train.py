@@ -60,7 +60,7 @@ def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resu
         naming_checkpoint(store),
         closing(build_grader(config)) as grader,
         open_cluster(config, run.config, run.last_log().with_suffix(""), monitor) as cluster,
-        closing(build_loop(config, inputs, grader, journal, monitor, cluster)) as loop,
+        closing(build_loop(config, inputs, grader, journal, monitor, cluster, run.last_log().with_suffix(""))) as loop,
     ):
         if checkpoint is not None:
             loop.resume(checkpoint.path)

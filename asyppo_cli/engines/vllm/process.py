@@ -41,6 +41,8 @@ class EngineProcess:
     def __init__(self, plan: VllmSettings, log: Path | None) -> None:
         """ValueError, in one line, if vLLM cannot start."""
         self._plan = plan
+        if log is not None:
+            log.parent.mkdir(parents=True, exist_ok=True)
         self._log: IO[bytes] = tempfile.TemporaryFile() if log is None else log.open("w+b")  # noqa: SIM115
         self._place = "" if log is None else f"; its log is {log}"
         self._lock = threading.Lock()
