@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from asyppo_cli.family import Family
+from asyppo_cli.openmp import yield_cores
 
 # Name, and what the root's help says of it; each lives in a module of its name in ``commands``.
 COMMANDS = {
@@ -109,6 +110,8 @@ def asyppo(
 def main() -> None:
     """Entry point of the console script. Exit codes: 0 done, 1 failed, 2 usage, 130 stopped at once."""
     open_missing_streams()
+    # Before anything loads torch; what is started from here inherits it.
+    yield_cores()
     # Wherever it stands, --debug is meant for the root.
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     if len(arguments) < len(sys.argv) - 1:

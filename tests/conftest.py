@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from asyppo_cli.types import Sequences
+from asyppo_cli.openmp import yield_cores
+
+yield_cores()
+# Loads libgomp, which reads the variables then.
+import torch  # noqa: E402
+
+from asyppo_cli.types import Sequences  # noqa: E402
 
 VOCABULARY = 40
 END = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -13,11 +14,13 @@ from asyppo_cli.builders.loop import build_grader, build_loop, load_inputs
 from asyppo_cli.builders.roles import open_cluster
 from asyppo_cli.config.schema import Config
 from asyppo_cli.monitor import Monitor
+from asyppo_cli.openmp import busy_notice
 from asyppo_cli.ports import WorkerLost
 from asyppo_cli.runs.checkpoints import CheckpointStore, checkpoints, good
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.journal import RunJournal
 from asyppo_cli.runs.sinks import open_sinks
+from asyppo_cli.system import usable_cores
 from asyppo_cli.tasks.data.problems import describe_source
 from asyppo_cli.training.loop import DivergenceError
 
@@ -38,6 +41,8 @@ def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resu
         RuntimeError: a loss or gradient was not finite.
     """
     monitor.phase("load")
+    if notice := busy_notice(usable_cores(), os.getloadavg()[0]):
+        monitor.note(notice)
     inputs = load_inputs(config)
     check_unchanged(run.inputs, fingerprint(config))
     source = describe_source(config.task)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from asyppo_cli.openmp import wait_settings
 from asyppo_cli.system import usable_cores
 
 PACKAGES = (
@@ -44,6 +45,7 @@ def describe_environment(command: Sequence[str]) -> dict[str, Any]:
         "packages": package_versions(PACKAGES),
         "git": git_commit(Path(__file__).parent),
         "hardware": hardware(),
+        "openmp": wait_settings(os.environ),
     }
 
 

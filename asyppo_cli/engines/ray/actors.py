@@ -17,7 +17,7 @@ from asyppo_cli.engines.ray.rank_group import RankGroup
 from asyppo_cli.engines.ray.rank_process import GpuReservation, RankContext, RankProcess
 
 # What a worker is given of this process's environment, wherever it runs.
-INHERITED = ("HF_", "VLLM_", "NCCL_", "GLOO_")
+INHERITED = ("HF_", "VLLM_", "NCCL_", "GLOO_", "OMP_WAIT_", "GOMP_", "KMP_")
 # A cluster that is free answers at once.
 RESERVE_GRACE_SECONDS = 10.0
 
