@@ -123,6 +123,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--spinners", type=int, nargs="+", default=[0, 1, 2, 4])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--warmup", type=int, default=2)
     parser.add_argument("--policies", nargs="+", default=["default", "spinning"])
     parser.add_argument("--trainer", action="store_true", help="What this script starts itself as.")
     options, overrides = parser.parse_known_args()
@@ -133,7 +134,7 @@ def main() -> int:
     trainers = [Trainer(policy, overrides) for policy in options.policies]
     try:
         # The first steps load what is loaded late, and give memory its size.
-        for _ in range(2):
+        for _ in range(options.warmup):
             for one in trainers:
                 one.step()
         return measure(trainers, options.spinners, options.rounds)
