@@ -18,7 +18,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from time import perf_counter, process_time
@@ -73,18 +73,13 @@ class Trainer:
         self.process.communicate()
 
 
-class Silent:
-    """Takes what a run reports and forgets it."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *args, **kwargs: None
-
-
 def trainer(overrides: list[str]) -> None:
     """Build a run; then one step a line of stdin."""
     from asyppo_cli.openmp import yield_cores
 
     yield_cores()
+    from silent import Silent
+
     from asyppo_cli.builders.loop import build_grader, build_loop, load_inputs
     from asyppo_cli.config.load import load
     from asyppo_cli.training.clock import Clock

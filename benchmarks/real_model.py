@@ -2,12 +2,13 @@
 
     python benchmarks/real_model.py [--peer-python PYTHON --peer-script SCRIPT] [--model DIR] [--steps 3] [--rounds 1]
 
-The work: 8 prompts x 8 responses of chain_sum (2 or 3 terms of one digit), at most 48 new tokens, one epoch; the
-peer computes in bfloat16, we in what the experiment or ``learner.dtype=...`` says. Runs take turns. A step's seconds
-are given by the clock and by processors (all processes of a run), since the first depends on who else computes; memory
-is the sum over all processes of a run, pages that they share counted once. The peer is called as ``SCRIPT MODEL STEPS``
-and ends a line with ``step NUMBER SECONDS`` after each step. A run's first step is left out. The floor: bare sampling,
-and bare forward and backward passes over the tokens that must be computed.
+The work: 8 prompts x 8 responses of chain_sum (2 or 3 terms of one digit), at most 48 new tokens, one epoch. We compute
+in what the experiment or ``learner.dtype=...`` says, the peer in float32 and in bfloat16, of which the faster counts.
+Runs take turns. A step's seconds are given by the clock and by processors (all processes of a run), since the first
+depends on who else computes; memory is the sum over all processes of a run, pages that they share counted once. The
+peer is called as ``SCRIPT MODEL STEPS DTYPE`` and ends a line with ``step NUMBER SECONDS`` after each step. A run's
+first step is left out. The floor: bare sampling, and bare forward and backward passes over the tokens that must be
+computed.
 Exits with 1 if a step takes more than 0.4 of the peer's processor time, or a run more than half its memory.
 """
 
@@ -31,6 +32,7 @@ from typing import Any
 
 from silent import Silent
 
+from asyppo_cli.engines.hf.resolve import resolve_model
 from asyppo_cli.system import usable_cores
 
 TIME_TARGET, MEMORY_TARGET = 0.4, 0.5
@@ -53,7 +55,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 @dataclass
 class Watch:
-    """What a process and all it started use: called whenever a step ends, and on its own four times a second."""
+    """What a process and all it started use: called whenever a step ends, and on its own once a second."""
 
     pid: int
     peak: int = 0
@@ -113,7 +115,7 @@ def watch(command: list[str], ended_steps: Callable[[str], bool], environment: d
     seen, over = Watch(process.pid), threading.Event()
 
     def look() -> None:
-        while not over.wait(0.25):
+        while not over.wait(1.0):
             seen.look()
 
     looker = threading.Thread(target=look)
@@ -142,12 +144,12 @@ def ours(model: str, steps: int, overrides: list[str], folder: Path) -> tuple[Wa
     return seen, [row for row in phases if row][1:]
 
 
-def peer(python: str, script: str, model: str, steps: int) -> Watch:
-    """A run of the peer."""
+def peer(python: str, script: str, model: str, steps: int, dtype: str) -> Watch:
+    """A run of the peer on the folder of a model."""
     # Its packages are its own.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     # A progress bar may stand on the same line.
-    return watch([python, "-u", script, model, str(steps)], lambda line: bool(STEP.search(line)), environment)
+    return watch([python, "-u", script, model, str(steps), dtype], lambda line: bool(STEP.search(line)), environment)
 
 
 def floor(model: str, overrides: list[str]) -> None:
@@ -201,7 +203,7 @@ def floor(model: str, overrides: list[str]) -> None:
             start, spent = perf_counter(), process_time()
             work()
             seconds[name] = (perf_counter() - start, process_time() - spent)
-        loop.train_step.supply.sampler.close()
+        loop.close()
     print(json.dumps(seconds))
 
 
@@ -239,6 +241,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--peer-python")
     parser.add_argument("--peer-script")
+    parser.add_argument("--peer-dtypes", nargs="+", default=["float32", "bfloat16"], help="The faster one counts.")
     parser.add_argument(
         "--floor", action="store_true", help="Measure the floor alone; what this script asks of itself."
     )
@@ -248,7 +251,10 @@ def main() -> int:
         floor(options.model, options.overrides)
         return 0
     print(f"load before: {os.getloadavg()[0]:.1f} on {usable_cores()} cores", flush=True)
-    mine, theirs, phases = [], [], []
+    mine, phases = [], []
+    theirs: dict[str, list[Watch]] = {dtype: [] for dtype in options.peer_dtypes}
+    # The peer knows no names of ours.
+    folder_of_model = resolve_model(options.model, "policy.model")
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(options.rounds):
             run, times = ours(options.model, options.steps, options.overrides, Path(folder))
@@ -256,16 +262,19 @@ def main() -> int:
             phases += times
             print(f"so far: {median(mine, 0):.1f} s a step, peak memory {run.peak / 2**30:.2f} GiB", flush=True)
             if options.peer_python and options.peer_script:
-                theirs.append(peer(options.peer_python, options.peer_script, options.model, options.steps))
+                for dtype, runs in theirs.items():
+                    runs.append(peer(options.peer_python, options.peer_script, folder_of_model, options.steps, dtype))
     report(mine, phases, measured_floor(options.model, options.overrides))
-    if not theirs:
+    if not any(theirs.values()):
         print("no peer: give --peer-python and --peer-script to compare with one")
         return 0
-    print(f"peer: {median(theirs, 0):.1f} s a step, processors {median(theirs, 1):.1f} s")
-    time = median(mine, 1) / median(theirs, 1)
-    memory = max(run.peak for run in mine) / max(run.peak for run in theirs)
-    print(f"peer's peak memory {max(run.peak for run in theirs) / 2**30:.2f} GiB")
-    print(f"time {median(mine, 0) / median(theirs, 0):.2f} by the clock, {time:.2f} by processors ({TIME_TARGET})")
+    for dtype, runs in theirs.items():
+        peak = max(run.peak for run in runs) / 2**30
+        print(f"peer, {dtype}: {median(runs, 0):.1f} s a step, processors {median(runs, 1):.1f} s, peak {peak:.2f} GiB")
+    best = min(theirs.values(), key=lambda runs: median(runs, 0))
+    time = median(mine, 1) / median(best, 1)
+    memory = max(run.peak for run in mine) / max(run.peak for run in best)
+    print(f"time {median(mine, 0) / median(best, 0):.2f} by the clock, {time:.2f} by processors ({TIME_TARGET})")
     print(f"memory {memory:.2f} ({MEMORY_TARGET})")
     return 0 if time <= TIME_TARGET and memory <= MEMORY_TARGET else 1
 

@@ -13,7 +13,7 @@ import pytest
 from asyppo_cli import openmp
 from asyppo_cli.doctor.machine import cores_finding
 from asyppo_cli.engines.ray.actors import environment
-from asyppo_cli.engines.ray.placement import Seat
+from asyppo_cli.engines.ray.placement import NodeSlot
 from asyppo_cli.engines.vllm.process import child_environment
 
 SHOW = "import os, json; print(json.dumps(o.wait_settings(os.environ)))"
@@ -51,7 +51,7 @@ def test_the_command_line_sets_them_before_torch_is_loaded() -> None:
 def test_ray_ranks_and_vllm_inherit_them() -> None:
     openmp.yield_cores()
     plan: Any = type("Plan", (), {"threads": 1, "device": "cpu"})()
-    for given in (environment(Seat(0, 1.0, 0.0)), child_environment(plan)):
+    for given in (environment(NodeSlot(0, 1.0, 0.0)), child_environment(plan)):
         assert openmp.wait_settings(given) == openmp.SHORT_SPIN and given["OMP_NUM_THREADS"] == "1"
 
 
