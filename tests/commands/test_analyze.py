@@ -112,7 +112,7 @@ def test_a_torn_line_of_metrics_is_told(call: Call, tmp_path: Path) -> None:
     ("args", "said"),
     [
         (["quadrant", "alnoe"], "there is no run 'alnoe' in runs/; nearest: alone"),
-        (["quadrant", "nowhere/run"], "there is no run in nowhere/run: give the folder of a run or of a sweep"),
+        (["quadrant", "nowhere/run"], "there is no run 'nowhere/run' in runs/"),
         (["quadrant", "--runs-dir", "void"], "there is no run in void/"),
         (["quadrant", "one-critic"], "run one-critic has one critic only: there is no disagreement to look at"),
         (["quadrant", "one-critic", "--steps", "99"], "run one-critic has one critic only"),

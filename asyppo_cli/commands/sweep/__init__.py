@@ -45,12 +45,6 @@ class SweepCommands(Family):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
-    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
-        """Commands, and the words that may follow ``run``."""
-        found = super().shell_complete(ctx, incomplete)
-        overrides = self.get_command(ctx, "run").params[0]
-        return [*found, *([] if incomplete.startswith("-") else overrides.shell_complete(ctx, incomplete))]
-
 
 app = typer.Typer(cls=SweepCommands, add_completion=False)
 
