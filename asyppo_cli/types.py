@@ -93,11 +93,15 @@ def unpacked(numbers: Sequence[Any]) -> Tensor:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a grader says of one response; ``reward`` is 1.0 if right and 0.0 otherwise."""
+    """What a grader says of one response; ``reward`` is 1.0 if right and 0.0 otherwise.
+
+    ``reason`` says in words what was compared with what, as what kind, and how.
+    """
 
     kind: VerdictKind
     reward: float
     extracted: str | None
+    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,9 @@ _PROGRESS_SECONDS = 5.0
 _TEXT_FIELDS = ("problem", "response")
 
 
-def grade_file(path: Path, output: Path | None, tolerance: float, workers: int, deadline: float) -> Counter[str]:
+def grade_file(
+    path: Path, output: Path | None, tolerance: float, workers: int, deadline: float, explain: bool = False
+) -> Counter[str]:
     """Grade every row of ``path`` into ``output`` (stdout by default), in order; returns how many of each kind.
 
     All rows are checked before the first is graded. Raises ValueError for a row that cannot be graded, by its line, and
@@ -39,7 +41,7 @@ def grade_file(path: Path, output: Path | None, tolerance: float, workers: int, 
         pool = stack.enter_context(GraderPool(workers, deadline))
         out = stack.enter_context(output.open("w", encoding="utf-8")) if output is not None else sys.stdout
         try:
-            _grade(read_rows(path), pool, tolerance, out, counts, checked)
+            _grade(read_rows(path), pool, tolerance, out, counts, checked, explain)
         except KeyboardInterrupt as error:
             kept = f"; they are in {output}" if output is not None else ""
             raise KeyboardInterrupt(f"stopped: {counts.total()} of {checked} rows are graded{kept}") from error
@@ -57,7 +59,13 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _grade(
-    rows: Iterator[dict[str, Any]], pool: GraderPool, tolerance: float, out: TextIO, counts: Counter[str], all_rows: int
+    rows: Iterator[dict[str, Any]],
+    pool: GraderPool,
+    tolerance: float,
+    out: TextIO,
+    counts: Counter[str],
+    all_rows: int,
+    explain: bool,
 ) -> None:
     told = time.monotonic()
     # Short first, so that a short file, and the first sign of life, need not wait for a full batch.
@@ -67,7 +75,7 @@ def _grade(
             return
         verdicts = pool.grade([_problem(row, tolerance) for row in batch], [row["response"] for row in batch])
         for row, verdict in zip(batch, verdicts, strict=True):
-            out.write(json.dumps(_marked(row, verdict)) + "\n")
+            out.write(json.dumps(_marked(row, verdict, explain)) + "\n")
             counts[verdict.kind] += 1
         out.flush()
         if time.monotonic() - told >= _PROGRESS_SECONDS:
@@ -81,8 +89,9 @@ def _problem(row: Mapping[str, Any], tolerance: float) -> Problem:
     return Problem(str(row.get("id", "")), row["problem"], gold, {"tolerance": tolerance} if tolerance else {})
 
 
-def _marked(row: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
-    return {**row, "correct": verdict.kind == "right", "extracted": verdict.extracted, "verdict": verdict.kind}
+def _marked(row: Mapping[str, Any], verdict: Verdict, explain: bool) -> dict[str, Any]:
+    marked = {**row, "correct": verdict.kind == "right", "extracted": verdict.extracted, "verdict": verdict.kind}
+    return marked | ({"reason": verdict.reason} if explain else {})
 
 
 def _summary(counts: Counter[str]) -> str:

@@ -13,6 +13,8 @@ asyppo eval grade answers.jsonl --output graded.jsonl
 
 asyppo eval grade answers.jsonl > graded.jsonl
 
+asyppo eval grade answers.jsonl --explain
+
 asyppo eval grade physics.jsonl --tolerance 0.01 --output graded.jsonl
 """
 
@@ -25,6 +27,7 @@ def grade(
     output: Annotated[Path | None, typer.Option(help="New file for the graded rows; default: stdout.")] = None,
     tolerance: Annotated[float, typer.Option(min=0, max=1, help="How far a number may be off, relatively.")] = 0.0,
     workers: Annotated[int, typer.Option(min=1, help="Processes that judge.")] = 2,
+    explain: Annotated[bool, typer.Option("--explain", help='Add the "reason" of every verdict in words.')] = False,
     deadline: Annotated[float, typer.Option(min=0.1, help="Seconds one answer may take.")] = 10.0,
 ) -> None:
     """Grade responses made elsewhere.
@@ -34,4 +37,4 @@ def grade(
     """
     from asyppo_cli.evaluation.grading import grade_file
 
-    grade_file(file, output, tolerance, workers, deadline)
+    grade_file(file, output, tolerance, workers, deadline, explain)

@@ -23,10 +23,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 from asyppo_cli.tasks.grading import verify
-from asyppo_cli.types import Problem, Verdict, VerdictKind
+from asyppo_cli.tasks.grading.verify import Judgement
+from asyppo_cli.types import Problem, Verdict
 
 # Seconds a worker may take to start and import a judge; only a broken installation takes so long.
 START_LIMIT = 120.0
@@ -42,7 +43,7 @@ class _Job:
     request: bytes
     rows: list[int] = field(default_factory=list)
     starts: int = 0
-    kind: VerdictKind | None = None
+    judgement: Judgement | None = None
 
 
 class GraderPool:
@@ -67,16 +68,16 @@ class GraderPool:
         """One verdict for each problem and response text, in order; RuntimeError if workers cannot start."""
         decided = [verify.decide(p.answer, text, p.entry) for p, text in zip(problems, texts, strict=True)]
         jobs: dict[tuple[str, str, str, str], _Job] = {}
-        for row, (problem, (kind, answer)) in enumerate(zip(problems, decided, strict=True)):
-            if kind is None and answer is not None:
+        for row, (problem, (judgement, answer)) in enumerate(zip(problems, decided, strict=True)):
+            if judgement is None and answer is not None:
                 # Samples of one problem often share an answer, also one that hangs: judge it once.
                 key = (problem.id, problem.question, problem.answer, answer)
                 job = jobs.setdefault(key, _Job(_request(problem, answer)))
                 job.rows.append(row)
         with self._lock:
             self._judge(deque(jobs.values()))
-        late = {row: job.kind for job in jobs.values() for row in job.rows}
-        return [_verdict(kind or late[row], answer) for row, (kind, answer) in enumerate(decided)]
+        late = {row: job.judgement for job in jobs.values() for row in job.rows}
+        return [_verdict(judgement or late[row], answer) for row, (judgement, answer) in enumerate(decided)]
 
     def close(self) -> None:
         """End all workers. The pool may be used again: new ones start."""
@@ -92,7 +93,7 @@ class GraderPool:
         self.close()
 
     def _judge(self, waiting: deque[_Job]) -> None:
-        """Set the kind of every job."""
+        """Set the judgement of every job."""
         try:
             while waiting or any(worker.job for worker in self._workers):
                 self._hand_out(waiting)
@@ -124,7 +125,7 @@ class GraderPool:
         report = worker.kill()
         self._workers.remove(worker)
         if judging:
-            job.kind = "timed_out"
+            job.judgement = Judgement("timed_out", f"not decided within {self._deadline:g} s")
         elif job.starts < START_ATTEMPTS:
             waiting.appendleft(job)
         else:
@@ -186,7 +187,7 @@ class _Worker:
         elif message.startswith("failed: "):
             raise RuntimeError(f"a grading worker cannot load its judge: {message.removeprefix('failed: ')}")
         else:
-            self.job.kind = cast("VerdictKind", message)
+            self.job.judgement = Judgement(*json.loads(message))
             self.job = None
 
     def kill(self) -> str:
@@ -208,9 +209,9 @@ def _request(problem: Problem, answer: str) -> bytes:
     return json.dumps({"gold": problem.answer, "answer": answer, "entry": dict(problem.entry)}).encode("ascii") + b"\n"
 
 
-def _verdict(kind: VerdictKind | None, answer: str | None) -> Verdict:
-    assert kind is not None
-    return Verdict(kind, 1.0 if kind == "right" else 0.0, answer)
+def _verdict(judgement: Judgement | None, answer: str | None) -> Verdict:
+    assert judgement is not None
+    return Verdict(judgement.kind, 1.0 if judgement.kind == "right" else 0.0, answer, judgement.reason)
 
 
 def _environment() -> dict[str, str]:

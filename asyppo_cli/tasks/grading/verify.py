@@ -1,11 +1,10 @@
-r"""Decide whether the boxed answer of a response is right. Strings and JSON in, a verdict's kind out.
+r"""Decide whether the boxed answer of a response is right. Strings and JSON in, a judgement out.
 
-Three judges, tried in this order: integers are compared as such; problems of reasoning-gym go to that task's own
-verifier; of everything else the shape is compared, then its terms: as text, as exact numbers, and by algebra with
-math-verify's parser. What needs no algebra is safe and quick and runs anywhere (:func:`decide`). The rest may compute
-for ever or fill the memory on a hostile answer, and some verifiers evaluate it as Python (:func:`judge`): it belongs in
-a process that can be killed. This module is imported by such processes and therefore stays light: no torch, and the
-judges' own packages only at first use.
+Integers are compared as such; problems of reasoning-gym go to that task's own verifier; everything else is read by
+kind and compared (:mod:`asyppo_cli.tasks.grading.comparison`). What needs no algebra is safe and quick, runs anywhere
+(:func:`decide`). The rest may compute for ever or fill the memory on a hostile answer, and some verifiers evaluate it
+as Python (:func:`judge`): it belongs in a process that can be killed, which imports this module, so it stays light: no
+torch, and sympy only at first use.
 """
 
 from __future__ import annotations
@@ -15,18 +14,19 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from asyppo_cli.tasks.grading.answer_shapes import Shape, read
 from asyppo_cli.tasks.grading.boxed import last_boxed
-from asyppo_cli.tasks.grading.equivalence import Decision, equal, quick_terms
-from asyppo_cli.tasks.grading.latex import LONGEST
+from asyppo_cli.tasks.grading.comparison import Comparison
+from asyppo_cli.tasks.grading.expressions import Unreadable
+from asyppo_cli.tasks.grading.latex import MAX_LENGTH, write
+from asyppo_cli.tasks.grading.reading import read
 
 if TYPE_CHECKING:
     from asyppo_cli.types import VerdictKind
 
 # Changed by hand whenever a verdict may change; stored beside every score.
-GRADER_VERSION = "2"
+GRADER_VERSION = "3"
 
 Entry = Mapping[str, Any]
 Scorer = Callable[[str, dict[str, Any]], float]
@@ -39,35 +39,44 @@ _DECIMAL_TASKS = frozenset({"chain_sum", "products"})
 # Their verifiers compare grids that are tuples of tuples, which JSON turned into lists.
 _TUPLE_TASKS = frozenset({"arc_agi", "rearc"})
 # An integer of more digits is right to the digit or not at all, however large the tolerance.
-_MOST_DIGITS = 400
-# Shapes of golds kept: they come back with every sample of their problem.
-_KEPT_GOLDS = 4096
+_MAX_DIGITS = 400
 # Scores are floats, and anything below full marks is partial credit, not a right answer.
 _FULL_SCORE = 1.0 - 1e-9
 
 
+class Judgement(NamedTuple):
+    """A kind of verdict, and in words what was compared with what, as what, and how."""
+
+    kind: VerdictKind
+    reason: str
+
+
+NO_BOX = Judgement("unparseable", "no box with an answer in it")
+
+
 def verify(gold: str, text: str, entry: Entry) -> tuple[VerdictKind, str | None]:
     """Kind of verdict on a response ``text``, and its extracted answer (None without a box)."""
-    kind, answer = decide(gold, text, entry)
-    if kind is None and answer is not None:
-        return judge(gold, answer, entry), answer
-    return kind or "unparseable", answer
+    judgement, answer = decide(gold, text, entry)
+    if judgement is None and answer is not None:
+        judgement = judge(gold, answer, entry)
+    return (judgement or NO_BOX).kind, answer
 
 
-def decide(gold: str, text: str, entry: Entry) -> tuple[VerdictKind | None, str | None]:
-    """The kind, where it can be told at once and safely, else None; and the extracted answer."""
+def decide(gold: str, text: str, entry: Entry) -> tuple[Judgement | None, str | None]:
+    """The judgement, where it can be made at once and safely, else None; and the extracted answer."""
     answer = last_boxed(text)
     if answer is None or not answer.strip():
-        return "unparseable", answer
+        return NO_BOX, answer
     task = source_task(entry)
     if task is not None and task not in _DECIMAL_TASKS:
         # Other answers than the known one may be right, and 007 may differ from 7: only the verifier knows.
-        return ("right" if answer.strip() == gold.strip() else None), answer
+        same = answer.strip() == gold.strip()
+        return (Judgement("right", "the known answer as written") if same else None), answer
     return _decide_mathematics(gold, answer, tolerance(entry)), answer
 
 
-def judge(gold: str, answer: str, entry: Entry) -> VerdictKind:
-    """The kind for an extracted answer that :func:`decide` left open. May not return: run it under a deadline."""
+def judge(gold: str, answer: str, entry: Entry) -> Judgement:
+    """The judgement on an extracted answer that :func:`decide` left open. May not return: run it under a deadline."""
     task = source_task(entry)
     if task is None:
         return _judge_mathematics(gold, answer, tolerance(entry))
@@ -75,18 +84,18 @@ def judge(gold: str, answer: str, entry: Entry) -> VerdictKind:
     try:
         score = _scorer(task, _params(entry))(answer.strip(), scored)
     except MemoryError:
-        return "timed_out"
-    except (Exception, SystemExit):  # noqa: BLE001
+        return Judgement("timed_out", "out of memory")
+    except (Exception, SystemExit) as error:  # noqa: BLE001
         # Broad on purpose: strangers' verifiers on hostile text raise anything, and mean that they cannot read it.
-        return "unparseable"
-    return "right" if score >= _FULL_SCORE else "wrong"
+        return Judgement("unparseable", f"the verifier of {task} raised {type(error).__name__}")
+    return Judgement("right" if score >= _FULL_SCORE else "wrong", f"the verifier of {task} gave {score:g} of 1")
 
 
 def load(entry: Entry) -> None:
     """Import what :func:`judge` will need for this entry, so that its deadline does not pay for imports."""
     task = source_task(entry)
     if task is None:
-        from asyppo_cli.tasks.grading.symbolic import prepare
+        from asyppo_cli.tasks.grading.algebra import prepare
 
         prepare()
     else:
@@ -137,45 +146,54 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
-def _decide_mathematics(gold: str, answer: str, tolerance: float) -> VerdictKind | None:
-    """Text, integers, shapes and exact numbers; None where algebra is needed."""
+def _decide_mathematics(gold: str, answer: str, tolerance: float) -> Judgement | None:
+    """Text, integers, kinds and exact numbers; None where algebra is needed."""
     if gold.strip() == answer.strip():
-        return "right"
+        return Judgement("right", f"{answer.strip()} is the gold answer as written")
     expected, given = integer(gold), integer(answer)
     if expected is not None and given is not None:
-        return "right" if expected == given or _near(expected, given, tolerance) else "wrong"
-    if len(answer) > LONGEST:
+        right = expected == given or _near(expected, given, tolerance)
+        return Judgement("right" if right else "wrong", f"{given} against {expected} as integers, exactly")
+    if len(answer) > MAX_LENGTH:
         # No gold answer is as long, so what it means does not matter.
-        return "unparseable"
-    decision = equal(_gold_shape(gold), read(answer), quick_terms(tolerance))
-    return None if decision is None else "right" if decision else "wrong"
+        return Judgement("unparseable", f"longer than {MAX_LENGTH} characters")
+    return _compared(gold, answer, tolerance, algebra=False)
+
+
+def _compared(gold: str, answer: str, tolerance: float, algebra: bool) -> Judgement | None:
+    comparison = Comparison(tolerance, algebra)
+    try:
+        asked, given = read(gold), read(answer)
+        decision = comparison.equal(asked, given)
+    except Unreadable as unreadable:
+        side, text = ("gold answer", gold) if unreadable.gold else ("answer", answer)
+        return Judgement(
+            "unparseable_gold" if unreadable.gold else "unparseable", f"the {side} {text[:80]} cannot be read"
+        )
+    except (ArithmeticError, RecursionError, ValueError, IndexError) as error:
+        return Judgement("unparseable", f"the answer {answer[:80]} cannot be computed ({type(error).__name__})")
+    if decision is None:
+        return None
+    reason = f"{write(given.tokens)} ({given.kind}) against {write(asked.tokens)} ({asked.kind}), {comparison.method}"
+    return Judgement("right" if decision else "wrong", reason)
 
 
 def _near(expected: str, given: str, tolerance: float) -> bool:
-    if not tolerance or max(len(expected), len(given)) > _MOST_DIGITS:
+    if not tolerance or max(len(expected), len(given)) > _MAX_DIGITS:
         return False
     return abs(int(expected) - int(given)) <= Fraction(tolerance) * abs(int(expected))
 
 
-@functools.lru_cache(_KEPT_GOLDS)
-def _gold_shape(gold: str) -> Shape:
-    return read(gold)
-
-
-def _judge_mathematics(gold: str, answer: str, tolerance: float) -> VerdictKind:
-    """As :func:`_decide_mathematics`, with algebra for the terms that are left."""
-    from asyppo_cli.tasks.grading.symbolic import Unreadable, algebraic_terms
-
+def _judge_mathematics(gold: str, answer: str, tolerance: float) -> Judgement:
+    """As :func:`_decide_mathematics`, with algebra for what is left."""
     decided = _decide_mathematics(gold, answer, tolerance)
     if decided is not None:
         return decided
     try:
-        decision: Decision = equal(_gold_shape(gold), read(answer), algebraic_terms(tolerance))
-    except Unreadable as unreadable:
-        return "unparseable_gold" if unreadable.gold else "unparseable"
+        found = _compared(gold, answer, tolerance, algebra=True)
     except MemoryError:
-        return "timed_out"
-    except (ArithmeticError, AttributeError, RecursionError, TypeError, ValueError, NotImplementedError):
+        return Judgement("timed_out", "out of memory")
+    except (AttributeError, TypeError, NotImplementedError) as error:
         # sympy on what it was not made for: nothing that could be compared with the gold answer.
-        return "unparseable"
-    return "right" if decision else "wrong"
+        return Judgement("unparseable", f"algebra cannot read {answer[:80]} ({type(error).__name__})")
+    return found or Judgement("wrong", "not comparable")

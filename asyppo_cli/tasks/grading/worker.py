@@ -1,8 +1,9 @@
 """A grading process: JSON lines on standard input (a socket), answers on the same socket.
 
 A request is ``{"gold": ..., "answer": ..., "entry": ...}``. The reply is ``judging`` when all imports are done (from
-then on the deadline counts), then the kind of the verdict; or ``failed: REASON`` when the judge cannot be loaded. The
-process ends when its parent closes the socket or dies. Start: ``python -m asyppo_cli.tasks.grading.worker DEADLINE``.
+then on the deadline counts), then the verdict's kind and reason as a JSON list; or ``failed: REASON`` when the judge
+cannot be loaded. The process ends when its parent closes the socket or dies. Start it as
+``python -m asyppo_cli.tasks.grading.worker DEADLINE``.
 
 Verifiers read text that a model has written, and several of reasoning-gym's pass it to ``eval``. While one runs,
 anything but computing and reading files is refused by an audit hook, and memory is limited. This stops accidents and
@@ -79,10 +80,10 @@ def serve(requests: Iterable[str], out: TextIO, guard: Guard, deadline: float) -
         # The default action of SIGALRM ends the process even inside a C function that never lets Python run.
         signal.setitimer(signal.ITIMER_REAL, deadline + ORPHAN_SECONDS)
         guard.closed = True
-        kind = verify.judge(**request)
+        judgement = verify.judge(**request)
         guard.closed = False
         signal.setitimer(signal.ITIMER_REAL, 0)
-        _reply(out, kind)
+        _reply(out, json.dumps(judgement))
 
 
 def _reply(out: TextIO, message: str) -> None:

@@ -66,7 +66,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
 def test_hostile_answers_cost_a_deadline_and_nothing_else(pool: GraderPool) -> None:
     hostile = {
         ENDLESS: "timed_out",
-        r"\boxed{\int_0^1 e^{x^{x^x}} \sin(x!)\,dx}": "wrong",
+        r"\boxed{\int_0^1 e^{x^{x^x}} \sin(x!)\,dx}": "unparseable",
         r"\boxed{" + "{" * 10**6: "unparseable",
         "\\boxed{\x00}": "unparseable",
         "\\boxed{\n\r\u2028\ud800\x1b[2J}": "unparseable",
