@@ -37,7 +37,7 @@ def kinds(pool: GraderPool, texts: list[str], problem: Problem = HALF) -> list[s
 
 def workers_of(parent: int) -> list[int]:
     """Processes of the worker module that are children of ``parent``."""
-    found = subprocess.run(["ps", "-eo", "pid,ppid,stat,args"], capture_output=True, text=True, check=True)
+    found = subprocess.run(["ps", "-eww", "-o", "pid,ppid,stat,args"], capture_output=True, text=True, check=True)
     rows = [line.split(None, 3) for line in found.stdout.splitlines()[1:]]
     return [int(r[0]) for r in rows if int(r[1]) == parent and "tasks.grading.worker" in r[3] and r[2][0] != "Z"]
 
