@@ -16,7 +16,7 @@ from asyppo_cli.runs.files.disk import unusable
 from asyppo_cli.runs.studies import Study
 
 SEEDS_TO_TRUST = 5
-PACKAGES = ("torch", "transformers", "numpy", "reasoning-gym", "math-verify")
+PACKAGES = ("torch", "transformers", "numpy", "reasoning-gym", "sympy")
 
 
 def sweep_commands(answer: StudyAnswer) -> list[str]:

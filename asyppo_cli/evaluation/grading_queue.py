@@ -34,7 +34,7 @@ StoredFailures = Mapping[str, Mapping[int, FailedSample]]
 
 def grader_version(unfinished: bool = False) -> str:
     """Versions of this grader and of the libraries it uses; and whether unfinished reasoning is graded."""
-    libraries = (f"{name} {version(name)}" for name in ("math-verify", "reasoning-gym"))
+    libraries = (f"{name} {version(name)}" for name in ("sympy", "reasoning-gym"))
     return ", ".join([f"asyppo {GRADER_VERSION}", *libraries, *(["unfinished reasoning"] if unfinished else [])])
 
 

