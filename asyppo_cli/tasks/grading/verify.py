@@ -1,10 +1,10 @@
 r"""Decide whether the boxed answer of a response is right. Strings and JSON in, a judgement out.
 
 Integers are compared as such; problems of reasoning-gym go to that task's own verifier; everything else is read by
-kind and compared (:mod:`asyppo_cli.tasks.grading.comparison`). What needs no algebra is safe and quick, runs anywhere
-(:func:`decide`). The rest may compute for ever or fill the memory on a hostile answer, and some verifiers evaluate it
-as Python (:func:`judge`): it belongs in a process that can be killed, which imports this module, so it stays light: no
-torch, and sympy only at first use.
+kind and compared (:mod:`~asyppo_cli.tasks.grading.mathematics`). What needs no algebra is safe and quick and runs
+anywhere (:func:`decide`). The rest may compute for ever or fill the memory on a hostile answer, and some verifiers
+evaluate it as Python (:func:`judge`): it belongs in a process that can be killed, which imports this module, so it
+stays light: no torch, and sympy only at first use.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asyppo_cli.tasks.grading.boxed import last_boxed
-from asyppo_cli.tasks.grading.comparison import Comparison
-from asyppo_cli.tasks.grading.expressions import Unreadable
-from asyppo_cli.tasks.grading.latex import MAX_LENGTH, write
-from asyppo_cli.tasks.grading.reading import read
+from asyppo_cli.tasks.grading.mathematics.comparison import AnswerComparison
+from asyppo_cli.tasks.grading.mathematics.expressions import Unreadable
+from asyppo_cli.tasks.grading.mathematics.latex import MAX_LENGTH, write
+from asyppo_cli.tasks.grading.mathematics.reading import read
 
 if TYPE_CHECKING:
     from asyppo_cli.types import VerdictKind
@@ -95,7 +95,7 @@ def load(entry: Entry) -> None:
     """Import what :func:`judge` will need for this entry, so that its deadline does not pay for imports."""
     task = source_task(entry)
     if task is None:
-        from asyppo_cli.tasks.grading.algebra import prepare
+        from asyppo_cli.tasks.grading.mathematics.algebra import prepare
 
         prepare()
     else:
@@ -161,7 +161,7 @@ def _decide_mathematics(gold: str, answer: str, tolerance: float) -> Judgement |
 
 
 def _compared(gold: str, answer: str, tolerance: float, algebra: bool) -> Judgement | None:
-    comparison = Comparison(tolerance, algebra)
+    comparison = AnswerComparison(tolerance, algebra)
     try:
         asked, given = read(gold), read(answer)
         decision = comparison.equal(asked, given)

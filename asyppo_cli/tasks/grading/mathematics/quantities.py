@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
-from asyppo_cli.tasks.grading.answers import expression_of, spelled, words_of
-from asyppo_cli.tasks.grading.expressions import DEGREE, Expression, Unreadable, number, times
-from asyppo_cli.tasks.grading.latex import Tokens, is_text, text_of
-from asyppo_cli.tasks.grading.parser import parse
-from asyppo_cli.tasks.grading.units import DEGREES, NO_UNIT, MeasureUnit
-from asyppo_cli.tasks.grading.values import clearly_differ, rational
+from asyppo_cli.tasks.grading.mathematics.expressions import DEGREE, Expression, Unreadable, number, times
+from asyppo_cli.tasks.grading.mathematics.kinds import expression_of, spelled, words_of
+from asyppo_cli.tasks.grading.mathematics.latex import Tokens, is_text, text_of
+from asyppo_cli.tasks.grading.mathematics.parser import parse
+from asyppo_cli.tasks.grading.mathematics.units import DEGREES, NO_UNIT, MeasureUnit
+from asyppo_cli.tasks.grading.mathematics.values import clearly_differ, rational
 
 Decision = bool | None
 # A decimal for a number without finite decimals must show so many digits, in all and behind the point.
@@ -108,14 +108,14 @@ class ValueComparison:
             return False
         if not self._algebra:
             return None
-        from asyppo_cli.tasks.grading.algebra import equal_expressions
+        from asyppo_cli.tasks.grading.mathematics.algebra import equal_expressions
 
         self.method = "by algebra, exactly"
         return equal_expressions(a, b) or self._approximates(a, b, given)
 
     def _approximates(self, a: Expression, b: Expression, given: Tokens) -> bool:
         """A decimal for an irrational number, right in all its digits, or a number within the tolerance."""
-        from asyppo_cli.tasks.grading.algebra import number_of
+        from asyppo_cli.tasks.grading.mathematics.algebra import number_of
 
         if a.symbols() or b.symbols():
             return False

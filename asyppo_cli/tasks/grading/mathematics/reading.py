@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 
-from asyppo_cli.tasks.grading.answers import (
+from asyppo_cli.tasks.grading.mathematics.kinds import (
     CLOSING,
     COMPARISONS,
     INFINITY,
@@ -24,8 +24,8 @@ from asyppo_cli.tasks.grading.answers import (
     split_top,
     words_of,
 )
-from asyppo_cli.tasks.grading.latex import Tokens, canonical, is_text, text_of
-from asyppo_cli.tasks.grading.sets import intersection, interval, range_of, without_points
+from asyppo_cli.tasks.grading.mathematics.latex import Tokens, canonical, is_text, text_of
+from asyppo_cli.tasks.grading.mathematics.sets import intersection, interval, range_of, without_points
 
 # Kinds within kinds deeper than this are not read: no answer has four levels, and recursion must end.
 _MAX_DEPTH = 6

@@ -4,12 +4,12 @@ from fractions import Fraction
 
 import pytest
 
-from asyppo_cli.tasks.grading.algebra import equal_expressions
-from asyppo_cli.tasks.grading.expressions import Unreadable
-from asyppo_cli.tasks.grading.latex import canonical
-from asyppo_cli.tasks.grading.parser import parse
-from asyppo_cli.tasks.grading.units import read_unit
-from asyppo_cli.tasks.grading.values import clearly_differ, rational
+from asyppo_cli.tasks.grading.mathematics.algebra import equal_expressions
+from asyppo_cli.tasks.grading.mathematics.expressions import Unreadable
+from asyppo_cli.tasks.grading.mathematics.latex import canonical
+from asyppo_cli.tasks.grading.mathematics.parser import parse
+from asyppo_cli.tasks.grading.mathematics.units import read_unit
+from asyppo_cli.tasks.grading.mathematics.values import clearly_differ, rational
 
 
 @pytest.mark.parametrize(

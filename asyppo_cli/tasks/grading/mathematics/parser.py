@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
-from asyppo_cli.tasks.grading.expressions import (
+from asyppo_cli.tasks.grading.mathematics.expressions import (
     DEGREE,
     MINUS_ONE,
     PI,
@@ -20,7 +20,7 @@ from asyppo_cli.tasks.grading.expressions import (
     symbol,
     times,
 )
-from asyppo_cli.tasks.grading.latex import Tokens
+from asyppo_cli.tasks.grading.mathematics.latex import Tokens
 
 _MAX_DEPTH = 60
 _MAX_DIGITS = 4_000

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from asyppo_cli.tasks.grading.answers import (
+from asyppo_cli.tasks.grading.mathematics.expressions import Unreadable, minus
+from asyppo_cli.tasks.grading.mathematics.kinds import (
     COMPARISONS,
     Congruence,
     GradedAnswer,
@@ -17,12 +18,11 @@ from asyppo_cli.tasks.grading.answers import (
     expression_of,
     is_letter,
 )
-from asyppo_cli.tasks.grading.expressions import Unreadable, minus
-from asyppo_cli.tasks.grading.latex import Tokens, is_text
-from asyppo_cli.tasks.grading.parser import parse
-from asyppo_cli.tasks.grading.quantities import Decision, ValueComparison, all_of
-from asyppo_cli.tasks.grading.reading import read_tokens
-from asyppo_cli.tasks.grading.values import clearly_differ, rational
+from asyppo_cli.tasks.grading.mathematics.latex import Tokens, is_text
+from asyppo_cli.tasks.grading.mathematics.parser import parse
+from asyppo_cli.tasks.grading.mathematics.quantities import Decision, ValueComparison, all_of
+from asyppo_cli.tasks.grading.mathematics.reading import read_tokens
+from asyppo_cli.tasks.grading.mathematics.values import clearly_differ, rational
 
 _POINT = frozenset({"(", r"\langle"})
 _OPERATORS = frozenset({"+", "-", "/", r"\cdot", r"\frac", "^", "!", r"\sqrt"})
@@ -30,7 +30,7 @@ _FUNCTIONS = frozenset({r"\sin", r"\cos", r"\tan", r"\ln", r"\log", r"\cot", r"\
 _APPROXIMATE = r"\approx"
 
 
-class Comparison(ValueComparison):
+class AnswerComparison(ValueComparison):
     """One comparison of two answers."""
 
     def equal(self, gold: GradedAnswer, given: GradedAnswer) -> Decision:
@@ -108,7 +108,7 @@ class Comparison(ValueComparison):
             return False
         if not self._algebra:
             return None
-        from asyppo_cli.tasks.grading.algebra import equal_equations
+        from asyppo_cli.tasks.grading.mathematics.algebra import equal_equations
 
         self.method = "as equations, by algebra, exactly"
         return equal_equations(first, second)

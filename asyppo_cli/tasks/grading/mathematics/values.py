@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from asyppo_cli.tasks.grading.expressions import Expression
+from asyppo_cli.tasks.grading.mathematics.expressions import Expression
 
 # Fractions of more bits are left to algebra under a deadline.
 _MAX_BITS = 40_000

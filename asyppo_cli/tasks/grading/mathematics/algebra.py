@@ -11,8 +11,8 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from asyppo_cli.tasks.grading.expressions import Expression, minus
-from asyppo_cli.tasks.grading.values import Unknown, rational, value
+from asyppo_cli.tasks.grading.mathematics.expressions import Expression, minus
+from asyppo_cli.tasks.grading.mathematics.values import Unknown, rational, value
 
 _DIGITS = (50, 100)
 _POINTS = 8

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from asyppo_cli.tasks.grading.latex import Tokens, is_text, text_of
+from asyppo_cli.tasks.grading.mathematics.latex import Tokens, is_text, text_of
 
 
 @dataclass(frozen=True)

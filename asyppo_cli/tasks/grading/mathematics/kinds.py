@@ -7,10 +7,10 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from asyppo_cli.tasks.grading.expressions import Expression, Unreadable
-from asyppo_cli.tasks.grading.latex import Tokens, is_text, text_of
-from asyppo_cli.tasks.grading.parser import parse
-from asyppo_cli.tasks.grading.units import MeasureUnit, split_unit
+from asyppo_cli.tasks.grading.mathematics.expressions import Expression, Unreadable
+from asyppo_cli.tasks.grading.mathematics.latex import Tokens, is_text, text_of
+from asyppo_cli.tasks.grading.mathematics.parser import parse
+from asyppo_cli.tasks.grading.mathematics.units import MeasureUnit, split_unit
 
 OPENING = frozenset(
     {"(", "[", "{", r"\{", r"\langle", r"\lfloor", r"\lceil", r"\beginmatrix", r"\beginvmatrix", r"\begincases"}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from asyppo_cli.tasks.grading.answers import (
+from asyppo_cli.tasks.grading.mathematics.expressions import Unreadable
+from asyppo_cli.tasks.grading.mathematics.kinds import (
     COMPARISONS,
     INFINITY,
     GradedAnswer,
@@ -17,9 +18,8 @@ from asyppo_cli.tasks.grading.answers import (
     is_letter,
     split_top,
 )
-from asyppo_cli.tasks.grading.expressions import Unreadable
-from asyppo_cli.tasks.grading.latex import Tokens
-from asyppo_cli.tasks.grading.values import float_value
+from asyppo_cli.tasks.grading.mathematics.latex import Tokens
+from asyppo_cli.tasks.grading.mathematics.values import float_value
 
 
 def intersection(tokens: Tokens, members: list[Statement]) -> Statement | None:

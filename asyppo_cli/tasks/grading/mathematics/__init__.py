@@ -1,0 +1,1 @@
+"""Mathematical answers: notation, kinds, comparison, proof."""
