@@ -1,6 +1,6 @@
 """A training step beside processes that keep the cores busy, for several ways in which OpenMP's threads wait.
 
-    python benchmarks/busy.py [--spinners 0 1 2 4] [--rounds 5] [--policies default spinning ...] [OVERRIDES ...]
+    python benchmarks/busy.py [OVERRIDES ...] [--spinners 0 1 2 4] [--rounds 5] [--policies default spinning ...]
 
 Each policy is a process of its own with the same seed. Beside S processes that spin on the same cores, they take steps
 in turn, each pausing while another computes, so that the ratio of two policies does not depend on the machine's other
@@ -46,7 +46,9 @@ class Trainer:
     overrides: list[str]
 
     def __post_init__(self) -> None:
-        known = POLICIES.get(self.policy) or ({"GOMP_SPINCOUNT": self.policy} if self.policy.isdigit() else {})
+        if not self.policy.isdigit() and self.policy not in POLICIES:
+            raise SystemExit(f"--policies {self.policy}: must be a spin count or one of {', '.join(POLICIES)}")
+        known = {"GOMP_SPINCOUNT": self.policy} if self.policy.isdigit() else POLICIES[self.policy]
         threads = [f"learner.threads={known['threads']}"] if "threads" in known else []
         inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
         self.process = subprocess.Popen(
@@ -121,12 +123,13 @@ def main() -> int:
     parser.add_argument("--warmup", type=int, default=2)
     parser.add_argument("--policies", nargs="+", default=["default", "spinning"])
     parser.add_argument("--trainer", action="store_true", help="What this script starts itself as.")
-    options, overrides = parser.parse_known_args()
+    parser.add_argument("overrides", nargs="*")
+    options = parser.parse_args()
     if options.trainer:
-        trainer(overrides)
+        trainer(options.overrides)
         return 0
     print(f"load before: {os.getloadavg()[0]:.1f} on {usable_cores()} cores", flush=True)
-    trainers = [Trainer(policy, overrides) for policy in options.policies]
+    trainers = [Trainer(policy, options.overrides) for policy in options.policies]
     try:
         # The first steps load what is loaded late, and give memory its size.
         for _ in range(options.warmup):
