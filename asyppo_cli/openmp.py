@@ -1,9 +1,8 @@
 """How long OpenMP's threads wait for each other before they give their core up. Set before torch is loaded.
 
-Threads that wait at the end of a parallel loop spin by default: libgomp for some milliseconds, libiomp for 200. Where
-another process holds the core of the thread that is waited for, that time is lost in every one of the thousands of
-parallel loops of a step, and the scheduler takes the spinning thread for one that computes. A short spin covers the
-usual wait between threads that both run, and costs little where one does not.
+Threads that wait at the end of a parallel loop spin by default: libgomp 300,000 times, libiomp for 200 milliseconds.
+Where another process holds the core of the thread that is waited for, that time is lost. A short spin saves waking a
+thread for every loop where cores are free, and costs little where they are not (docs/performance.md).
 """
 
 from __future__ import annotations

@@ -27,6 +27,8 @@ from typing import Any
 from asyppo_cli.openmp import VARIABLES
 from asyppo_cli.system import usable_cores
 
+# Begins the line that a trainer answers with; libraries print lines of their own.
+MARK = "busy-step:"
 IDLE_TARGET, BUSY_TARGET = 1.03, 1.5
 # What libgomp and libiomp do of their own accord: spin for milliseconds, and 200 milliseconds.
 SPINNING = {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}
@@ -65,8 +67,8 @@ class Trainer:
         assert self.process.stdout is not None
         print(file=self.process.stdin, flush=True)
         for line in self.process.stdout:
-            if line.startswith("["):
-                seconds, spent = json.loads(line)
+            if line.startswith(MARK):
+                seconds, spent = json.loads(line.removeprefix(MARK))
                 return seconds, spent
         raise SystemExit(f"{self.policy}: the trainer ended with {self.process.wait()}")
 
@@ -95,7 +97,7 @@ def trainer(overrides: list[str]) -> None:
         for number, _ in enumerate(sys.stdin, 1):
             started, spent = perf_counter(), process_time()
             loop.train_step.run(number, Clock(silent))
-            print(json.dumps([perf_counter() - started, process_time() - spent]), flush=True)
+            print(MARK + json.dumps([perf_counter() - started, process_time() - spent]), flush=True)
 
 
 @contextmanager
