@@ -138,7 +138,9 @@ class GradingQueue:
         problems = [self._problems[sample.id] for sample in samples]
         verdicts = self._grader.grade(problems, [self._text_of(sample) for sample in samples])
         return [
-            StoredVerdict(sample.id, sample.sample, verdict.kind, verdict.extracted, None, self._version)
+            StoredVerdict(
+                sample.id, sample.sample, verdict.kind, verdict.extracted, None, self._version, verdict.reason
+            )
             for sample, verdict in zip(samples, verdicts, strict=True)
         ]
 

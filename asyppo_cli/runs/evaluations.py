@@ -44,7 +44,7 @@ class StoredVerdict:
     """The verdict of the ``grader`` (name and version) on one sample.
 
     ``vote`` is the representative of all answers equal to this one: empty without an answer, None before votes are
-    counted.
+    counted. ``reason`` is the grader's, in words: empty in files of versions that did not store it.
     """
 
     id: str
@@ -53,6 +53,7 @@ class StoredVerdict:
     extracted: str | None
     vote: str | None
     grader: str
+    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,9 @@ def test_problems_are_shown_and_filtered(call: Call) -> None:
     assert all(problem["id"] in table for problem in everything)
     text, _ = call("show", "shown", "--id", one["id"])
     assert "sample 2" in text and one["problem"].splitlines()[0] in text
+    # Printed lines are broken at the width of the terminal.
+    words = " ".join(text.split())
+    assert all(sample["reason"] and f"{sample['verdict']}: {sample['reason']}" in words for sample in one["samples"])
 
 
 def test_stored_samples_are_graded_again_without_a_model(call: Call, folder: Path) -> None:

@@ -40,7 +40,9 @@ def show(
     truncated: Annotated[bool, typer.Option("--truncated", help="Problems with a sample that was cut off.")] = False,
     only: Annotated[list[str] | None, typer.Option("--id", help="This problem; may be repeated.")] = None,
     limit: Annotated[int, typer.Option(min=0, help="Most problems shown; 0: all.")] = 50,
-    responses: Annotated[bool, typer.Option("--responses", help="Show every response in full.")] = False,
+    responses: Annotated[
+        bool, typer.Option("--responses", help="Show every response in full, with the grader's reason.")
+    ] = False,
     runs_dir: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
     output: Annotated[Path, typer.Option(help="Folder of evaluations outside runs.")] = Path(FOLDER),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
@@ -134,6 +136,8 @@ def _print_responses(answered: ProblemSamples) -> None:
         cut = ", cut off" if sample.truncated else ""
         extracted = "-" if graded is None or graded.extracted is None else graded.extracted
         caption = f"{kind}, answer {extracted}, {sample.length} tokens{cut}"
+        if graded is not None and graded.reason:
+            console.print(f"sample {sample.sample}: {kind}: {graded.reason}")
         console.panel(f"sample {sample.sample}", [sample.response], MARK_STYLES.get(kind, "yellow"), caption)
     for failure in answered.failures:
         console.print(f"sample {failure.sample} failed: {failure.reason}", "yellow")

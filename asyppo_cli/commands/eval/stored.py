@@ -45,9 +45,9 @@ class ProblemSamples:
 
     def as_json(self) -> dict[str, Any]:
         """JSON values."""
+        shown = ("verdict", "extracted", "reason")
         samples = [
-            {**asdict(sample), "verdict": graded and graded.verdict, "extracted": graded and graded.extracted}
-            for sample, graded in self.rows
+            {**asdict(sample), **{k: graded and getattr(graded, k) for k in shown}} for sample, graded in self.rows
         ]
         base = {"id": self.id, "problem": self.question, "answer": self.answer, "right": self.right}
         failed = [asdict(failure) for failure in self.failures]
