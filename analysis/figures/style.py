@@ -41,7 +41,7 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 # What the parts of a figure are for, light; and the same on a dark page.
 GROUND, INK, MUTED, FAINT, GRID = "#FFFFFF", "#1F2328", "#57606A", "#8C959F", "#E4E7EB"
-# Okabe and Ito's palette, told apart by colour-blind eyes; its yellow is too pale for lines on white.
+# Okabe and Ito's palette, distinguishable by colour-blind readers; its yellow is too pale for lines on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY = COLOURS[:6]
 # With the colours, so that a grey print can be read too.

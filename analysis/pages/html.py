@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _VOID = ("img", "hr", "br", "col")
-# Inside a script element only "<" could end it; the others protect whoever copies the block into something else.
+# Inside a script element only "<" could end it; the others protect a block that is copied elsewhere.
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "'": "\\u0027"}
 
 

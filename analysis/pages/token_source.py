@@ -39,7 +39,7 @@ def training_readings(
 def probe_readings(
     run: RunDirectory, prompt: str | None, only: Only, limit: int, step: int | None = None
 ) -> list[StepResponses]:
-    """Responses to the probes at every step they were recorded, or at so many as a page can hold, ``step`` among them.
+    """Responses to the probes at every step they were recorded, or as many as a page can hold, ``step`` among them.
 
     Raises:
         ValueError: there are none, or none of ``step``.
@@ -55,7 +55,7 @@ def probe_readings(
 
 
 def thinned(steps: Sequence[int], most: int) -> list[int]:
-    """At most so many of the steps (two or more), evenly spread, the first and the last among them."""
+    """At most that many of the steps (two or more), evenly spread, the first and the last among them."""
     if len(steps) <= most:
         return list(steps)
     return [steps[round(i * (len(steps) - 1) / (most - 1))] for i in range(most)]

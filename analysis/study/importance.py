@@ -46,13 +46,13 @@ class Importance:
 
     @property
     def significant(self) -> bool:
-        """Whether it can be told from a key that does nothing."""
+        """Whether it is distinguishable from a key without effect."""
         return self.chance <= ALPHA
 
 
 @dataclass(frozen=True)
 class Importances:
-    """Keys by falling share, over so many ``settings``; ``why`` there are none."""
+    """Keys by falling share, over ``settings``; ``why`` there are none."""
 
     metric: str
     keys: tuple[Importance, ...]

@@ -58,7 +58,7 @@ def choose_tails(signal: Tensor, mask: Tensor, total: int, tails: list[Tail], se
     found = [_bracket(tail, sample, total, margin, fresh_like(valid)) for tail in tails]
     pending = found
     while pending:
-        # A finite sum has finite terms; only where it is not, padding has to be told from tokens.
+        # A finite sum has finite terms; only where it is not, padding has to be separated from tokens.
         if not torch.isfinite(_count(flat, valid, pending)):
             require_finite(signal, mask)
         pending = [bracket for bracket in pending if not bracket.holds()]

@@ -111,7 +111,7 @@ def build_optimizer(config: LearnerConfig, own: OptimizerConfig, total_steps: in
 
 
 def learner_settings(config: LearnerConfig) -> dict[str, Any]:
-    """What every training engine is told."""
+    """Arguments that every training engine takes."""
     return {
         "device": pick_device(config),
         "dtype": torch.bfloat16 if config.dtype == "bfloat16" else torch.float32,

@@ -163,10 +163,10 @@ def main() -> None:
     asked = given()
     config = Config.model_validate(asked["config"])
     try:
-        told = WHAT[asked["what"]](config)
+        answer = WHAT[asked["what"]](config)
     except (ValueError, RuntimeError, OSError) as error:
-        told = {"error": " ".join(str(error).split()) or type(error).__name__}
-    tell(told)
+        answer = {"error": " ".join(str(error).split()) or type(error).__name__}
+    tell(answer)
 
 
 if __name__ == "__main__":

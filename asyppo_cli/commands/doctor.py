@@ -48,7 +48,7 @@ def doctor(
 
 
 def show(findings: Sequence[Finding]) -> None:
-    """All findings; then faults and warnings apart, each with its cure."""
+    """All findings; then faults and warnings apart, each with its fix."""
     from asyppo_cli import console
 
     styles = {"fine": "green", "warning": "bold yellow", "fault": "bold red"}
@@ -57,6 +57,6 @@ def show(findings: Sequence[Finding]) -> None:
     for state, say in (("warning", console.warn), ("fault", console.error)):
         for finding in findings:
             if finding.state == state:
-                say(f"{finding.subject}: {finding.text}: {finding.cure}")
+                say(f"{finding.subject}: {finding.text}: {finding.fix}")
     faults = sum(finding.state == "fault" for finding in findings)
     console.print("this configuration can run" if not faults else f"this configuration cannot run: {faults} fault(s)")

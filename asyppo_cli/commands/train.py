@@ -219,7 +219,7 @@ def stopping(stop: Event, monitor: Monitor) -> Iterator[None]:
     """Ctrl-C, SIGTERM and a terminal that closes set ``stop``, so that the step is finished and saved; the second
     stops at once.
     """
-    # Not told from within the handler: a signal may strike while the stream that the note goes to is being written.
+    # Not printed within the handler: a signal may strike while the stream that the note goes to is being written.
     teller = Thread(target=monitor.note, args=("finishing this step and saving; once more to stop at once",))
 
     def handle(_number: int) -> None:

@@ -13,17 +13,17 @@ State = Literal["fine", "warning", "fault"]
 
 @dataclass(frozen=True)
 class Finding:
-    """``text`` about a ``subject``; ``cure``: what to do, in one line. With a fault the configuration cannot run."""
+    """``text`` about a ``subject``; ``fix``: what to do, in one line. With a fault the configuration cannot run."""
 
     subject: str
     state: State
     text: str
-    cure: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True)
 class Check:
-    """Something to look at within so many ``seconds``; ``needed``: without an answer the configuration cannot run."""
+    """Something to check within ``seconds``; ``needed``: without an answer the configuration cannot run."""
 
     subject: str
     look: Callable[[], Sequence[Finding]]

@@ -7,7 +7,7 @@ from importlib import metadata, util
 from typing import Any
 
 from asyppo_cli.doctor.findings import Finding, State
-from asyppo_cli.doctor.probe import Answer, cure_of, probe
+from asyppo_cli.doctor.probe import Answer, fix_of, probe
 from asyppo_cli.requirements import install_command, pip_install
 from asyppo_cli.runs.sinks import has_wandb_key
 
@@ -31,8 +31,8 @@ def model_findings(answer: Answer) -> list[Finding]:
     """Torch, transformers and GPUs, from the answer of :data:`MODELS`."""
     if answer.value is None:
         again = pip_install("--force-reinstall", "torch", "transformers")
-        cure = cure_of(answer.error, f"{again}, or compare the versions in pyproject.toml")
-        return [Finding("torch, transformers", "fault", answer.error, cure)]
+        fix = fix_of(answer.error, f"{again}, or compare the versions in pyproject.toml")
+        return [Finding("torch, transformers", "fault", answer.error, fix)]
     found = answer.value
     return [
         Finding("torch", "fine", found["torch"]),
@@ -50,8 +50,8 @@ def gpu_findings(gpus: Sequence[dict[str, Any]]) -> list[Finding]:
         text = f"{gpu['name']}, {gpu['free'] / 2**30:.0f} of {gpu['whole'] / 2**30:.0f} GiB free"
         half = "" if gpu["bf16"] else ", no bfloat16"
         state: State = "fine" if gpu["free"] > gpu["whole"] / 2 else "warning"
-        cure = "" if state == "fine" else "somebody else uses it: nvidia-smi tells who"
-        lines.append(Finding(f"gpu {number}", state, text + half, cure))
+        fix = "" if state == "fine" else "another process uses it: nvidia-smi names it"
+        lines.append(Finding(f"gpu {number}", state, text + half, fix))
     return lines
 
 
@@ -92,19 +92,19 @@ def version_of(*distributions: str) -> str | None:
     return None
 
 
-def optional(subject: str, module: str, needed: bool, cure: str, *distributions: str) -> list[Finding]:
+def optional(subject: str, module: str, needed: bool, fix: str, *distributions: str) -> list[Finding]:
     """A library that not every configuration needs: imported for real where this one does."""
     version = version_of(*(distributions or (module,)))
     if util.find_spec(module) is None or version is None:
         state: State = "fault" if needed else "fine"
         return [
-            Finding(subject, state, "not installed" if needed else "not installed, not needed", cure if needed else "")
+            Finding(subject, state, "not installed" if needed else "not installed, not needed", fix if needed else "")
         ]
     if not needed:
         return [Finding(subject, "fine", f"{version}, not needed here")]
     answer = probe(["-c", IMPORT], module, IMPORT_SECONDS)
     if answer.value is None:
-        return [Finding(subject, "fault", f"{version} cannot be imported: {answer.error}", cure_of(answer.error, cure))]
+        return [Finding(subject, "fault", f"{version} cannot be imported: {answer.error}", fix_of(answer.error, fix))]
     return [Finding(subject, "fine", version)]
 
 

@@ -68,9 +68,9 @@ def shared_memory_finding(free: float, sent: float) -> Finding:
     """Free bytes of /dev/shm against those of weights that are ``sent`` through it at a time; 0: none are."""
     text = f"{free / GIB:.2f} GiB free in {SHARED_MEMORY}"
     if free < sent:
-        cure = f"enlarge it to {sent / GIB * 1.2:.1f} GiB (containers: --shm-size), or weights take the slow way"
+        fix = f"enlarge it to {sent / GIB * 1.2:.1f} GiB (containers: --shm-size), or weights take the slow way"
         return Finding(
-            "shared memory", "warning", f"{text}, and weights on their way to the sampler take {sent / GIB:.2f}", cure
+            "shared memory", "warning", f"{text}, and weights on their way to the sampler take {sent / GIB:.2f}", fix
         )
     if free < LEAST_SHARED:
         return Finding("shared memory", "warning", text, "enlarge it (containers: --shm-size=8g) before using Ray")

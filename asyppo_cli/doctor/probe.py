@@ -21,7 +21,7 @@ MARK = "asyppo-doctor:"
 
 @dataclass(frozen=True)
 class Answer:
-    """``value`` is what the probe told, None if it failed; ``error`` says how, in one line."""
+    """``value`` is the probe's answer, None if it failed; ``error`` says how, in one line."""
 
     value: Any
     error: str = ""
@@ -65,7 +65,7 @@ def end(process: subprocess.Popen[str]) -> None:
 
 
 def how_it_failed(code: int, err: str) -> str:
-    """One line for a probe that told nothing: its last error, or the signal that ended it."""
+    """One line for a probe without an answer: its last error, or the signal that ended it."""
     if TORCHVISION in err:
         return TORCHVISION
     errors = [
@@ -78,7 +78,7 @@ def how_it_failed(code: int, err: str) -> str:
     return (err.strip().splitlines() or [f"it ended with code {code}"])[-1][:LONGEST]
 
 
-def cure_of(error: str, otherwise: str) -> str:
+def fix_of(error: str, otherwise: str) -> str:
     """What to do about a known fault."""
     return TORCHVISION_CURE if TORCHVISION in error or "torchvision::nms" in error else otherwise
 

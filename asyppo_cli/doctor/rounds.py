@@ -8,7 +8,7 @@ from pathlib import Path
 from asyppo_cli.config.schema import Config
 from asyppo_cli.doctor import libraries, machine
 from asyppo_cli.doctor.findings import Check, Finding
-from asyppo_cli.doctor.probe import TORCHVISION, Answer, cure_of, probe
+from asyppo_cli.doctor.probe import TORCHVISION, Answer, fix_of, probe
 from asyppo_cli.engines.vllm.install import why_not_installed
 from asyppo_cli.requirements import engines_extra, install_command
 
@@ -79,8 +79,8 @@ def vllm(config: Config) -> list[Finding]:
                 "" if version is None else f"{install_command(engines_extra())}, if it is to sample",
             )
         ]
-    text, _, cure = reason.partition(": ")
-    return [Finding("vllm", "fault", text, cure)]
+    text, _, fix = reason.partition(": ")
+    return [Finding("vllm", "fault", text, fix)]
 
 
 def configuration(config: Config) -> list[Finding]:
@@ -88,29 +88,29 @@ def configuration(config: Config) -> list[Finding]:
     and transformers take seconds to import. Only if that comes to nothing are they tried alone, to say which it was.
     """
     answer = probe(CHECKUP, {"config": config.model_dump(), "what": "check"}, IMPORTING)
-    told = answer.value
-    if told is None or "error" in told:
-        error = answer.error if told is None else told["error"]
+    report = answer.value
+    if report is None or "error" in report:
+        error = answer.error if report is None else report["error"]
         alone = libraries.model_findings(probe(["-c", libraries.MODELS], None, IMPORTING))
         if any(finding.state == "fault" for finding in alone):
             return alone
-        return [*alone, Finding("configuration", "fault", f"cannot be checked: {error}", cure_of(error, "try again"))]
+        return [*alone, Finding("configuration", "fault", f"cannot be checked: {error}", fix_of(error, "try again"))]
     found = [
-        *libraries.model_findings(Answer(told["libraries"])),
-        *libraries.precision_findings(told["bfloat16_speed"]),
+        *libraries.model_findings(Answer(report["libraries"])),
+        *libraries.precision_findings(report["bfloat16_speed"]),
     ]
-    found.append(machine.shared_memory_finding(machine.shared_memory_free(), told["sent"]))
-    if told["faults"]:
-        return [*found, *map(refused, told["faults"])]
-    return [*found, Finding("configuration", "fine", f"can run: {told['sampler']} samples")]
+    found.append(machine.shared_memory_finding(machine.shared_memory_free(), report["sent"]))
+    if report["faults"]:
+        return [*found, *map(refused, report["faults"])]
+    return [*found, Finding("configuration", "fine", f"can run: {report['sampler']} samples")]
 
 
 def refused(error: str) -> Finding:
     """A check's own line, of which the last part says what to do."""
     if TORCHVISION in error:
-        return Finding("configuration", "fault", TORCHVISION, cure_of(error, ""))
-    text, separator, cure = error.rpartition(": ")
-    return Finding("configuration", "fault", text if separator else error, cure if separator else "change it")
+        return Finding("configuration", "fault", TORCHVISION, fix_of(error, ""))
+    text, separator, fix = error.rpartition(": ")
+    return Finding("configuration", "fault", text if separator else error, fix if separator else "change it")
 
 
 def started(config: Config, name: str, needed: bool) -> list[Finding]:
@@ -119,6 +119,6 @@ def started(config: Config, name: str, needed: bool) -> list[Finding]:
     error = answer.error if answer.value is None else answer.value.get("error", "")
     subject = f"{name}, started"
     if error:
-        cure = cure_of(error, "compare its version with pyproject.toml, or choose another engine")
-        return [Finding(subject, "fault" if needed else "warning", error, cure)]
+        fix = fix_of(error, "compare its version with pyproject.toml, or choose another engine")
+        return [Finding(subject, "fault" if needed else "warning", error, fix)]
     return [Finding(subject, "fine", ", ".join(f"{key} {value}" for key, value in answer.value.items()))]

@@ -50,6 +50,6 @@ def init_single_rank(device: torch.device) -> None:
 
 
 def leave() -> None:
-    """Take the process group down, unless somebody has."""
+    """Destroy the process group, unless that has been done."""
     if dist.is_initialized():
         dist.destroy_process_group()

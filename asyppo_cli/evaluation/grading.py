@@ -67,7 +67,7 @@ def _grade(
     all_rows: int,
     explain: bool,
 ) -> None:
-    told = time.monotonic()
+    reported = time.monotonic()
     # Short first, so that a short file, and the first sign of life, need not wait for a full batch.
     for size in itertools.chain((16, 64), itertools.repeat(_BATCH)):
         batch = list(itertools.islice(rows, size))
@@ -78,8 +78,8 @@ def _grade(
             out.write(json.dumps(_marked(row, verdict, explain)) + "\n")
             counts[verdict.kind] += 1
         out.flush()
-        if time.monotonic() - told >= _PROGRESS_SECONDS:
-            told = time.monotonic()
+        if time.monotonic() - reported >= _PROGRESS_SECONDS:
+            reported = time.monotonic()
             console.note(f"{counts.total()} of {all_rows}: {counts['right'] / counts.total():.1%} right so far")
 
 

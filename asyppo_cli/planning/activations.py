@@ -17,7 +17,7 @@ Precision = Literal["float32", "autocast", "bfloat16"]
 FULL, HALF = 4, 2
 # Bytes of one token's view of another, in the mask that all layers share.
 MASK = 1
-# The vocabulary is gone through in blocks of so many float32 logits, at least so many words wide, and of a block these
+# The vocabulary is gone through in blocks of TILE float32 logits, at least NARROWEST words wide, and of a block these
 # many copies live at once (engines/hf/logprobs.py): logits, their exponentials, a gradient and its bfloat16 form.
 BLOCK_LOGITS = {"cpu": 2**21, "cuda": 2**24}
 MIN_BLOCK = 256
@@ -123,5 +123,5 @@ def sampling_logits(arch: Architecture, rows: int) -> float:
 
 
 def kv_cache(arch: Architecture, tokens: int, bytes_each: int) -> float:
-    """Keys and values of so many tokens."""
+    """Bytes of the keys and values of these tokens."""
     return float(2 * arch.layers * arch.kv * tokens * bytes_each)

@@ -102,7 +102,7 @@ class PlanInputs:
         )
 
     def largest_batch(self, arch: Architecture, rows: int, group: int) -> BatchShape:
-        """The largest micro-batch that one rank makes of so many responses, ``group`` of them to each prompt."""
+        """The largest micro-batch that one rank makes of the responses, ``group`` of them to each prompt."""
         return self.batch_shapes(arch, rows, group)[0]
 
     def batch_shapes(self, arch: Architecture, rows: int, group: int) -> tuple[BatchShape, BatchShape]:

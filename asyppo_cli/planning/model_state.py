@@ -1,6 +1,6 @@
 """What training one model holds besides a micro-batch: weights, gradients, moments, and an engine's buffers.
 
-``P`` weights on ``n`` ranks. AdamW keeps two moments in float32, plain torch in a file if told so. DeepSpeed's numbers
+``P`` weights on ``n`` ranks. AdamW keeps two moments in float32, plain torch optionally in a file. DeepSpeed's numbers
 are those of the settings that :mod:`asyppo_cli.engines.deepspeed.engine` gives it, and its defaults for what that
 leaves out.
 """

@@ -9,7 +9,7 @@ from asyppo_cli.planning.architecture import Architecture
 from asyppo_cli.planning.memory import MemoryUse
 
 GIB = 2**30
-# vLLM profiles one pass of so many tokens on a CPU.
+# Tokens of the pass that vLLM profiles on a CPU.
 CPU_BATCH = 4096
 
 

@@ -59,7 +59,7 @@ def evaluation_work(inputs: PlanInputs) -> list[StepWork]:
 
 
 def drawn(role: str, inputs: PlanInputs, prompts: int, n: int) -> StepWork:
-    """``n`` responses to each of so many prompts."""
+    """``n`` responses to each prompt."""
     arch, read, written = inputs.policy, prompts * inputs.prompt, prompts * n * inputs.response
     attended = read * inputs.prompt / 2 + written * (inputs.prompt + inputs.response / 2)
     operations = 2.0 * arch.in_layers * (read + written) + attention(arch, attended)
@@ -95,7 +95,7 @@ def passes_of_learning(inputs: PlanInputs) -> float:
 def pass_work(
     inputs: PlanInputs, role: str, arch: Architecture, rows: int, passes: float, group: int, head: bool = True
 ) -> StepWork:
-    """So many forward passes over so many responses, ``group`` of them to each prompt, which they may share."""
+    """Forward passes over responses, ``group`` of them to each prompt, which they may share."""
     packed_responses = inputs.packed_responses(arch, group)
     row = inputs.prompt + packed_responses * inputs.response
     tokens = rows / packed_responses * row
@@ -108,7 +108,7 @@ def pass_work(
 
 
 def attention(arch: Architecture, pairs: float) -> float:
-    """Scores and sums over so many pairs of tokens, in all layers."""
+    """Scores and sums over pairs of tokens, in all layers."""
     return 4.0 * arch.layers * arch.q * pairs
 
 

@@ -63,7 +63,7 @@ def package_versions(names: Sequence[str]) -> dict[str, str]:
 def git_commit(folder: Path) -> dict[str, Any] | None:
     """Commit, and whether tracked files differ from it; None without git, or where git tracks nothing in ``folder``."""
     commit = _git(folder, "rev-parse", "HEAD")
-    # An environment with an installed package may lie within somebody's repository.
+    # An environment with an installed package may lie within another repository.
     if commit is None or _git(folder, "ls-files", "--error-unmatch", ".") is None:
         return None
     return {"commit": commit, "changed": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}

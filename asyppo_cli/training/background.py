@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def in_background(work: Callable[[], T]) -> Future[T]:
-    """Run ``work`` in a thread; what it raises is raised by whoever asks for the result.
+    """Run ``work`` in a thread; what it raises is raised where the result is asked for.
 
     The thread is a daemon: one who stops at once does not wait for it to come to its end.
     """

@@ -40,7 +40,7 @@ def test_a_torchvision_that_does_not_fit_is_recognised(
 
 
 @pytest.mark.timeout(300)
-def test_every_fault_of_a_configuration_is_named_with_its_cure(asyppo: Command, tmp_path: Path) -> None:
+def test_every_fault_of_a_configuration_is_named_with_its_fix(asyppo: Command, tmp_path: Path) -> None:
     asked = ["cluster=ray", "learner=deepspeed", "learner.device=cuda", "cluster.policy.first_gpu=8"]
     asked += ["cluster.critics.first_gpu=0", "cluster.sampler.first_gpu=0"]
     done = asyppo(["doctor", *asked], tmp_path, timeout=240)

@@ -17,14 +17,14 @@ def test_a_missing_vllm_is_a_fault_only_where_it_is_to_sample(monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "vllm", None)
     (missed,) = rounds.vllm(load(["sampler=vllm"]).config)
     assert missed.state == "fault" and missed.text == "vLLM is not installed"
-    assert "pip install" in missed.cure and "sampler.engine=transformers" in missed.cure
+    assert "pip install" in missed.fix and "sampler.engine=transformers" in missed.fix
     (spared,) = rounds.vllm(load([]).config)
     assert spared.state != "fault"
 
 
-def test_a_library_that_is_not_there_names_its_cure_where_it_is_needed() -> None:
+def test_a_library_that_is_not_there_names_its_fix_where_it_is_needed() -> None:
     (missed,) = libraries.optional("x", "no_such_library", True, "pip install x")
-    assert (missed.state, missed.cure) == ("fault", "pip install x")
+    assert (missed.state, missed.fix) == ("fault", "pip install x")
     (spared,) = libraries.optional("x", "no_such_library", False, "pip install x")
     assert spared.state == "fine"
 
@@ -50,7 +50,7 @@ def test_a_gpu_that_somebody_else_fills_is_a_warning() -> None:
 
 def test_cores_on_which_bfloat16_is_slower_are_told_of() -> None:
     (slower,) = libraries.precision_findings(0.52)
-    assert slower.state == "warning" and "0.52 times" in slower.text and "learner.dtype=float32" in slower.cure
+    assert slower.state == "warning" and "0.52 times" in slower.text and "learner.dtype=float32" in slower.fix
     (faster,) = libraries.precision_findings(2.1)
     assert faster.state == "fine"
     assert libraries.precision_findings(None) == []

@@ -12,7 +12,7 @@ from asyppo_cli.doctor.machine import GIB
 
 def test_shared_memory_that_is_too_small_for_the_weights_says_how_much_it_takes() -> None:
     small = machine.shared_memory_finding(0.0625 * GIB, 0.5 * GIB)
-    assert small.state == "warning" and "take 0.50" in small.text and "0.6 GiB" in small.cure
+    assert small.state == "warning" and "take 0.50" in small.text and "0.6 GiB" in small.fix
     assert machine.shared_memory_finding(0.0625 * GIB, 0.0).state == "warning"
     assert machine.shared_memory_finding(8 * GIB, 0.5 * GIB).state == "fine"
 
@@ -20,7 +20,7 @@ def test_shared_memory_that_is_too_small_for_the_weights_says_how_much_it_takes(
 def test_little_memory_few_files_and_an_old_python_are_noticed() -> None:
     assert machine.memory_finding(1 * GIB, 16 * GIB).state == "warning"
     assert machine.memory_finding(8 * GIB, 16 * GIB).state == "fine"
-    assert machine.files_finding(1024).cure.startswith("ulimit -n")
+    assert machine.files_finding(1024).fix.startswith("ulimit -n")
     assert machine.files_finding(65536).state == "fine"
     assert machine.python_finding((3, 10)).state == "fault"
 

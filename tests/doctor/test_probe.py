@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from asyppo_cli.doctor.probe import MARK, TORCHVISION, TORCHVISION_CURE, cure_of, probe
+from asyppo_cli.doctor.probe import MARK, TORCHVISION, TORCHVISION_CURE, fix_of, probe
 
 
 def test_a_probe_is_given_and_tells_json_whatever_else_is_printed() -> None:
@@ -37,6 +37,6 @@ def test_a_probe_that_hangs_is_ended_with_what_it_has_started() -> None:
     assert time.monotonic() - started < 20
 
 
-def test_a_known_fault_has_its_cure() -> None:
-    assert cure_of(f"RuntimeError: {TORCHVISION}", "another") == TORCHVISION_CURE
-    assert cure_of("anything", "another") == "another"
+def test_a_known_fault_has_its_fix() -> None:
+    assert fix_of(f"RuntimeError: {TORCHVISION}", "another") == TORCHVISION_CURE
+    assert fix_of("anything", "another") == "another"

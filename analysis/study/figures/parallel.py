@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Beyond these numbers lines and axes cannot be told apart.
+# Beyond these numbers lines and axes cannot be distinguished.
 MAX_LINES, MAX_KEYS, MAX_WORDS = 300, 8, 12
 LABEL = 16
 # Unset values stand below the numbers, at this share of the axis.

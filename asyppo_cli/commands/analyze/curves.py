@@ -43,7 +43,7 @@ def curves(
     ] = None,
     x: Annotated[Axis, typer.Option("--x", help="The horizontal axis.")] = Axis.STEP,
     smooth: Annotated[
-        str, typer.Option("--smooth", help="paper (its appendix C.1), none, or a mean over so many steps.")
+        str, typer.Option("--smooth", help="paper (its appendix C.1), none, or the number of steps to average.")
     ] = "paper",
     summary: Annotated[
         bool, typer.Option("--summary", help="Bars of accuracy, seconds per step and peak memory instead.")

@@ -11,7 +11,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 class GrowingLayer(DynamicLayer):  # type: ignore[misc]
     """One layer's keys and values in a buffer with room to spare.
 
-    The stock layer copies the whole cache for each token; this one writes the token and hands out a view.
+    The stock layer copies the whole cache for each token; this one writes the token and returns a view.
     ``keys`` and ``values`` are ``[rows, heads, length, head size]`` views of buffers ``[rows, heads, capacity, ...]``.
     """
 

@@ -101,7 +101,7 @@ class _TokenStatistics(torch.autograd.Function):
 
 
 def blocks(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: float) -> Iterator[tuple[int, Tensor]]:
-    """First word and float32 logits ``[N, v]`` of every block of the vocabulary; whoever takes them may change them."""
+    """First word and float32 logits ``[N, v]`` of every block of the vocabulary; the caller may change them."""
     width = max(MIN_BLOCK, BLOCK_LOGITS[hidden.device.type] // max(1, len(hidden)))
     for first in range(0, len(weight), width):
         part = slice(first, first + width)

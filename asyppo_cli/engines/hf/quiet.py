@@ -11,7 +11,7 @@ import torch
 
 @contextmanager
 def deepspeed_accelerator(device: torch.device) -> Iterator[None]:
-    """Within the block, whoever imports DeepSpeed makes it compute on ``device``; it would guess, and say so aloud."""
+    """Within the block, an import of DeepSpeed computes on ``device``; it would guess, and print its guess."""
     before = os.environ.get("DS_ACCELERATOR")
     os.environ["DS_ACCELERATOR"] = device.type
     try:
@@ -24,7 +24,7 @@ def deepspeed_accelerator(device: torch.device) -> Iterator[None]:
 
 
 def silence_transformers() -> None:
-    """No progress bars and reports on the terminal: what matters is checked and said by whoever loads or saves."""
+    """No progress bars and reports on the terminal: what matters is checked where models are loaded and saved."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()

@@ -98,7 +98,7 @@ def connect(address: str) -> str:
 
 
 def check_address(address: str) -> None:
-    """ValueError unless somebody listens there: Ray itself would try for ten minutes and more."""
+    """ValueError unless the port accepts connections: Ray itself would retry for more than ten minutes."""
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdigit():
         raise ValueError(f"cluster.address={address}: give HOST:PORT, on a machine that is part of the cluster")

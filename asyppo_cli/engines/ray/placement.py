@@ -18,7 +18,7 @@ RAY_RESOLUTION = 10_000
 
 @dataclass(frozen=True)
 class Role:
-    """So many processes, without a GPU (``first_gpu`` None), or with ``width`` GPUs each from ``first_gpu`` on;
+    """``ranks`` processes, without a GPU (``first_gpu`` None), or with ``width`` GPUs each from ``first_gpu`` on;
     ``section`` of the configuration says so.
     """
 

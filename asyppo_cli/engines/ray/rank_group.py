@@ -1,7 +1,7 @@
 """A role as a group of processes: asks all ranks at once, and says in one line what became of one that failed.
 
 A rank that dies, hangs or runs out of memory leaves the others waiting for it in a collective operation: the group is
-of no more use, and whoever holds it closes it.
+of no more use, and its owner closes it.
 """
 
 from __future__ import annotations

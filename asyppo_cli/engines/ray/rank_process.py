@@ -1,6 +1,6 @@
-"""What runs in a rank's own process: a learner or a sampler, told what to do by a :class:`RankGroup` elsewhere.
+"""What runs in a rank's own process: a learner or a sampler, driven by a :class:`RankGroup` elsewhere.
 
-The process knows Ray only where it hands out memory; everything else is the engine's own business.
+The process uses Ray only to share memory; everything else is the engine's own business.
 """
 
 from __future__ import annotations

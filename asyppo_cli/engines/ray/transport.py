@@ -1,4 +1,4 @@
-"""Tensors on their way between processes: as NumPy arrays, which Ray hands over without copying or pickling them."""
+"""Tensors on their way between processes: as NumPy arrays, which Ray shares without copying or pickling them."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def check_moments_dir(directory: Path) -> None:
 
 
 class MomentFile:
-    """So many float32 zeros in a file without a name, which is gone with the process however that ends."""
+    """float32 zeros in a file without a name, which is gone with the process however that ends."""
 
     def __init__(self, directory: Path, elements: int) -> None:
         check_moments_dir(directory)

@@ -1,4 +1,4 @@
-"""vLLM in the process that calls it: started, fed token ids, told to load weights. Imports vLLM when it is started.
+"""vLLM in the process that calls it: started, fed token ids, given new weights. Imports vLLM when it is started.
 
 Nothing here knows the trainer: :mod:`asyppo_cli.engines.vllm.sampler` does, and runs this in a process of its own if
 asked to (:mod:`asyppo_cli.engines.vllm.process`).

@@ -73,7 +73,7 @@ def installed_version() -> str | None:
 
 
 def why_not_installed() -> str | None:
-    """What is wrong with this machine's vLLM and how to mend it, in one line; None if it can be used."""
+    """What is wrong with this machine's vLLM and how to fix it, in one line; None if it can be used."""
     command = install_command(engines_extra())
     version = installed_version()
     if version is None:
@@ -107,7 +107,7 @@ def why_not_synced(config: Any) -> str | None:
 
 
 def why_not_split(config: Any, workers: int) -> str | None:
-    """Why vLLM cannot share a model out over so many workers, in one line; None where nothing is known against it."""
+    """Why vLLM cannot split a model over ``workers`` workers, in one line; None where nothing is known against it."""
     heads = getattr(config.get_text_config(), "num_attention_heads", None)
     if heads is None or heads % workers == 0:
         return None

@@ -20,7 +20,7 @@ class FullSoftmaxSampler(Sampler):  # type: ignore[misc]
     """The sampler of the first model runner."""
 
     def __init__(self, use_fp64_gumbel: bool) -> None:
-        # The inner top-k and top-p stage is told "raw": it computes no log-probabilities of its own.
+        # The inner top-k and top-p stage is set to "raw": it computes no log-probabilities of its own.
         super().__init__("raw_logprobs", use_fp64_gumbel)
         # And the outer one "processed": it reports those that sample() returns.
         self.logprobs_mode = "processed_logprobs"

@@ -168,7 +168,7 @@ def main(descriptor: int) -> None:
             else:
                 result = getattr(engine, method)(*arguments, **named)
         except Exception as error:  # noqa: BLE001
-            # Broad on purpose: whatever happens here is told there.
+            # Broad on purpose: any error is reported to the parent.
             traceback.print_exc()
             channel.send((True, f"{type(error).__name__}: {error}"))
         else:

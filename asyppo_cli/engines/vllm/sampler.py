@@ -1,4 +1,4 @@
-"""Sampling with vLLM, told the policy's new weights after every step. Implements :class:`~asyppo_cli.ports.Sampler`.
+"""Sampling with vLLM, which gets new weights after every step. Implements :class:`~asyppo_cli.ports.Sampler`.
 
 Which process it runs in, how weights get there, and when its GPU memory is given back are decided here; starting and
 calling vLLM itself is :mod:`asyppo_cli.engines.vllm.engine`.
@@ -42,7 +42,7 @@ class VllmSampler:
         config: vLLM's settings.
         key: the setting that names the model, for error messages.
         log: file for vLLM's log lines, where it has a process of its own; None: they are dropped.
-        note: told once what the user should know.
+        note: gets once what the user should know.
 
     Raises:
         ValueError: vLLM is missing or of a wrong version, or cannot serve the model with these settings.
@@ -179,7 +179,7 @@ def check_sync(model: str, key: str, config: Any) -> None:
 def make_settings(
     model: str, revision: str | None, ends: Sequence[int], longest: int, config: VllmConfig, model_dtype: str
 ) -> VllmSettings:
-    """The engine's start, settled for this machine."""
+    """The engine's start, chosen for this machine."""
     cuda = torch.cuda.is_available()
     sync = pick_sync(config, "cuda" if cuda else "cpu")
     return VllmSettings(

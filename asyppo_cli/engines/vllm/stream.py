@@ -22,7 +22,7 @@ class StreamRequest:
 
 
 class VllmStream(VllmEngine):
-    """A started engine that hands responses over one by one; their log-probabilities are left out."""
+    """A started engine that returns responses one by one; their log-probabilities are left out."""
 
     def stream(
         self, requests: Sequence[StreamRequest], params: SamplingParams

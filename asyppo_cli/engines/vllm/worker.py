@@ -27,7 +27,7 @@ from asyppo_cli.engines.weight_sync.checksums import (
 from asyppo_cli.engines.weight_sync.shared_memory import Shapes, Slot, views
 
 ReceivedWeights = dict[str, ReceivedWeight]
-# Of a module, with so many columns in such a precision: its kernel's products with the sampled unit vectors.
+# By module, number of columns and precision: its kernel's products with the sampled unit vectors.
 Products = dict[tuple[nn.Module, int, torch.dtype], Tensor]
 
 
@@ -120,7 +120,7 @@ class WorkerExtension:
 
 
 def map_file(file: Path) -> Tensor:
-    """All bytes of a file, shared with whoever else has mapped it."""
+    """All bytes of a file, shared with other processes that map it."""
     return torch.from_file(str(file), shared=True, size=file.stat().st_size, dtype=torch.uint8)
 
 

@@ -107,7 +107,7 @@ class GlooTrainer(TrainerWeightTransferEngine[GlooTrainerInfo]):  # type: ignore
 
     @classmethod
     def trainer_init(cls, init_info: GlooTrainerInfo, *, client: Any, source: Any = None) -> GlooTrainer:
-        """Meet the workers, who are told to come at the same time."""
+        """Join the workers' process group; they are asked to join at the same time."""
         trainer = cls(client=client, source=source, is_sender=init_info.is_sender)
         if trainer.is_sender:
             place = (init_info.master_address, init_info.master_port)

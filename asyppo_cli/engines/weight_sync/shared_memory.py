@@ -60,7 +60,7 @@ class SharedMemorySync:
 
     ``shapes`` are those of the weights, ``dtype`` is the engine's; ``part`` bytes go at a time, or the largest weight.
     The file is made at the first sync and unlinked as soon as the workers have mapped it, so nothing stays behind,
-    however the processes end. ``note`` is told where the weights go instead if ``/dev/shm`` is too small.
+    however the processes end. ``note`` gets a line that says where the weights go instead if ``/dev/shm`` is too small.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class SharedMemorySync:
             # Workers that may not have mapped this file are sent another.
             self._buffer = None if path is not None else self._buffer
             if begun:
-                # What is told is what went wrong first.
+                # The first error is the one to report.
                 with contextlib.suppress(Exception):
                     target.call_workers("asyppo_end")
             raise

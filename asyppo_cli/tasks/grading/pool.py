@@ -118,7 +118,7 @@ class GraderPool:
             idle.pop().give(waiting.popleft())
 
     def _bury(self, worker: _Worker, waiting: deque[_Job]) -> None:
-        """A worker is dead or overdue: its job is lost if it was being judged, else another worker gets it."""
+        """A worker has ended or is overdue: its job is lost if it was being judged, else another worker gets it."""
         job, judging = worker.job, worker.judging
         assert job is not None
         worker.job = None
@@ -160,7 +160,7 @@ class _Worker:
         self._received = b""
 
     def give(self, job: _Job) -> None:
-        """Send a job. A dead worker is noticed when it is listened to."""
+        """Send a job. A worker that has ended is noticed when it is read from."""
         job.starts += 1
         self.job, self.judging, self.due = job, False, time.monotonic() + START_LIMIT
         self.socket.settimeout(START_LIMIT)
@@ -170,7 +170,7 @@ class _Worker:
             self.due = 0.0
 
     def receive(self, deadline: float) -> bool:
-        """Take in what the worker says; False if it is dead. RuntimeError if it cannot load a judge."""
+        """Take in what the worker says; False if it has ended. RuntimeError if it cannot load a judge."""
         try:
             data = self.socket.recv(_RECEIVE_BYTES)
         except ConnectionError:

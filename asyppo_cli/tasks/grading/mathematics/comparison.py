@@ -208,7 +208,7 @@ def _turned(tokens: Tokens) -> Tokens:
 
 
 def _is_constant(tokens: Tokens) -> bool:
-    """Whether they are a number, of which the value can be told."""
+    """Whether they are a number, of which the value is known."""
     try:
         return not expression_of(tokens)[0].symbols()
     except Unreadable:

@@ -229,7 +229,7 @@ def _group(units: list[Tokens]) -> Tokens:
 
 
 def _argument(units: list[Tokens], digits: int | None = None) -> Tokens:
-    r"""The topmost unit in braces; of a number at most so many digits: ``\frac12`` is a half."""
+    r"""The topmost unit in braces; of a number at most the given digits: ``\frac12`` is a half."""
     if not units or units[-1] == ("}",):
         return ()
     unit = units.pop()

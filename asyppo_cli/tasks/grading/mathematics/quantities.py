@@ -14,7 +14,7 @@ from asyppo_cli.tasks.grading.mathematics.units import DEGREES, NO_UNIT, Measure
 from asyppo_cli.tasks.grading.mathematics.values import clearly_differ, rational
 
 Decision = bool | None
-# A decimal for a number without finite decimals must show so many digits, in all and behind the point.
+# A decimal for a number without finite decimals must show these digits, in all and behind the point.
 _ENOUGH_DIGITS = 6
 _CHOICE = re.compile(r"\(([A-Z])\)")
 
