@@ -1,9 +1,10 @@
 """Verdicts of this grader and of two others on the same answers, whose truth is known because they were made.
 
-    python benchmarks/graders.py DATA_DIR [DISAGREEMENTS.jsonl]
+    python benchmarks/graders.py DATA_DIR_OR_CASES.jsonl [DISAGREEMENTS.jsonl]
 
 Every gold answer of the six benchmark files is rewritten in the usual ways (right) and spoiled a little (wrong); a
 seeded share of both is judged by asyppo, by math-verify alone, and by mathruler (PRM800K) where installed.
+A file of cases has rows of {"answer", "response", "expected", "certain"}, decided by a person; certain ones count.
 Prints a table; disagreements go to the file, to be read and judged by a person.
 """
 
@@ -23,6 +24,7 @@ from pathlib import Path
 from answer_forms import missed, rewritten
 
 from asyppo_cli.evaluation.benchmarks import BENCHMARKS, load_benchmark
+from asyppo_cli.tasks.grading.boxed import last_boxed
 from asyppo_cli.tasks.grading.pool import GraderPool
 from asyppo_cli.types import Problem
 
@@ -78,6 +80,12 @@ def made_answers(name: str, folder: Path) -> list[tuple[Problem, str, bool]]:
     return found
 
 
+def decided_cases(file: Path) -> list[tuple[Problem, str, bool]]:
+    """Problems with an answer each and whether it is right, from a file of cases; uncertain ones are left out."""
+    rows = [row for row in map(json.loads, file.read_text(encoding="utf-8").splitlines()) if row["certain"]]
+    return [(Problem("", "?", row["answer"]), last_boxed(row["response"]) or "", row["expected"]) for row in rows]
+
+
 def main() -> None:
     """Print the table; write the disagreements."""
     logging.disable(logging.CRITICAL)
@@ -87,8 +95,9 @@ def main() -> None:
     disagreements = []
     names = ["asyppo", *judges]
     print("| benchmark | right, wrong | " + " | ".join(f"{name}: lost, given" for name in names) + " |")
-    for benchmark in BENCHMARKS:
-        answers = made_answers(benchmark, Path(sys.argv[1]))
+    source = Path(sys.argv[1])
+    for benchmark in [source.stem] if source.is_file() else BENCHMARKS:
+        answers = decided_cases(source) if source.is_file() else made_answers(benchmark, source)
         with GraderPool(workers=2, deadline=20.0) as pool:
             ours = pool.grade([p for p, _, _ in answers], [f"\\boxed{{{a}}}" for _, a, _ in answers])
         errors: Counter[tuple[str, bool]] = Counter()
