@@ -26,6 +26,7 @@ from asyppo_cli.training.clock import Clock
 from asyppo_cli.training.estimate import Estimator
 from asyppo_cli.training.loop import Loop
 from asyppo_cli.training.objectives import PolicyObjective, ValueObjective
+from asyppo_cli.training.reporting.health import SamplerAgreement
 from asyppo_cli.training.reporting.probes import RESPONSES, Probes
 from asyppo_cli.training.reporting.recording import Recorder
 from asyppo_cli.training.rewards import reward
@@ -158,6 +159,7 @@ def build_loop(
         save_tokenizer=tokenizer.save,
         peak_memory=roles.peak_memory,
         logprob_diff_warning=config.sampler.logprob_diff_warning,
+        agreement=SamplerAgreement(config.sampler.logprob_diff_limit),
         journal=journal,
         monitor=monitor,
     )

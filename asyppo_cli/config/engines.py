@@ -44,6 +44,9 @@ class SamplerConfig(Section):
     logprob_diff_warning: Positive = Field(
         description="Mean |trainer - sampler| log-probability above which a step warns."
     )
+    logprob_diff_limit: Positive | None = Field(
+        description="The same, above which a jump to ten times the earlier steps' median ends the run; null: never."
+    )
     vllm: VllmConfig
 
 

@@ -18,7 +18,7 @@ CHANGEABLE = (
     "task.overlong",
     "sampler.engine",
     "sampler.batch_size",
-    "sampler.logprob_diff_warning",
+    "sampler.logprob_diff_",
     "sampler.vllm.",
     "learner.engine",
     "learner.device",

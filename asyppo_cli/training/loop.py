@@ -20,7 +20,7 @@ from asyppo_cli.runs.checkpoints import PartialSaveError
 from asyppo_cli.runs.files.disk import is_full_disk
 from asyppo_cli.training.clock import Clock
 from asyppo_cli.training.reporting.checkpoint_health import CheckpointHealth
-from asyppo_cli.training.reporting.health import health_warnings
+from asyppo_cli.training.reporting.health import SamplerAgreement, health_warnings
 from asyppo_cli.training.reporting.recording import Recorder
 from asyppo_cli.training.rollouts.source import RolloutSource
 from asyppo_cli.training.step import NonFiniteBatchError, TrainStep
@@ -30,7 +30,7 @@ ROLLOUTS_FOLDER = "rollouts"
 
 
 class DivergenceError(RuntimeError):
-    """A value, loss or gradient became NaN or infinite; the batch is kept."""
+    """A value, loss or gradient became NaN or infinite (the batch is kept), or the sampler left the trainer."""
 
 
 @dataclass
@@ -52,6 +52,7 @@ class Loop:
     save_tokenizer: Callable[[Path], None]
     peak_memory: Callable[[], Mapping[str, float]]
     logprob_diff_warning: float
+    agreement: SamplerAgreement
     journal: Journal
     monitor: Monitor
     step: int = 0
@@ -73,6 +74,8 @@ class Loop:
         while self.step < self.max_steps and not stop.is_set():
             row = self._step(self.step + 1)
             self._report(row)
+            if jump := self.agreement.jump(row):
+                raise DivergenceError(f"step {self.step}: {jump}")
             every = self.checkpoints.every
             if self.step == self.max_steps or stop.is_set() or (every and self.step % every == 0):
                 self._save(row)

@@ -126,3 +126,25 @@ def test_the_checkpoint_of_a_run_that_explodes_is_not_resumed_from(tmp_path: Pat
     assert any("--resume will skip" in note for note in memory.notes)
     with pytest.raises(ValueError, match="no checkpoint .* can be used"):
         train(config, run, Memory(), Event(), resume=True)
+
+
+def test_a_sampler_that_leaves_the_trainer_ends_the_run_and_keeps_the_checkpoint_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from asyppo_cli.training.rollouts.rollout import Rollout
+
+    original, calls = Rollout.sampler_logprobs, []
+
+    def wrong_from_the_fifth_step(self: Rollout) -> torch.Tensor:
+        calls.append(self.version)
+        return original(self) - (0.5 if self.version >= 4 else 0.0)
+
+    monkeypatch.setattr(Rollout, "sampler_logprobs", wrong_from_the_fifth_step)
+    words = [*TINY, "max_steps=6", "checkpoints.every=1"]
+    run = run_in(tmp_path / "run")
+    with pytest.raises(DivergenceError, match=r"^step 5: .*0\.5.*sampler\.logprob_diff_limit=0\.1.*step 4: go on"):
+        train(load(words).config, run, Memory(), Event(), resume=False)
+    assert calls and sorted(path.name for path in run.checkpoints.glob("step-*"))[-1] == "step-000004"
+    # The numbers of the step are kept, and the bound may be lifted.
+    assert json.loads(run.metrics.read_text().splitlines()[-1])["step"] == 5
+    assert train(load([*words, "sampler.logprob_diff_limit=null"]).config, run, Memory(), Event(), resume=True).finished

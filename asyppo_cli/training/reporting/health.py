@@ -1,8 +1,11 @@
-"""Warnings from a step's metrics: what looks wrong, and which setting to change."""
+"""Warnings from a step's metrics, and errors: what looks wrong, and which setting to change."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import median
 
 from asyppo_cli.runs import metrics as names
 
@@ -10,6 +13,36 @@ from asyppo_cli.runs import metrics as names
 TRUNCATED_SHARE = 0.3
 UNPARSEABLE_SHARE = 0.7
 TIMED_OUT_SHARE = 0.05
+# A mean difference this many times the median of the steps before, of which at least FEWEST are known, is a jump.
+JUMP_FACTOR = 10.0
+REMEMBERED, FEWEST = 100, 3
+
+
+@dataclass
+class SamplerAgreement:
+    """Mean differences between sampler and trainer in the steps so far; ``limit`` in nats a token, None: none.
+
+    Steps whose batch is of an earlier version of the policy do not count: a difference is expected in them.
+    """
+
+    limit: float | None
+    earlier: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+
+    def jump(self, metrics: Mapping[str, float]) -> str | None:
+        """Remember a step's difference; what is wrong if it is beyond the limit and far beyond those before."""
+        difference = metrics.get(names.LOGPROB_DIFF)
+        if self.limit is None or difference is None or metrics.get(names.STALENESS):
+            return None
+        usual = median(self.earlier) if len(self.earlier) >= FEWEST else None
+        self.earlier.append(difference)
+        # Not "difference <= limit": NaN is no agreement.
+        if usual is None or difference <= max(self.limit, JUMP_FACTOR * usual):
+            return None
+        return (
+            f"sampler and trainer differ by {difference:.3g} nats a token, {usual:.3g} in the steps before "
+            f"(sampler.logprob_diff_limit={self.limit:g}): the sampler no longer computes what is trained: set "
+            "sampler.engine=transformers, or raise the limit if the difference is meant"
+        )
 
 
 def health_warnings(metrics: Mapping[str, float], logprob_diff: float) -> dict[str, str]:
