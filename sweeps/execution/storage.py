@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -54,31 +56,26 @@ def open_journal(path: Path) -> BaseStorage:
 
 
 def make_journal(path: Path) -> JournalFileBackend:
-    """Optuna's journal with Optuna's lock; an incomplete last line of a killed writer is removed before each write."""
-    from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+    """Optuna's journal, locked by the system while it is written to; a killed writer leaves no lock behind.
 
-    lock = JournalFileSymlinkLock(str(path))
+    Optuna's own lock is a symbolic link: one that a killed writer leaves blocks for 30 seconds, and for ever where
+    the path is relative. An incomplete last line of a killed writer is removed before each write.
+    """
+    from optuna.storages.journal import JournalFileBackend
 
-    class RepairingJournal(JournalFileBackend):
-        """Optuna's, with a check of the last line before each write."""
+    class LockedJournal(JournalFileBackend):
+        """Optuna's, with another lock and a check of the last line before each write."""
 
         def append_logs(self, logs: list[dict[str, Any]]) -> None:
-            _repair(path, lock)
-            super().append_logs(logs)
+            with path.open("ab") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if not _is_complete(path):
+                    drop_torn_line(path)
+                file.write("".join(f"{json.dumps(log, separators=(',', ':'))}\n" for log in logs).encode())
+                file.flush()
+                os.fsync(file.fileno())
 
-    return RepairingJournal(str(path), lock_obj=lock)
-
-
-def _repair(path: Path, lock: Any) -> None:
-    """Remove an incomplete last line: the next record would be appended to it and make the journal unreadable."""
-    if _is_complete(path):
-        return
-    lock.acquire()
-    try:
-        # Another writer may have been writing it.
-        drop_torn_line(path)
-    finally:
-        lock.release()
+    return LockedJournal(str(path))
 
 
 def _is_complete(path: Path) -> bool:

@@ -268,8 +268,6 @@ store.add_attempts(store.attempts())
 """
 
 
-# A journal's lock whose owner has died is claimed for half a minute.
-@pytest.mark.slow
 def test_a_creator_that_is_killed_midway_leaves_a_study_that_can_be_completed(where: str, name: str) -> None:
     support = str(Path(__file__).parents[2] / "support")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([support, *sys.path])}
