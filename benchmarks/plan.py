@@ -103,7 +103,7 @@ def run(overrides: list[str], folder: Path) -> tuple[dict[str, float], int]:
     found: dict[str, float] = {}
     for name, peak in peaks.values():
         found[name] = max(found.get(name, 0.0), float(peak))
-    last = json.batch_shapes((folder / "runs/it/metrics.jsonl").read_text().splitlines()[-1])
+    last = json.loads((folder / "runs/it/metrics.jsonl").read_text().splitlines()[-1])
     roles = {
         key.split("/")[1].removesuffix("_peak_bytes"): value
         for key, value in last.items()
@@ -136,7 +136,7 @@ def planned(overrides: list[str], folder: Path, response: int) -> dict[str, floa
     expected = ["--response-tokens", str(response), "--prompt-tokens", str(longest_prompt(overrides))]
     subprocess.run([*command, *expected], cwd=folder, check=True, capture_output=True)
     found: dict[str, float] = {}
-    for process in json.batch_shapes(file.read_text())["places"][0]["processes"]:
+    for process in json.loads(file.read_text())["places"][0]["processes"]:
         name = process["process"].partition(" (")[0]
         times = process["count"] if name not in ("grader",) else 1
         found[name] = found.get(name, 0.0) + process["bytes"] * times
