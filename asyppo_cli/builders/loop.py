@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from asyppo_cli.builders.roles import Cluster, build_roles, check_placement
-from asyppo_cli.builders.samplers import check_context, check_sampler, sampling_params
+from asyppo_cli.builders.samplers import check_context, check_sampler, check_vocabulary, sampling_params
 from asyppo_cli.config.schema import Config
 from asyppo_cli.engines.hf.tokenizer import HuggingFaceTokenizer, check_same_tokenizer, load_tokenizer
 from asyppo_cli.evaluation.heldout import HeldOut
@@ -57,18 +57,20 @@ def load_inputs(config: Config) -> RunInputs:
     """Load and check everything but weights.
 
     Raises:
-        ValueError: a model or file that is not there, tokenizers that differ, prompts or a context that do not fit,
-            no gold answer that can be read.
+        ValueError: a model or file that is not there, tokenizers that differ, a token beyond the
+            embedding, prompts or a context that do not fit, no gold answer that can be read.
     """
     check_best_metric(config)
     check_placement(config)
     check_sampler(config)
     tokenizer = load_tokenizer(config.policy.model, config.policy.revision, "policy.model")
     check_context(config.policy.model, config.policy.revision, "policy.model", config.rollout)
+    check_vocabulary(tokenizer, config.policy.model, config.policy.revision, "policy.model")
     if config.critics.count and config.critics.model is not None:
         critic_tokenizer = load_tokenizer(config.critics.model, None, "critics.model")
         check_same_tokenizer(tokenizer, critic_tokenizer, config.critics.model)
         check_context(config.critics.model, None, "critics.model", config.rollout)
+        check_vocabulary(tokenizer, config.critics.model, None, "critics.model")
     return load_prompts(config, tokenizer)
 
 

@@ -40,6 +40,21 @@ def check_context(model: str, revision: str | None, key: str, rollout: RolloutCo
         )
 
 
+def check_vocabulary(tokenizer: HuggingFaceTokenizer, model: str, revision: str | None, key: str) -> None:
+    """ValueError if a text can become a token that the model has no embedding of.
+
+    Control tokens that no prompt holds do not count: Gemma 3 has one for images beyond its text model's embedding.
+    """
+    rows = getattr(read_model_config(model, revision, key).get_text_config(), "vocab_size", None)
+    largest = tokenizer.largest_id()
+    if rows is not None and largest >= rows:
+        raise ValueError(
+            f"{key}={model}: its tokenizer has the token {tokenizer.token_text(largest)!r} with id {largest}, but the "
+            f"model's embedding has only {rows} rows (vocab_size): save the model's own tokenizer beside it, or resize "
+            "the embedding"
+        )
+
+
 def build_sampler(
     config: Config, tokenizer: HuggingFaceTokenizer, note: Callable[[str], None] = discard, log: Path | None = None
 ) -> Sampler:

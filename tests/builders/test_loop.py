@@ -147,6 +147,25 @@ def test_a_context_too_short_is_refused(llama: Path) -> None:
         load_inputs(load([f"policy.model={llama}", "critic_size=0.5", "rollout.response_length=200"]).config)
 
 
+@pytest.mark.parametrize(("special", "refused"), [(False, True), (True, False)])
+def test_a_token_beyond_the_embedding_is_refused_unless_no_text_becomes_it(
+    llama: Path, special: bool, refused: bool
+) -> None:
+    from tokenizers import AddedToken
+
+    from asyppo_cli.engines.hf.tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer("embedded:policy", None, "policy.model")
+    tokenizer.inner.add_tokens([AddedToken(f"word{i}", special=special) for i in range(25)], special_tokens=special)
+    tokenizer.save(llama)
+    config = load([*SMALL, f"policy.model={llama}", "critic_size=0.5"]).config
+    if refused:
+        with pytest.raises(ValueError, match=r"policy\.model=.* id 320\b.* 320 rows"):
+            load_inputs(config)
+    else:
+        assert load_inputs(config).tokenizer.largest_id() < 320
+
+
 def test_weights_that_are_missing_are_an_error(llama: Path) -> None:
     from safetensors.torch import load_file, save_file
 

@@ -71,6 +71,14 @@ class HuggingFaceTokenizer:
         except TemplateError as error:
             raise ValueError(f"the chat template of {self.inner.name_or_path} cannot be used: {error}") from error
 
+    def largest_id(self) -> int:
+        """The largest id that a prompt can hold: of ordinary tokens, the template's, and the end of a text."""
+        added = self.inner.added_tokens_decoder
+        controls = {token for token, text in added.items() if text.special}
+        ordinary = set(self.inner.get_vocab().values()) - controls
+        largest: int = max({*ordinary, *self.chat("a", "b"), self.eos_token_id})
+        return largest
+
     def _apply(self, messages: list[dict[str, str]]) -> list[int]:
         text = self.inner.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True, date_string=DATE, strftime_now=lambda _: DATE
