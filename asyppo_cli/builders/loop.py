@@ -193,6 +193,7 @@ def build_sampling(config: Config, inputs: RunInputs, sampler: Sampler, grader: 
         responses=rollout.responses,
         params=sampling_params(config.sampler, rollout.response_length, config.sampler.temperature, 0),
         max_rounds=config.rewards.max_resamples if config.rewards.drop_uniform_groups else 1,
+        unfinished=config.rewards.unfinished_reasoning,
     )
 
 
@@ -229,7 +230,8 @@ def build_heldout(config: Config, inputs: RunInputs, sampler: Sampler, grader: G
     seed = derive_seed(EVALUATION_SEED, "evaluate", 0)
     params = sampling_params(config.sampler, config.rollout.response_length, config.evaluation.temperature, seed)
     rows, samples = config.sampler.batch_size, config.evaluation.samples
-    return HeldOut(inputs.heldout, samples, params, rows, sampler, grader, inputs.tokenizer)
+    unfinished = config.rewards.unfinished_reasoning
+    return HeldOut(inputs.heldout, samples, params, rows, sampler, grader, inputs.tokenizer, unfinished)
 
 
 def note_idle_gates(config: Config, monitor: Monitor) -> None:

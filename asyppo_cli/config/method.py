@@ -144,6 +144,9 @@ class RewardsConfig(Section):
     truncated: Literal["keep", "mask"] = Field(
         description="Responses cut by the length limit: keep as graded, or leave out of the policy's loss."
     )
+    unfinished_reasoning: bool = Field(
+        description="Also grade a box in reasoning that was never closed, in training and its evaluations."
+    )
     overlong_cache: Whole = Field(
         description="Length before the limit over which a soft penalty grows; 0: none (DAPO)."
     )

@@ -26,7 +26,6 @@ from asyppo_cli.types import Problem, Verdict, VerdictKind
 
 # The vote of a sample without an answer.
 NO_VOTE = ""
-REASONING, REASONING_END = "<think>", "</think>"
 
 StoredSamples = Mapping[str, Mapping[int, Sample]]
 StoredFailures = Mapping[str, Mapping[int, FailedSample]]
@@ -36,12 +35,6 @@ def grader_version(unfinished: bool = False) -> str:
     """Versions of this grader and of the libraries it uses; and whether unfinished reasoning is graded."""
     libraries = (f"{name} {version(name)}" for name in ("sympy", "reasoning-gym"))
     return ", ".join([f"asyppo {GRADER_VERSION}", *libraries, *(["unfinished reasoning"] if unfinished else [])])
-
-
-def answer_part(response: str, reasoning_open: bool) -> str:
-    """The text that may hold an answer: nothing while the reasoning (which a prompt may have opened) is unfinished."""
-    opened = reasoning_open or response.lstrip().startswith(REASONING)
-    return "" if opened and REASONING_END not in response else response
 
 
 class GradingQueue:

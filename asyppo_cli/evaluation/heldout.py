@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from asyppo_cli.evaluation.grading_queue import REASONING, answer_part
 from asyppo_cli.evaluation.sampling import BatchedSource, PromptSet, missing
 from asyppo_cli.evaluation.scores import GradedSample, average, bootstrap
 from asyppo_cli.ports import Grader, Sampler, Tokenizer
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.evaluations import Sample
+from asyppo_cli.tasks.grading.reasoning import answer_part, opens_reasoning
 from asyppo_cli.types import Prompt, SamplingParams
 
 
 @dataclass(frozen=True)
 class HeldOut:
     """Scores the sampler's policy on fixed problems, with the same ``params.seed`` each time, so that two evaluations
-    differ only by the policy; at most ``rows`` responses are drawn in one batch.
+    differ only by the policy; at most ``rows`` responses are drawn in one batch. ``unfinished`` grades reasoning that
+    was never closed.
     """
 
     prompts: Sequence[Prompt]
@@ -27,6 +28,7 @@ class HeldOut:
     sampler: Sampler
     grader: Grader
     tokenizer: Tokenizer
+    unfinished: bool = False
 
     def evaluate(self) -> dict[str, float]:
         """avg@samples with half the width of its 95 % interval over problems, mean length, truncated share."""
@@ -35,8 +37,8 @@ class HeldOut:
         source = BatchedSource(self.sampler, self.tokenizer, prompts, self.params, self.rows)
         parts = source.draw(missing([*problems.values()], {}, self.samples))
         drawn = [sample for part in parts for sample in part if isinstance(sample, Sample)]
-        opened = {p.problem.id: self.tokenizer.decode(p.tokens[-8:]).rstrip().endswith(REASONING) for p in self.prompts}
-        texts = [answer_part(sample.response, opened[sample.id]) for sample in drawn]
+        opened = {p.problem.id: opens_reasoning(self.tokenizer.decode(p.tokens[-8:])) for p in self.prompts}
+        texts = [s.response if self.unfinished else answer_part(s.response, opened[s.id]) for s in drawn]
         verdicts = self.grader.grade([problems[sample.id] for sample in drawn], texts)
         flat = [GradedSample(v.kind, None, s.length, s.truncated) for s, v in zip(drawn, verdicts, strict=True)]
         graded = [flat[i : i + self.samples] for i in range(0, len(flat), self.samples)]

@@ -11,10 +11,8 @@ from typing import Any
 from asyppo_cli.display.progress import Progress
 from asyppo_cli.evaluation.diagnosis import ScoreWarning, diagnose
 from asyppo_cli.evaluation.grading_queue import (
-    REASONING,
     GradingQueue,
     StoredSamples,
-    answer_part,
     grader_version,
 )
 from asyppo_cli.evaluation.lm_eval_export import write_lm_eval_files
@@ -36,6 +34,7 @@ from asyppo_cli.runs.evaluations import (
 )
 from asyppo_cli.runs.files.lock import lock_run
 from asyppo_cli.tasks.grading.golds import check_golds
+from asyppo_cli.tasks.grading.reasoning import answer_part, opens_reasoning
 from asyppo_cli.types import Problem
 
 # Stored samples are graded in blocks of this size, so that progress can be shown.
@@ -134,7 +133,7 @@ def _evaluate(evaluation: Evaluation, grader: Grader, progress: Progress) -> Eva
     progress.start(evaluation.title, evaluation.total, evaluation.total - lacking)
     problems = {problem.id: problem for problem in evaluation.problems}
     # Some templates open the reasoning themselves.
-    opened = {name for name, p in problems.items() if evaluation.prompt_text(p).rstrip().endswith(REASONING)}
+    opened = {name for name, p in problems.items() if opens_reasoning(evaluation.prompt_text(p))}
 
     def text_of(sample: Sample) -> str:
         return sample.response if evaluation.unfinished else answer_part(sample.response, sample.id in opened)

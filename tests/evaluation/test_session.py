@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from asyppo_cli.evaluation import grading_queue
-from asyppo_cli.evaluation.grading_queue import answer_part
 from asyppo_cli.evaluation.sampling import Note, SampleRange, SampleSource, ignore
 from asyppo_cli.evaluation.session import Evaluation, Redo, evaluate
 from asyppo_cli.runs.evaluations import EvaluationDirectory, FailedSample, Sample, read_samples, read_verdicts
+from asyppo_cli.tasks.grading.reasoning import answer_part
 from asyppo_cli.tasks.grading.verify import verify
 from asyppo_cli.types import Problem, Verdict
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asyppo_cli.ports import Grader, Sampler, Tokenizer, Weights
+from asyppo_cli.tasks.grading.reasoning import answer_part, opens_reasoning
 from asyppo_cli.training.background import in_background
 from asyppo_cli.training.clock import Clock
 from asyppo_cli.training.rollouts.batch_files import read_batch, write_batch
@@ -28,6 +29,7 @@ STATE_FILE = "state.json"
 class DynamicSampler:
     """Samples and grades the batch of a step, in as many rounds (at most ``max_rounds``) as it takes to fill it with
     groups whose rewards differ. ``prompts`` and ``responses`` are counts: per step, and per prompt.
+    ``unfinished`` grades reasoning that was never closed.
     """
 
     sampler: Sampler
@@ -39,6 +41,7 @@ class DynamicSampler:
     responses: int
     params: SamplingParams
     max_rounds: int
+    unfinished: bool = False
 
     def batch(self, step: int, position: int, clock: Clock) -> Rollout:
         """The batch of ``step``, problems from ``position`` of the stream on."""
@@ -58,7 +61,9 @@ class DynamicSampler:
         with clock.phase("grade"):
             flat = [response for group in groups for response in group]
             texts = [self.tokenizer.decode(response.tokens) for response in flat]
-            verdicts = self.grader.grade([prompt.problem for prompt in prompts for _ in range(n)], texts)
+            opened = [opens_reasoning(self.tokenizer.decode(p.tokens[-8:])) for p in prompts for _ in range(n)]
+            graded = texts if self.unfinished else list(map(answer_part, texts, opened))
+            verdicts = self.grader.grade([prompt.problem for prompt in prompts for _ in range(n)], graded)
         return Rollout(list(prompts), flat, texts, verdicts)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Event
+from types import MappingProxyType
 
 import pytest
 import torch
@@ -163,3 +164,37 @@ def test_closing_releases_the_sampler() -> None:
     batches.next(1, Clock(None))
     batches.close()
     assert sampler.closed and batches.pending is not None and batches.pending.batch.done()
+
+
+class Thinking(Digits):
+    """Prompts end where the reasoning begins; responses are closed, unfinished or none, by their first token."""
+
+    texts: Mapping[int, str] = MappingProxyType(
+        {7: "so \\boxed{1}</think>\\boxed{1}", 8: "so \\boxed{1}", 9: "<think>"}
+    )
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return self.texts.get(tokens[0], "?")
+
+
+class Recording(Judge):
+    def grade(self, problems: Sequence[Problem], texts: Sequence[str]) -> list[Verdict]:
+        self.graded = list(texts)
+        return super().grade(problems, texts)
+
+
+class Fixed(Numbered):
+    def sample(self, prompts: Sequence[Sequence[int]], n: int, params: SamplingParams) -> list[list[Response]]:
+        return [[Response((7, 1), (0.0, 0.0), False), Response((8, 1), (0.0, 0.0), False)] for _ in prompts]
+
+
+@pytest.mark.parametrize("unfinished", [False, True])
+@pytest.mark.parametrize("opened", [True, False])
+def test_a_box_in_unfinished_reasoning_is_graded_only_on_request(opened: bool, unfinished: bool) -> None:
+    judge, closed, cut = Recording(), Thinking.texts[7], Thinking.texts[8]
+    params = SamplingParams(4, 1.0, 1.0, 0, 0)
+    sampler = DynamicSampler(Fixed(), judge, Thinking(), prompts_at, 1, 1, 2, params, 1, unfinished)
+    rollout = sampler.answer([Prompt(Problem("p", "?", "1"), (9 if opened else 2,))], 2, params, Clock(None))
+    assert judge.graded == [closed, "" if opened and not unfinished else cut]
+    # What is recorded is the whole response either way.
+    assert rollout.texts == [closed, cut]
