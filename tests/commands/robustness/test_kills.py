@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess, Popen, TimeoutExpired
 from typing import Any
@@ -29,8 +30,24 @@ TRIALS = ("mask_pct-0.1", "mask_pct-0.3")
 EVALUATE = ["eval", "sums.jsonl", "--model", "paced", "--samples", "2", "--json", "--output"]
 
 
-def until_it_ends(start: Callable[[], Popen[str]], longest: float, draw: random.Random, most: int) -> int:
-    """Start a command, kill its process group within ``longest`` seconds, and repeat until it ends by itself.
+@dataclass
+class Moments:
+    """Random moments for a kill, within a window that follows the machine's speed: most should hit a live process."""
+
+    draw: random.Random
+    seconds: float
+
+    def next(self) -> float:
+        """Seconds from a command's start to its kill."""
+        return self.draw.uniform(0.0, self.seconds)
+
+    def adapt(self, hit: bool) -> None:
+        """Widen the window after a hit, narrow it after a command that ended first."""
+        self.seconds *= 1.1 if hit else 0.8
+
+
+def until_it_ends(start: Callable[[], Popen[str]], moments: Moments, most: int) -> int:
+    """Start a command, kill its process group at a random moment, and repeat until it ends by itself.
 
     Returns:
         How many kills hit a live process; at most ``most``.
@@ -39,11 +56,13 @@ def until_it_ends(start: Callable[[], Popen[str]], longest: float, draw: random.
     while True:
         process = start()
         try:
-            process.wait(draw.uniform(0.0, longest) if kills < most else TIMEOUT)
+            process.wait(moments.next() if kills < most else TIMEOUT)
         except TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
         printed, _ = process.communicate(timeout=TIMEOUT)
-        if process.returncode != -signal.SIGKILL:
+        hit = process.returncode == -signal.SIGKILL
+        moments.adapt(hit)
+        if not hit:
             assert process.returncode == 0, printed
             return kills
         assert kills < most, printed
@@ -54,28 +73,28 @@ def rounds(
     kind: str, start: Callable[[Path], Callable[[], Popen[str]]], folder: Path, longest: float
 ) -> Iterator[Path]:
     """The folder of each command that was brought to its end, until all kills of this kind have hit a process."""
-    draw, hit, finished = random.Random(f"{SEED} {kind}"), 0, 0
+    moments, hit, finished = Moments(random.Random(f"{SEED} {kind}"), longest), 0, 0
     while hit < KILLS[kind]:
         finished += 1
         place = folder / str(finished)
         place.mkdir()
-        hit += until_it_ends(start(place), longest, draw, KILLS[kind] - hit)
+        hit += until_it_ends(start(place), moments, KILLS[kind] - hit)
         yield place
     assert hit == KILLS[kind]
     print(f"{kind}: {hit} kills over {finished} commands")
 
 
-def kill_window(run: Callable[[], CompletedProcess[str]]) -> float:
-    """Seconds within which kills fall: three quarters of a whole command, as its repetitions have less to do."""
+def timed(run: Callable[[], CompletedProcess[str]]) -> float:
+    """Seconds of a command that nothing kills."""
     begun = time.monotonic()
     done = run()
     assert done.returncode == 0, done.stdout + done.stderr
-    return 0.75 * (time.monotonic() - begun)
+    return time.monotonic() - begun
 
 
 def test_training_and_resuming(asyppo: Command, start_asyppo: Start, small: list[str], tmp_path: Path) -> None:
     command = ["train", "--name", "run", "max_steps=6", "checkpoints.every=1", *small]
-    longest = kill_window(lambda: asyppo(command, tmp_path, timeout=TIMEOUT))
+    longest = timed(lambda: asyppo(command, tmp_path, timeout=TIMEOUT))
 
     def start(place: Path) -> Callable[[], Popen[str]]:
         begun = place / "runs" / "run" / "config.yaml"
@@ -101,7 +120,7 @@ def study(asyppo: Command, folder: Path) -> list[dict[str, Any]]:
 
 def test_sweeps(asyppo: Command, start_asyppo: Start, small: list[str], tmp_path: Path) -> None:
     command = ["sweep", "mask_pct=0.1,0.3", "max_steps=2", "checkpoints.every=1", "--name", "s", *small]
-    longest = kill_window(lambda: asyppo(command, tmp_path, timeout=TIMEOUT))
+    longest = timed(lambda: asyppo(command, tmp_path, timeout=TIMEOUT))
     expected = study(asyppo, tmp_path)
     assert [trial["state"] for trial in expected] == ["finished"] * 2
     for place in rounds("sweep", lambda place: lambda: start_asyppo(command, place), tmp_path, longest):
@@ -126,7 +145,7 @@ def test_evaluations(asyppo: Command, start_asyppo: Start, small: list[str], tmp
     config.write_text(config.read_text().replace("batch_size: 1024", "batch_size: 8"))
     problems = [{"id": str(i), "problem": f"{i} + {2 * i + 1} = ?", "answer": str(3 * i + 1)} for i in range(96)]
     (tmp_path / "sums.jsonl").write_text("".join(json.dumps(problem) + "\n" for problem in problems))
-    longest = kill_window(lambda: asyppo([*EVALUATE, "whole"], tmp_path, timeout=TIMEOUT))
+    longest = timed(lambda: asyppo([*EVALUATE, "whole"], tmp_path, timeout=TIMEOUT))
     expected = evaluation(tmp_path / "whole")
     assert len(expected[1]) == 2 * len(problems)
     for place in rounds(
