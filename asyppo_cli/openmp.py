@@ -39,13 +39,13 @@ def describe_waiting(environment: Mapping[str, str]) -> str:
     return f"{origin} ({' '.join(f'{name}={value}' for name, value in settings.items())})"
 
 
-def is_busy(cores: int, load: float) -> bool:
-    """Whether other processes compute on most of the cores, from the load average of the last minute."""
-    return load > BUSY_SHARE * cores
+def is_busy(cores: int, competing: float) -> bool:
+    """Whether ``competing`` threads of other processes occupy most of the cores."""
+    return competing > BUSY_SHARE * cores
 
 
-def busy_notice(cores: int, load: float) -> str | None:
-    """What to tell at the start of a run about other programs; None where there is nothing to tell."""
-    if not is_busy(cores, load):
+def busy_notice(cores: int, competing: float) -> str | None:
+    """A note for the start of a run beside other programs; None on a machine that is free."""
+    if not is_busy(cores, competing):
         return None
-    return f"load {load:.1f} on {cores} cores: other programs compute too, and steps take longer in proportion"
+    return f"{competing:.0f} threads of other programs compute on these {cores} cores: steps take longer in proportion"

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -14,6 +15,18 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def competing_threads() -> float:
+    """Threads on this machine that want a core now, without this one; the load average where Linux does not say.
+
+    A load average covers a minute, so it would count an installation that has just ended.
+    """
+    try:
+        running = Path("/proc/loadavg").read_text().split()[3].partition("/")[0]
+    except OSError:
+        return os.getloadavg()[0]
+    return float(int(running) - 1)
 
 
 def free_port(host: str = "") -> int:

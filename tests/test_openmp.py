@@ -15,6 +15,7 @@ from asyppo_cli.doctor.machine import cores_finding
 from asyppo_cli.engines.ray.actors import environment
 from asyppo_cli.engines.ray.placement import NodeSlot
 from asyppo_cli.engines.vllm.process import child_environment
+from asyppo_cli.system import competing_threads
 
 SHOW = "import os, json; print(json.dumps(o.wait_settings(os.environ)))"
 
@@ -55,7 +56,21 @@ def test_ray_ranks_and_vllm_inherit_them() -> None:
         assert openmp.wait_settings(given) == openmp.SHORT_SPIN and given["OMP_NUM_THREADS"] == "1"
 
 
-def test_a_busy_machine_is_told_of() -> None:
-    assert openmp.busy_notice(4, 1.0) is None and "load 6.0" in str(openmp.busy_notice(2, 6.0))
+@pytest.mark.skipif(sys.platform != "linux", reason="the number of running threads is Linux's")
+def test_processes_that_compute_now_are_counted() -> None:
+    spinners = [subprocess.Popen([sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE)]
+    spinners += [subprocess.Popen(spinners[0].args, stdout=subprocess.PIPE)]
+    try:
+        for spinner in spinners:
+            assert spinner.stdout is not None and spinner.stdout.readline()
+        assert competing_threads() >= 2
+    finally:
+        for spinner in spinners:
+            spinner.kill()
+            spinner.communicate()
+
+
+def test_a_busy_machine_is_noticed() -> None:
+    assert openmp.busy_notice(4, 1.0) is None and openmp.busy_notice(2, 6.0) is not None
     assert cores_finding(4, 1.0).state == "fine"
     assert cores_finding(2, 6.0).state == "warning"

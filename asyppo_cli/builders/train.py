@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from asyppo_cli.runs.checkpoints import CheckpointStore, checkpoints, good
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.journal import RunJournal
 from asyppo_cli.runs.sinks import open_sinks
-from asyppo_cli.system import usable_cores
+from asyppo_cli.system import competing_threads, usable_cores
 from asyppo_cli.tasks.data.problems import describe_source
 from asyppo_cli.training.loop import DivergenceError
 
@@ -41,7 +40,7 @@ def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resu
         RuntimeError: a loss or gradient was not finite.
     """
     monitor.phase("load")
-    if notice := busy_notice(usable_cores(), os.getloadavg()[0]):
+    if notice := busy_notice(usable_cores(), competing_threads()):
         monitor.note(notice)
     inputs = load_inputs(config)
     check_unchanged(run.inputs, fingerprint(config))

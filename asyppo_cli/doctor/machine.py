@@ -12,7 +12,7 @@ from pathlib import Path
 
 from asyppo_cli.doctor.findings import Finding
 from asyppo_cli.openmp import describe_waiting, is_busy
-from asyppo_cli.system import usable_cores
+from asyppo_cli.system import competing_threads, usable_cores
 
 GIB = 2**30
 OLDEST = (3, 11)
@@ -36,13 +36,13 @@ def memory_findings() -> Sequence[Finding]:
     """Memory that is free, and cores that this process may use."""
     page, whole = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
     free = available() or os.sysconf("SC_AVPHYS_PAGES") * page
-    return [memory_finding(free, page * whole), cores_finding(usable_cores(), os.getloadavg()[0])]
+    return [memory_finding(free, page * whole), cores_finding(usable_cores(), competing_threads())]
 
 
-def cores_finding(cores: int, load: float) -> Finding:
+def cores_finding(cores: int, competing: float) -> Finding:
     """Cores to be used, how OpenMP's threads wait, and a warning where other programs compute on the same cores."""
-    text = f"{cores} to be used, load {load:.1f}; waiting threads: {describe_waiting(os.environ)}"
-    if is_busy(cores, load):
+    text = f"{cores} to be used, {competing:.0f} other threads compute; waiting threads: {describe_waiting(os.environ)}"
+    if is_busy(cores, competing):
         return Finding("cores", "warning", text, "steps take longer in proportion: end other programs, or wait")
     return Finding("cores", "fine", text)
 

@@ -13,12 +13,12 @@ EMBEDDED = str(ROOT / "asyppo_cli" / "embedded" / "policy")
 # Words of the command line, and what the last lines of the output must hold.
 SMALL: dict[str, tuple[list[str], str]] = {
     "algorithm": (["--rows", "16", "--tokens", "200", "--threads", "1", "--repeats", "1"], "gae"),
+    "busy": (["--spinners", "0", "1", "--rounds", "1", "--warmup", "1"], "targets"),
     "evaluation": (["--problems", "8", "--samples", "1", "--max-tokens", "8", "--repeats", "1"], "median ratio"),
     "grading": (["1"], "a second"),
     "page_faults": (["--passes", "3", "--rounds", "1"], "faults"),
     "plan": (["embedded"], "largest error"),
     "real_model": (["--model", EMBEDDED, "--steps", "2"], "floor"),
-    "responses": (["--rows", "8", "--tokens", "64", "--repeats", "1"], "memory"),
     "sampler": (["MODEL", "--prompts", "2", "--responses", "2", "--tokens", "8", "--rounds", "1"], "alone"),
     "scaling": (["--model", EMBEDDED, "--steps", "2"], "utd"),
     "startup": (["1"], "asyppo"),
@@ -33,6 +33,10 @@ SCRIPTS = [
     for path in sorted((ROOT / "benchmarks").glob("*.py"))
     if '__name__ == "__main__"' in path.read_text(encoding="utf-8") and path.stem not in NEEDS_DATA
 ]
+
+
+def test_every_benchmark_has_a_smoke_run() -> None:
+    assert set(SCRIPTS) == set(SMALL)
 
 
 def vllm_model(folder: Path) -> Path:

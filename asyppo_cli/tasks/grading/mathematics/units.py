@@ -36,7 +36,6 @@ class MeasureUnit:
 
 NO_UNIT = MeasureUnit()
 DEGREES = MeasureUnit((("degree", 1),))
-PERCENT = MeasureUnit((("percent", 1),))
 
 
 def _table(text: str) -> dict[str, tuple[str, Fraction]]:
