@@ -12,7 +12,7 @@ from pathlib import Path
 
 from asyppo_cli.doctor.findings import Finding
 from asyppo_cli.openmp import describe_waiting, is_busy
-from asyppo_cli.system import competing_threads, usable_cores
+from asyppo_cli.system import usable_cores
 
 GIB = 2**30
 OLDEST = (3, 11)
@@ -32,11 +32,11 @@ def python_finding(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
     return Finding("python", "fine", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
 
 
-def memory_findings() -> Sequence[Finding]:
-    """Memory that is free, and cores that this process may use."""
+def memory_findings(competing: float) -> Sequence[Finding]:
+    """Memory that is free, and cores that this process may use beside ``competing`` threads of other processes."""
     page, whole = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
     free = available() or os.sysconf("SC_AVPHYS_PAGES") * page
-    return [memory_finding(free, page * whole), cores_finding(usable_cores(), competing_threads())]
+    return [memory_finding(free, page * whole), cores_finding(usable_cores(), competing)]
 
 
 def cores_finding(cores: int, competing: float) -> Finding:

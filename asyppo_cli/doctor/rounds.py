@@ -11,6 +11,7 @@ from asyppo_cli.doctor.findings import Check, Finding
 from asyppo_cli.doctor.probe import TORCHVISION, Answer, fix_of, probe
 from asyppo_cli.engines.vllm.install import why_not_installed
 from asyppo_cli.requirements import engines_extra, install_command
+from asyppo_cli.system import competing_threads
 
 CHECKUP = ["-m", "asyppo_cli.builders.self_check"]
 QUICK, IMPORTING, HUB_SECONDS, DEEP = 10.0, 60.0, 3.0, 300.0
@@ -28,7 +29,8 @@ def checks(config: Config, runs_dir: Path, storage: str | None, deep: bool) -> l
         Check("wandb", partial(libraries.wandb_findings, config.logging.wandb), IMPORTING),
         Check("storage", partial(libraries.storage_findings, storage), IMPORTING),
         Check("hub", machine.hub_findings, HUB_SECONDS),
-        Check("memory", machine.memory_findings, QUICK),
+        # Counted before the checks start processes of their own.
+        Check("memory", partial(machine.memory_findings, competing_threads()), QUICK),
         Check("open files", lambda: [machine.files_finding()], QUICK),
         Check("disk", lambda: [machine.disk_finding(runs_dir)], QUICK),
     ]
