@@ -69,8 +69,10 @@ def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resu
         if checkpoint is not None:
             loop.resume(checkpoint.path)
             monitor.note(f"resuming after step {checkpoint.step}")
-        elif resume:
-            monitor.note("no checkpoint yet: the run starts from its beginning")
+        else:
+            loop.sync_sampler()
+            if resume:
+                monitor.note("no checkpoint yet: the run starts from its beginning")
         store.rehearse(loop.write_state)
         monitor.start(run.name, config.max_steps, loop.step)
         ending.finished = loop.run(stop)

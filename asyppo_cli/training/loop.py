@@ -66,6 +66,10 @@ class Loop:
         self.step = json.loads((checkpoint / STATE_FILE).read_text())["step"]
         self.source.load(checkpoint / ROLLOUTS_FOLDER, self.learners["policy"].weights())
 
+    def sync_sampler(self) -> None:
+        """Give the sampler the policy's weights, so that a sync that cannot be proved fails before the first step."""
+        self.source.sampler.sampler.load_weights(self.learners["policy"].weights())
+
     def run(self, stop: Event) -> bool:
         """Train up to ``max_steps``, or until ``stop`` is set; saves either way. True if all steps are done."""
         if self.step == 0 and not stop.is_set():

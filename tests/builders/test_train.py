@@ -15,6 +15,7 @@ from memory import Memory
 from asyppo_cli.builders.train import train
 from asyppo_cli.config.load import load
 from asyppo_cli.engines.hf.tokenizer import HuggingFaceTokenizer, load_tokenizer
+from asyppo_cli.engines.torch.sampler import TransformersSampler
 from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.training.loop import DivergenceError
 
@@ -75,6 +76,17 @@ def test_a_save_that_fails_is_noticed_before_the_first_step(tmp_path: Path, monk
     with pytest.raises(RuntimeError, match="a template that cannot be written"):
         train(load(TINY).config, run, memory, Event(), resume=False)
     assert memory.rows == [] and not run.metrics.read_text().strip() and list(run.checkpoints.iterdir()) == []
+
+
+def test_a_sync_that_fails_is_noticed_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("weights that cannot be read back")
+
+    monkeypatch.setattr(TransformersSampler, "load_weights", fail)
+    run, memory = run_in(tmp_path / "run"), Memory()
+    with pytest.raises(RuntimeError, match="cannot be read back"):
+        train(load(TINY).config, run, memory, Event(), resume=False)
+    assert memory.rows == [] and not run.metrics.read_text().strip()
 
 
 def test_a_save_that_fails_later_keeps_what_can_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,8 +37,9 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "qwen3_moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64},
 }
 ENGINES = [(sampler, learner) for sampler in ("transformers", "vllm") for learner in ("torch", "deepspeed")]
-# vLLM changes how these store their weights, so a weight sync cannot be proved: refused before a model is loaded.
-REFUSED = {"gpt2", "qwen3_moe"}
+# vLLM stores the weights of these otherwise or under other names, so a sync cannot be proved: refused before the first
+# evaluation, the first two by their configuration alone.
+REFUSED = {"gpt2", "qwen3_moe", "gpt_neox"}
 # Nats between the log-probabilities of sampler and trainer, in float32.
 LARGEST_DIFFERENCE = 1e-4
 
@@ -79,13 +80,13 @@ def test_sampler_and_trainer_agree(
     if sampler == "vllm":
         command += ["sampler.vllm.dtype=float32", "sampler.vllm.threads=1", "sampler.vllm.kv_cache_gib=0.25"]
     done = asyppo(command, tmp_path, timeout=600)
+    metrics = tmp_path / "runs/run/metrics.jsonl"
     if sampler == "vllm" and family in REFUSED:
-        assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith("error: sampler.engine=vllm"), (
-            done.stderr
-        )
+        assert done.returncode in (1, 2) and "sampler.engine=transformers" in done.stderr.splitlines()[-1], done.stderr
+        assert not metrics.is_file() or not metrics.read_text()
         return
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    rows = [json.loads(line) for line in (tmp_path / "runs/run/metrics.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
     found = [row[names.LOGPROB_DIFF] for row in rows if row["step"] > 0]
     assert len(found) == 2 and max(found) < LARGEST_DIFFERENCE, os.linesep.join(map(str, found))
     assert rows[1][names.POLICY_GRAD_NORM] > 0
