@@ -76,13 +76,16 @@ def open_new(loaded: Loaded[Config], runs_dir: Path, name: str | None, fresh: bo
 
     from asyppo_cli.runs.directory import create_run
     from asyppo_cli.runs.files.disk import explain_failed_writes
+    from asyppo_cli.runs.files.lock import lock_run
     from asyppo_cli.runs.listing import algorithm_label
 
     label = f"{algorithm_label(loaded.resolved)}-{loaded.config.task.name}"
     run = create_run(runs_dir, name, fresh, label, datetime.now())
     with ExitStack() as failed, explain_failed_writes(runs_dir, "make room, or choose another --runs-dir"):
         failed.callback(shutil.rmtree, run.path, ignore_errors=True)
-        write_configuration(run, loaded)
+        # Held until there is a configuration: without one, the folder is free for a new run.
+        with lock_run(run.path, run.lock):
+            write_configuration(run, loaded)
         failed.pop_all()
     return run
 

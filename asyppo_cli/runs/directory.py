@@ -10,7 +10,8 @@ from datetime import datetime
 from pathlib import Path
 
 from asyppo_cli.keys import did_you_mean
-from asyppo_cli.runs.files.lock import lock_run
+from asyppo_cli.runs.files.atomic import PARTIAL
+from asyppo_cli.runs.files.lock import is_locked, lock_run
 from asyppo_cli.runs.status import read_status
 
 LONGEST_NAME = 120
@@ -185,7 +186,7 @@ def _subfolders(folder: Path) -> list[Path]:
 def create_run(runs_dir: Path, name: str | None, fresh: bool, label: str, now: datetime) -> RunDirectory:
     """Make the folder of a new run; without a name it is called by the time and ``label``.
 
-    ``fresh`` removes a run of that name first.
+    ``fresh`` removes a run of that name first. A folder whose creator was killed before it was a run is made again.
 
     Raises:
         ValueError: a name that is no folder's name, or in use, or a place that cannot be written to.
@@ -195,6 +196,7 @@ def create_run(runs_dir: Path, name: str | None, fresh: bool, label: str, now: d
         return _first_free(runs_dir, stem)
     check_runs_dir(runs_dir)
     run = RunDirectory(runs_dir / check_name(name))
+    clear_unfinished(run)
     if run.path.exists() or run.path.is_symlink():
         check_no_study(run.path)
         _clear(run, fresh)
@@ -300,6 +302,15 @@ def _make(path: Path) -> bool:
     return True
 
 
+def clear_unfinished(run: RunDirectory) -> None:
+    """Remove the folder of a process that was killed before it wrote the configuration; never anything else."""
+    if run.path.is_symlink() or not run.path.is_dir() or is_locked(run.lock):
+        return
+    before = {LOCK, run.overrides.name, run.environment.name}
+    if all(path.name in before or path.name.endswith(PARTIAL) for path in run.path.iterdir()):
+        shutil.rmtree(run.path)
+
+
 def _clear(run: RunDirectory, fresh: bool) -> None:
     """Remove an old run, if that is asked for and it is one; nothing else is ever removed."""
     if not fresh:
@@ -308,8 +319,7 @@ def _clear(run: RunDirectory, fresh: bool) -> None:
         )
     if (run.path.parent / STUDY_JOURNAL).exists():
         raise ValueError(f"{run.path} is a trial of study {run.path.parent.name}, so --fresh keeps it: choose a --name")
-    leftovers = not run.path.is_symlink() and run.path.is_dir() and all(p.name == LOCK for p in run.path.iterdir())
-    if run.path.is_symlink() or not (run.exists() or leftovers):
+    if run.path.is_symlink() or not run.exists():
         raise ValueError(
             f"{run.path} is no run directory (it has no config.yaml), so --fresh leaves it: choose a --name"
         )

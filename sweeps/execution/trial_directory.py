@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from asyppo_cli.runs.directory import LOCK, RunDirectory
+from asyppo_cli.runs.directory import RunDirectory
 from asyppo_cli.runs.files.lock import is_locked
 from asyppo_cli.runs.listing import diff_configs, read_config
 from asyppo_cli.runs.status import read_status
 
 # begun: to be resumed. locked: a process whose worker was killed still trains or saves it.
 Standing = Literal["new", "begun", "locked", "finished"]
-# What a run writes before its configuration.
-PREAMBLE = {LOCK, "overrides.yaml", "environment.json"}
 # May differ between two calls of one sweep: it changes the speed of a trial, not its results.
 THREADS = "learner.threads"
 
@@ -44,11 +41,3 @@ def check_same(run: RunDirectory, resolved: Mapping[str, Any]) -> None:
         raise ValueError(
             f"{run.path} holds a run with another {', '.join(changed[:3])}: choose another --name for this sweep"
         )
-
-
-def clear_preamble(run: RunDirectory) -> None:
-    """Remove the folder of a process that was killed before it wrote the configuration; never anything else."""
-    if run.path.is_dir() and not run.exists() and not is_locked(run.lock):
-        left = {path.name for path in run.path.iterdir() if not path.match(".*.partial")}
-        if left <= PREAMBLE:
-            shutil.rmtree(run.path)

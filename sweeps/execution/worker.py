@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from asyppo_cli.runs.directory import RunDirectory
+from asyppo_cli.runs.directory import RunDirectory, clear_unfinished
 from asyppo_cli.runs.files.disk import DISK_FULL
 from asyppo_cli.runs.metrics import STEP
 from asyppo_cli.runs.status import RunStatus, read_status
@@ -30,7 +30,7 @@ from sweeps.execution.jsonl_tail import JsonlTail
 from sweeps.execution.liveness import HEARTBEAT_INTERVAL, LivenessTracker, new_owner
 from sweeps.execution.process import Launcher, TrialProcess, describe_exit
 from sweeps.execution.study_store import ClaimLost, StudyStore
-from sweeps.execution.trial_directory import clear_preamble, run_of, standing
+from sweeps.execution.trial_directory import run_of, standing
 
 # Seconds between checks of the processes; between polls of the study, with and without free shares; and the least
 # ratio of the time between two polls to the duration of one.
@@ -231,7 +231,7 @@ class Worker:
 
     def _start(self, process: TrialProcess) -> None:
         """Start the trial, unless its run is finished; a process left by a killed worker is waited for: it saves."""
-        clear_preamble(process.run)
+        clear_unfinished(process.run)
         try:
             there = standing(process.run)
         except ValueError:

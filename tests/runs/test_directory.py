@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asyppo_cli.runs.directory import RunDirectory, create_run, find_run, run_directories, trials_of
+from asyppo_cli.runs.directory import RunDirectory, clear_unfinished, create_run, find_run, run_directories, trials_of
 from asyppo_cli.runs.files.lock import is_locked, lock_run
 
 NOW = datetime(2026, 11, 23, 14, 5).astimezone()
@@ -93,9 +93,33 @@ def test_a_run_holds_no_runs(tmp_path: Path) -> None:
         create_run(run.path, "inner", False, "", NOW)
 
 
-def test_a_folder_left_by_a_start_that_failed_can_be_taken_afresh(tmp_path: Path) -> None:
-    create_run(tmp_path, "first", False, "", NOW)
-    assert create_run(tmp_path, "first", True, "", NOW).path.is_dir()
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_creation_that_was_killed_is_made_again(tmp_path: Path, fresh: bool) -> None:
+    run = create_run(tmp_path, "first", False, "", NOW)
+    for name in (run.lock.name, run.overrides.name, ".environment.json.7.partial"):
+        (run.path / name).write_text("")
+    assert list(create_run(tmp_path, "first", fresh, "", NOW).path.iterdir()) == []
+
+
+def test_a_run_and_what_is_no_run_are_not_cleared_away(tmp_path: Path) -> None:
+    run = new_run(tmp_path, "first")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("years of work")
+    for kept in (run, RunDirectory(tmp_path / "other")):
+        clear_unfinished(kept)
+        assert list(kept.path.iterdir())
+
+
+def test_a_creation_that_is_going_on_is_left_alone(tmp_path: Path) -> None:
+    run = create_run(tmp_path, "first", False, "", NOW)
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(run.path)], stdout=subprocess.PIPE, text=True) as creator:
+        try:
+            assert creator.stdout is not None and creator.stdout.readline() == "held\n"
+            with pytest.raises(ValueError, match="--resume"):
+                create_run(tmp_path, "first", False, "", NOW)
+        finally:
+            creator.kill()
+    assert run.lock.exists()
 
 
 def test_a_place_that_cannot_be_written_to_is_one_clear_line(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from sweeps.execution.devices import ResourceShare, divide, visible_gpus
 from sweeps.execution.jsonl_tail import JsonlTail
 from sweeps.execution.liveness import LivenessTracker, is_gone, new_owner
 from sweeps.execution.process import TrainLauncher, with_threads
-from sweeps.execution.trial_directory import check_same, clear_preamble, standing
+from sweeps.execution.trial_directory import check_same, standing
 
 TRIAL = next(grid_trials(grid("a=1,2")))
 
@@ -35,20 +35,6 @@ def test_how_a_run_stands(tmp_path: Path) -> None:
     check_same(run, {"seed": 1, "learner": {"threads": 2}})
     with pytest.raises(ValueError, match="another seed: choose another --name"):
         check_same(run, {"seed": 2})
-    clear_preamble(run)
-    assert run.exists()
-
-
-def test_only_the_beginnings_of_a_run_are_cleared_away(tmp_path: Path) -> None:
-    run = RunDirectory(tmp_path / "r")
-    run.path.mkdir()
-    run.overrides.write_text("[]")
-    clear_preamble(run)
-    assert not run.path.exists()
-    run.path.mkdir()
-    (run.path / "thesis.tex").write_text("years of work")
-    clear_preamble(run)
-    assert (run.path / "thesis.tex").exists()
 
 
 def test_a_command_resumes_what_has_begun_and_divides_the_machine(
