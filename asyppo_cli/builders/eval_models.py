@@ -15,7 +15,7 @@ from asyppo_cli.engines.hf import gguf
 from asyppo_cli.engines.hf.resolve import EMBEDDED, resolve_model
 from asyppo_cli.engines.openai_protocol import Api, Server
 from asyppo_cli.engines.openai_server import find_server
-from asyppo_cli.runs.checkpoints import Checkpoint, best_checkpoint, checkpoints
+from asyppo_cli.runs.checkpoints import Checkpoint, checkpoints, choose_checkpoint, split_checkpoint
 from asyppo_cli.runs.directory import RunDirectory, all_runs, find_run, name_in
 from asyppo_cli.runs.evaluations import FOLDER, folder_name
 from asyppo_cli.runs.listing import read_config
@@ -87,9 +87,9 @@ def resolve(word: str | None, paths: EvaluationPaths, server_options: ServerOpti
     path = Path(word).expanduser()
     if path.is_dir() and not word.startswith(EMBEDDED):
         return folder_model(path, paths)
-    name, _, which = word.partition("@")
+    name, which = split_checkpoint(paths.runs_dir, word)
     if not word.startswith(EMBEDDED) and (_is_run(name, paths) or "/" not in word):
-        return run_model(_find_run(name, paths), which or None, paths)
+        return run_model(_find_run(name, paths), which, paths)
     return plain_model(word, paths)
 
 
@@ -97,25 +97,6 @@ def run_model(run: RunDirectory, which: str | None, paths: EvaluationPaths) -> S
     """A run's checkpoint: the best by the run's own metric, else the newest; or the one asked for."""
     checkpoint, why = choose_checkpoint(run, which)
     return checkpoint_model(run, checkpoint, paths, f"{run.name}: the checkpoint of step {checkpoint.step}, {why}")
-
-
-def choose_checkpoint(run: RunDirectory, which: str | None) -> tuple[Checkpoint, str]:
-    """The checkpoint and the reason for it. ``which`` is a step, ``best`` or ``latest``; None: best, else latest."""
-    found = checkpoints(run.checkpoints)
-    if not found:
-        raise ValueError(f"run {run.name} has no complete checkpoint yet: train it further (asyppo train --resume)")
-    best = best_checkpoint(found)
-    steps = ", ".join(str(checkpoint.step) for checkpoint in found)
-    if which == "latest" or (which is None and best is None):
-        return found[-1], "its newest"
-    if which in (None, "best"):
-        if best is None:
-            raise ValueError(f"run {run.name} has ranked no checkpoint: take NAME@latest or one of NAME@STEP ({steps})")
-        return best, f"its best ({100 * (best.metric or 0.0):.1f} % held-out); newest: {run.name}@latest"
-    chosen = next((checkpoint for checkpoint in found if str(checkpoint.step) == which), None)
-    if chosen is None:
-        raise ValueError(f"run {run.name} has no checkpoint of step {which!r}; it has {steps}, best and latest")
-    return chosen, "as asked"
 
 
 def checkpoint_model(

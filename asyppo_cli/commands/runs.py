@@ -29,6 +29,7 @@ from asyppo_cli.keys import did_you_mean
 from asyppo_cli.runs import listing
 from asyppo_cli.runs.checkpoints import best_checkpoint, checkpoints
 from asyppo_cli.runs.directory import RunDirectory, all_runs, find_run, name_in, trials_of
+from asyppo_cli.runs.lineage import read_lineage
 from asyppo_cli.runs.listing import RunSummary
 from asyppo_cli.runs.metric_log import MetricRows, read_metrics
 from asyppo_cli.runs.records import read_samples
@@ -135,10 +136,16 @@ def diff_command(
     a, b = find_run(runs_dir, first), find_run(runs_dir, second)
     configs = listing.read_config(a), listing.read_config(b)
     metrics = read_metrics(a.metrics), read_metrics(b.metrics)
-    console.pairs([("A", a.name), ("B", b.name)])
+    console.pairs([(mark, _with_lineage(run)) for mark, run in (("A", a), ("B", b))])
     _print_config_diff(*configs)
     boards = _board(configs[0], metrics[0], every), _board(configs[1], metrics[1], every)
     _print_metric_diff(_last_values(metrics[0], boards[0]), _last_values(metrics[1], boards[1]))
+
+
+def _with_lineage(run: RunDirectory) -> str:
+    """The run's name, and where it comes from."""
+    lineage = read_lineage(run)
+    return run.name if lineage is None else f"{run.name} ({lineage})"
 
 
 def _print_head(run: RunDirectory, config: dict[str, Any]) -> None:
@@ -151,6 +158,7 @@ def _print_head(run: RunDirectory, config: dict[str, Any]) -> None:
         ("last active", f"{summary.active:%Y-%m-%d %H:%M}"),
         ("folder", str(run.path)),
         ("method", summary.algorithm),
+        *([("lineage", str(summary.lineage))] if summary.lineage else []),
     ]
     console.pairs([*rows, *_highlights(config)])
 

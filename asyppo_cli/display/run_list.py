@@ -37,7 +37,18 @@ def print_runs(entries: Sequence[RunSummary | list[RunSummary]]) -> None:
     for entry in entries:
         row = _study_row(entry) if isinstance(entry, list) else _run_row(entry)
         rows.append(row if full else row[:5])
+    parents = [_parents(entry if isinstance(entry, list) else [entry]) for entry in entries]
+    if any(parents):
+        columns.append(Column("from", style="dim"))
+        rows = [[*row, parent] for row, parent in zip(rows, parents, strict=True)]
     console.table(columns, rows)
+
+
+def _parents(runs: list[RunSummary]) -> str:
+    """As in ``RUN@STEP``, of all runs; a replay is marked."""
+    found = [run.lineage for run in runs if run.lineage is not None]
+    marks = [f"{'replay ' if origin.kind == 'replay' else ''}{origin.run}@{origin.step}" for origin in found]
+    return ", ".join(dict.fromkeys(marks))
 
 
 def _run_row(run: RunSummary) -> list[Content]:

@@ -13,9 +13,9 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from asyppo_cli.runs.directory import step_name
+from asyppo_cli.runs.directory import RunDirectory, find_run, step_name
 from asyppo_cli.runs.files.atomic import sync_to_disk
 from asyppo_cli.runs.files.disk import explain_failed_writes, unusable
 
@@ -74,6 +74,53 @@ def best_checkpoint(found: list[Checkpoint]) -> Checkpoint | None:
     """The one of the highest metric, the newest of equals; None where no metric is known."""
     scored = [(c.metric, c.step, c) for c in good(found) if c.metric is not None and math.isfinite(c.metric)]
     return max(scored, key=lambda entry: entry[:2])[2] if scored else None
+
+
+def split_checkpoint(runs_dir: Path, word: str) -> tuple[str, str | None]:
+    """The run and the checkpoint that ``RUN[@STEP]`` names; ``@`` may also be part of a run's name."""
+    name, at, which = word.rpartition("@")
+    return (word, None) if not at or RunDirectory(runs_dir / word).exists() else (name, which or None)
+
+
+def find_checkpoint(runs_dir: Path, word: str, default: Literal["best", "latest"]) -> tuple[RunDirectory, Checkpoint]:
+    """The run and the checkpoint that ``RUN[@STEP]`` names; its files are not read.
+
+    Raises:
+        ValueError: no such run, or it has kept no such checkpoint.
+    """
+    name, which = split_checkpoint(runs_dir, word)
+    run = find_run(runs_dir, name)
+    return run, choose_checkpoint(run, which or default)[0]
+
+
+def choose_checkpoint(run: RunDirectory, which: str | None) -> tuple[Checkpoint, str]:
+    """The checkpoint and the reason for it. ``which`` is a step, ``best`` or ``latest``; None: best, else latest.
+
+    Raises:
+        ValueError: the run has kept no such checkpoint.
+    """
+    found = checkpoints(run.checkpoints)
+    if not found:
+        raise ValueError(
+            f"run {run.name} has no complete checkpoint: train it to its end, or with checkpoints.every=STEPS"
+        )
+    best = best_checkpoint(found)
+    steps = ", ".join(str(checkpoint.step) for checkpoint in found)
+    if which == "latest" or (which is None and best is None):
+        return found[-1], "its newest"
+    if which in (None, "best"):
+        if best is None:
+            raise ValueError(f"run {run.name} has ranked no checkpoint: take {run.name}@latest or one of steps {steps}")
+        return best, f"its best ({100 * (best.metric or 0.0):.1f} % held-out); newest: {run.name}@latest"
+    if not which.isdecimal():
+        raise ValueError(f"{run.name}@{which}: name a checkpoint by its step ({steps}), best or latest")
+    nearest = min(found, key=lambda checkpoint: abs(checkpoint.step - int(which)))
+    if nearest.step != int(which):
+        raise ValueError(
+            f"run {run.name} has kept no checkpoint of step {which}: nearest is {run.name}@{nearest.step}, it has "
+            f"{steps}, best and latest (checkpoints.every and checkpoints.keep decide)"
+        )
+    return nearest, "as asked"
 
 
 def latest_checkpoint(directory: Path) -> tuple[Checkpoint | None, list[str]]:

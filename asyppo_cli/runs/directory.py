@@ -42,6 +42,11 @@ class RunDirectory:
         return self.path / "overrides.yaml"
 
     @property
+    def lineage(self) -> Path:
+        """The run that it was forked from or replays; missing where it began from a base model."""
+        return self.path / "lineage.json"
+
+    @property
     def environment(self) -> Path:
         """Versions, git commit, hardware, command line."""
         return self.path / "environment.json"
@@ -306,7 +311,7 @@ def clear_unfinished(run: RunDirectory) -> None:
     """Remove the folder of a process that was killed before it wrote the configuration; never anything else."""
     if run.path.is_symlink() or not run.path.is_dir() or is_locked(run.lock):
         return
-    before = {LOCK, run.overrides.name, run.environment.name}
+    before = {LOCK, run.overrides.name, run.environment.name, run.lineage.name}
     if all(path.name in before or path.name.endswith(PARTIAL) for path in run.path.iterdir()):
         shutil.rmtree(run.path)
 

@@ -13,13 +13,14 @@ from asyppo_cli.keys import flatten
 from asyppo_cli.runs import metrics as names
 from asyppo_cli.runs.directory import RunDirectory, all_runs, check_runs_dir, last_active, name_in
 from asyppo_cli.runs.files.lock import is_locked
+from asyppo_cli.runs.lineage import Lineage, read_lineage
 from asyppo_cli.runs.metric_log import read_metrics
 from asyppo_cli.runs.status import Headline, RunStatus, State, read_status
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary(Headline):
-    """A run at a glance: its headline, its name within the folder of runs, how far it is."""
+    """A run at a glance: its headline, its name within the folder of runs, how far it is, where it comes from."""
 
     name: str
     state: State
@@ -27,6 +28,7 @@ class RunSummary(Headline):
     max_steps: int
     active: datetime
     message: str | None
+    lineage: Lineage | None = None
 
 
 def list_runs(runs_dir: Path) -> tuple[list[RunSummary], list[str]]:
@@ -67,6 +69,7 @@ def summarise(run: RunDirectory) -> RunSummary:
         max_steps=max_steps,
         active=last_active(run),
         message=status.message if status else None,
+        lineage=read_lineage(run),
     )
 
 

@@ -18,6 +18,7 @@ from asyppo_cli.display.run_outcome import next_commands
 from asyppo_cli.runs.checkpoints import CheckpointStore
 from asyppo_cli.runs.directory import RunDirectory, create_run
 from asyppo_cli.runs.journal import RunJournal
+from asyppo_cli.runs.lineage import Lineage, write_lineage
 
 NOW = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 
@@ -51,6 +52,17 @@ def run(*arguments: object) -> str:
     result = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout
+
+
+def test_where_a_run_comes_from_is_shown(runs_dir: Path) -> None:
+    assert "from" not in run("ls", "--runs-dir", runs_dir).splitlines()[0].split()
+    write_lineage(RunDirectory(runs_dir / "grpo-1"), Lineage("fork", "asyppo-1", 2))
+    head, child, parent = run("ls", "--runs-dir", runs_dir).splitlines()
+    assert (head.split()[-1], child.split()[-1]) == ("from", "asyppo-1@2")
+    assert "@" not in parent
+    assert json.loads(run("ls", "--json", "--runs-dir", runs_dir))[0]["lineage"]["step"] == 2
+    assert "fork of asyppo-1@2" in run("show", "grpo-1", "--runs-dir", runs_dir)
+    assert "grpo-1 (fork of asyppo-1@2)" in run("diff", "asyppo-1", "grpo-1", "--runs-dir", runs_dir)
 
 
 def test_ls_tells_how_runs_stand(runs_dir: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from safetensors import SafetensorError
 
 from asyppo_cli.runs import checkpoints as module
-from asyppo_cli.runs.checkpoints import CheckpointStore, checkpoints, latest_checkpoint
+from asyppo_cli.runs.checkpoints import CheckpointStore, checkpoints, find_checkpoint, latest_checkpoint
 
 DIE_WHILE_WRITING = """
 import os, signal, sys
@@ -54,6 +54,49 @@ def test_the_latest_is_what_was_written_last(tmp_path: Path) -> None:
     assert (latest.step, latest.metric, notices) == (20, 0.2, [])
     assert (latest.path / "policy" / "model.bin").read_bytes() == b"s20"
     assert latest.path.name == "step-000020"
+
+
+@pytest.fixture
+def runs_dir(tmp_path: Path) -> Path:
+    """A run with checkpoints, one without, and one with an @ in its name."""
+    for name in ("base", "empty", "base@20"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").touch()
+    store(tmp_path / "base" / "checkpoints", keep=3, s10=0.3, s20=0.2, s40=0.1)
+    store(tmp_path / "base@20" / "checkpoints", s25=None)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("word", "run", "step"),
+    [
+        ("base", "base", 40),
+        ("base@10", "base", 10),
+        ("base@latest", "base", 40),
+        ("base@best", "base", 10),
+        ("base@20", "base@20", 25),
+        ("base@20@25", "base@20", 25),
+    ],
+)
+def test_a_checkpoint_is_named_with_its_run(runs_dir: Path, word: str, run: str, step: int) -> None:
+    found, checkpoint = find_checkpoint(runs_dir, word, "latest")
+    assert (found.name, checkpoint.step) == (run, step)
+
+
+@pytest.mark.parametrize(
+    ("word", "advice"),
+    [
+        ("base@33", r"base@40\b"),
+        ("base@23", r"base@20\b"),
+        ("base@last", "latest"),
+        ("base@20@best", "base@20@latest"),
+        ("empty", "checkpoints.every"),
+        ("nowhere@3", "nowhere"),
+    ],
+)
+def test_a_checkpoint_that_is_not_there(runs_dir: Path, word: str, advice: str) -> None:
+    with pytest.raises(ValueError, match=advice):
+        find_checkpoint(runs_dir, word, "latest")
 
 
 def test_none_is_no_error(tmp_path: Path) -> None:
