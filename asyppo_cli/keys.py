@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 # Names that an error lists where none is like the one typed.
 LISTED = 6
+# A function of the user's, in place of the name of a built-in one: FILE.py:NAME or package.module:NAME.
+REFERENCE = r"^(?:[^:]+\.py|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):[A-Za-z_]\w*$"
+
+
+def is_reference(value: Any) -> bool:
+    """Whether a configured value is a function of the user's, in the form of :data:`REFERENCE`."""
+    return isinstance(value, str) and re.match(REFERENCE, value) is not None
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -5,6 +5,7 @@ Legend: ``M`` critics, ``B`` responses, ``T`` tokens.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -13,9 +14,12 @@ from torch import Tensor
 
 Split = Literal["by_response", "shared", "by_prompt"]
 Aggregation = Literal["mean", "min", "max", "median"]
+# A function in place of a name: of prompt_index [B] and M, to bool [M, B]; of values [M, B, T] and mask, to [B, T].
+SplitFunction = Callable[[Tensor, int], Tensor]
+AggregationFunction = Callable[[Tensor, Tensor], Tensor]
 
 
-def assign(prompt_index: Int[Tensor, " B"], critics: int, split: Split) -> Bool[Tensor, "M B"]:
+def assign(prompt_index: Int[Tensor, " B"], critics: int, split: Split | SplitFunction) -> Bool[Tensor, "M B"]:
     """True where a critic learns from a response.
 
     ``by_response`` (AsyPPO, arXiv 2510.01656): each prompt's responses are dealt out, response j of prompt number p (in
@@ -25,6 +29,8 @@ def assign(prompt_index: Int[Tensor, " B"], critics: int, split: Split) -> Bool[
     """
     if critics < 1:
         raise ValueError(f"critics must be at least 1, but is {critics}")
+    if callable(split):
+        return split(prompt_index, critics)
     if split == "shared":
         return torch.ones(critics, len(prompt_index), dtype=torch.bool, device=prompt_index.device)
     _, prompt, sizes = torch.unique(prompt_index, return_inverse=True, return_counts=True)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
+from asyppo_cli.algorithm.critics import Split
 from asyppo_cli.builders.roles import Cluster, build_roles, check_placement
 from asyppo_cli.builders.samplers import check_context, check_sampler, check_vocabulary, sampling_params
 from asyppo_cli.config.schema import Config
 from asyppo_cli.engines.hf.tokenizer import HuggingFaceTokenizer, check_same_tokenizer, load_tokenizer
 from asyppo_cli.evaluation.heldout import HeldOut
+from asyppo_cli.extensions.function import Extension
 from asyppo_cli.keys import did_you_mean
 from asyppo_cli.monitor import Monitor
 from asyppo_cli.ports import Grader, Journal, Learner, Sampler
@@ -22,6 +25,7 @@ from asyppo_cli.tasks.data.prompts import PromptStream, check_prompt_lengths, re
 from asyppo_cli.tasks.data.stream import ProblemStream
 from asyppo_cli.tasks.grading.golds import check_golds
 from asyppo_cli.tasks.grading.pool import GraderPool
+from asyppo_cli.training import user_functions
 from asyppo_cli.training.clock import Clock
 from asyppo_cli.training.estimate import Estimator
 from asyppo_cli.training.loop import Loop
@@ -129,8 +133,12 @@ def build_loop(
     monitor: Monitor,
     cluster: Cluster | None = None,
     logs: Path | None = None,
+    extensions: Mapping[str, Extension] | None = None,
 ) -> Loop:
-    """All roles of a run, wired; ``cluster`` None: all of them in this process. vLLM's log is ``LOGS-vllm-0.log``."""
+    """All roles of a run, wired; ``cluster`` None: all of them in this process. vLLM's log is ``LOGS-vllm-0.log``;
+    ``extensions`` are the user's functions by key.
+    """
+    own = extensions or {}
     tokenizer = inputs.tokenizer
     monitor.phase("load models")
     roles = build_roles(config, tokenizer, cluster, monitor.note, logs)
@@ -141,9 +149,9 @@ def build_loop(
         seed=config.seed,
         source=source,
         reward=lambda rollout: reward(rollout, config.rewards, config.rollout.response_length),
-        estimator=Estimator(config.advantage, config.critics, config.gates, config.policy_loss),
-        policy=build_policy_update(config, roles.policy),
-        critics=build_critic_update(config, roles.critics, roles.overlap.critics),
+        estimator=Estimator(config.advantage, config.critics, config.gates, config.policy_loss, own),
+        policy=build_policy_update(config, roles.policy, own),
+        critics=build_critic_update(config, roles.critics, roles.overlap.critics, own),
         reference=roles.reference,
         warmup_steps=config.critics.warmup_steps if roles.critics else 0,
         together=roles.overlap.policy,
@@ -197,7 +205,9 @@ def build_sampling(config: Config, inputs: RunInputs, sampler: Sampler, grader: 
     )
 
 
-def build_policy_update(config: Config, policy: Learner[PolicyOutputs]) -> PolicyUpdate:
+def build_policy_update(
+    config: Config, policy: Learner[PolicyOutputs], extensions: Mapping[str, Extension]
+) -> PolicyUpdate:
     """The policy's loss and passes."""
     loss = config.policy_loss
     objective = PolicyObjective(
@@ -210,19 +220,22 @@ def build_policy_update(config: Config, policy: Learner[PolicyOutputs]) -> Polic
         kl_form=loss.kl_form,
         nll_coef=loss.nll_coef,
         importance_cap=loss.importance_cap,
+        surrogate=extensions.get("policy_loss.surrogate"),
     )
     passes = Passes(config.training.utd, config.training.mini_batches)
     return PolicyUpdate(policy, objective, passes, loss.aggregation, config.rollout.response_length)
 
 
 def build_critic_update(
-    config: Config, critics: Sequence[Learner[ValueOutputs]], together: bool
+    config: Config, critics: Sequence[Learner[ValueOutputs]], together: bool, extensions: Mapping[str, Extension]
 ) -> CriticUpdate | None:
     """The critics' loss and passes; None where there are none."""
     if not critics:
         return None
     passes = Passes(config.critics.epochs, config.critics.mini_batches)
-    return CriticUpdate(critics, ValueObjective(config.critics.value_clip), passes, config.critics.split, together)
+    own = extensions.get("critics.split")
+    split = cast("Split", config.critics.split) if own is None else user_functions.split(own)
+    return CriticUpdate(critics, ValueObjective(config.critics.value_clip), passes, split, together)
 
 
 def build_heldout(config: Config, inputs: RunInputs, sampler: Sampler, grader: Grader) -> HeldOut:

@@ -12,6 +12,8 @@ from asyppo_cli.builders.fingerprint import check_unchanged, fingerprint
 from asyppo_cli.builders.loop import build_grader, build_loop, load_inputs
 from asyppo_cli.builders.roles import open_cluster
 from asyppo_cli.config.schema import Config
+from asyppo_cli.extensions.files import check_same_files, extension_digests, find_extensions, read_copies
+from asyppo_cli.extensions.function import Extension
 from asyppo_cli.monitor import Monitor
 from asyppo_cli.openmp import busy_notice
 from asyppo_cli.ports import WorkerLost
@@ -42,8 +44,9 @@ def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resu
     monitor.phase("load")
     if notice := busy_notice(usable_cores(), competing_threads()):
         monitor.note(notice)
+    extensions = find_run_extensions(config, run)
     inputs = load_inputs(config)
-    check_unchanged(run.inputs, fingerprint(config))
+    check_unchanged(run.inputs, fingerprint(config) | extension_digests(extensions))
     source = describe_source(config.task)
     for note in [*inputs.notes, *([source] if source else [])]:
         monitor.note(note)
@@ -64,7 +67,9 @@ def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resu
         naming_checkpoint(store),
         closing(build_grader(config)) as grader,
         open_cluster(config, run.config, run.last_log().with_suffix(""), monitor) as cluster,
-        closing(build_loop(config, inputs, grader, journal, monitor, cluster, run.last_log().with_suffix(""))) as loop,
+        closing(
+            build_loop(config, inputs, grader, journal, monitor, cluster, run.last_log().with_suffix(""), extensions)
+        ) as loop,
     ):
         if checkpoint is not None:
             loop.resume(checkpoint.path)
@@ -78,6 +83,15 @@ def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resu
         ending.finished = loop.run(stop)
         ending.step = loop.step
     return ending
+
+
+def find_run_extensions(config: Config, run: RunDirectory) -> dict[str, Extension]:
+    """The user's functions by key, from the run's own copies; ValueError if the files have changed since."""
+    resolved, copies = config.model_dump(), read_copies(run.extensions)
+    used = find_extensions(resolved, copies)
+    study = RunDirectory(run.path.parent)
+    check_same_files(used, find_extensions(resolved, read_copies(study.extensions), spare=copies), "run")
+    return used
 
 
 @contextmanager

@@ -74,10 +74,14 @@ def open_new(loaded: Loaded[Config], runs_dir: Path, name: str | None, fresh: bo
     """A new run directory with its configuration and environment written down; or nothing at all."""
     import shutil
 
-    from asyppo_cli.runs.directory import create_run
+    from asyppo_cli.extensions.files import file_texts, find_extensions, read_copies, write_copies
+    from asyppo_cli.runs.directory import RunDirectory, create_run
     from asyppo_cli.runs.files.disk import explain_failed_writes
     from asyppo_cli.runs.files.lock import lock_run
     from asyppo_cli.runs.listing import algorithm_label
+
+    # A trial uses the copies of its study.
+    own = find_extensions(loaded.resolved, read_copies(RunDirectory(runs_dir).extensions))
 
     label = f"{algorithm_label(loaded.resolved)}-{loaded.config.task.name}"
     run = create_run(runs_dir, name, fresh, label, datetime.now())
@@ -85,18 +89,23 @@ def open_new(loaded: Loaded[Config], runs_dir: Path, name: str | None, fresh: bo
         failed.callback(shutil.rmtree, run.path, ignore_errors=True)
         # Held until there is a configuration: without one, the folder is free for a new run.
         with lock_run(run.path, run.lock):
+            write_copies(file_texts(own.values()), run.extensions)
             write_configuration(run, loaded)
         failed.pop_all()
     return run
 
 
-def discard_untrained(run: RunDirectory) -> bool:
-    """A mistake that showed before the first number was computed leaves no run behind, and its name free: True."""
+def discard_untrained(run: RunDirectory, evaluated: bool = False) -> bool:
+    """A mistake that showed before the first number was computed leaves no run behind, and its name free: True.
+
+    ``evaluated``: also if the model was evaluated as it is before training, but no step was done.
+    """
     import shutil
 
     from asyppo_cli.runs.metric_log import read_metrics
+    from asyppo_cli.runs.metrics import STEP
 
-    if read_metrics(run.metrics).rows:
+    if any(not evaluated or row.get(STEP) for row in read_metrics(run.metrics).rows):
         return False
     shutil.rmtree(run.path)
     return True
@@ -152,7 +161,10 @@ def check_only(loaded: Loaded[Config], runs_dir: Path, name: str | None) -> None
     console.note("checking models, tokenizers, problems and prompts")
     from asyppo_cli.builders.loop import load_inputs
     from asyppo_cli.builders.roles import rehearse_placement
+    from asyppo_cli.extensions.files import find_extensions
 
+    for extension in find_extensions(loaded.resolved).values():
+        extension.function()
     inputs = load_inputs(loaded.config)
     for note in inputs.notes:
         console.note(note)
@@ -195,6 +207,8 @@ def execute(run: RunDirectory, loaded: Loaded[Config], resume: bool) -> None:
 
 def train_in(run: RunDirectory, config: Config, monitor: Monitor, stop: Event, resume: bool) -> bool:
     """Train under signals; True if all steps are done. A new run that comes to nothing leaves nothing behind."""
+    from asyppo_cli.extensions.function import ExtensionError
+
     monitor.phase("start")
     try:
         with stopping(stop, monitor):
@@ -203,7 +217,7 @@ def train_in(run: RunDirectory, config: Config, monitor: Monitor, stop: Event, r
 
             return session(config, run, monitor, stop, resume).finished
     except (ValueError, KeyboardInterrupt) as error:
-        discarded = not resume and discard_untrained(run)
+        discarded = not resume and discard_untrained(run, isinstance(error, ExtensionError))
         if isinstance(error, ValueError):
             raise
         then = "nothing was computed yet" if discarded else f"go on with {how_to_resume(run)}"

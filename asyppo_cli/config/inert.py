@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asyppo_cli.config.schema import Config
-from asyppo_cli.keys import flatten
+from asyppo_cli.keys import flatten, is_reference
 
 # Change the speed of a run or what is written about it, but not what it computes.
 WITHOUT_RESULT = ("learner.threads", "logging.", "checkpoints.", "records.")
@@ -27,17 +27,21 @@ def inert_keys(config: Config) -> tuple[str, ...]:
     """Keys and sections (ending in a dot) whose values cannot change the results of a run."""
     critics, gates, loss = config.critics, config.gates, config.policy_loss
     usable = {"entropy", "random"} | ({"value_std"} if critics.count > 1 else set())
-    masks = gates.mask_pct > 0 and gates.mask_signal in usable
-    filters = gates.entropy_filter_pct > 0 and gates.entropy_filter_signal in usable and loss.entropy_coef > 0
+    can_mask, can_filter = (
+        signal in usable or is_reference(signal) for signal in (gates.mask_signal, gates.entropy_filter_signal)
+    )
+    masks = gates.mask_pct > 0 and can_mask
+    filters = gates.entropy_filter_pct > 0 and can_filter and loss.entropy_coef > 0
     no_critics = ("critics.", "learner.critics.", "advantage.values", "advantage.lambd", "advantage.critic_lambd")
     cases: tuple[tuple[bool, tuple[str, ...]], ...] = (
         (not critics.count, no_critics),
         (critics.count == 1, ("critics.aggregation",)),
-        (gates.mask_signal not in usable, ("gates.mask_pct",)),
+        (not can_mask, ("gates.mask_pct",)),
         (not masks, ("gates.mask_signal",)),
-        (gates.entropy_filter_signal not in usable or loss.entropy_coef == 0, ("gates.entropy_filter_pct",)),
+        (not can_filter or loss.entropy_coef == 0, ("gates.entropy_filter_pct",)),
         (not filters, ("gates.entropy_filter_signal",)),
         (not masks and not filters, ("gates.scope",)),
+        (is_reference(loss.surrogate), ("policy_loss.clip_low", "policy_loss.clip_high", "policy_loss.dual_clip")),
         (loss.kl_coef == 0, ("policy_loss.kl_form", "policy_loss.kl_in")),
         (not config.rewards.drop_uniform_groups, ("rewards.max_resamples",)),
         (only_warms_up(config) is not None, ("gates.", "policy_loss.", "learner.policy.", "training.")),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from asyppo_cli.config.section import Count, NonNegative, Positive, Scalar, Section, Share, Text, Whole
+from asyppo_cli.config.section import Count, NonNegative, Positive, Reference, Scalar, Section, Share, Text, Whole
 
 
 class ColumnsConfig(Section):
@@ -55,10 +55,10 @@ class CriticsConfig(Section):
     count: Whole = Field(description="Number of critics M; 0 for critic-free methods.")
     model: str | None = Field(description="Model the critics start from; null: the policy's own first layers.")
     depth: Annotated[float, Field(gt=0.0, le=1.0)] = Field(description="Share of the model's layers it keeps.")
-    split: Literal["by_response", "shared", "by_prompt"] = Field(
+    split: Literal["by_response", "shared", "by_prompt"] | Reference = Field(
         description="Which responses each critic learns from: disjoint ones of every prompt, all, those of its prompts."
     )
-    aggregation: Literal["mean", "min", "max", "median"] = Field(description="How M values become one.")
+    aggregation: Literal["mean", "min", "max", "median"] | Reference = Field(description="How M values become one.")
     epochs: Count = Field(description="Passes of each critic over its share of every batch.")
     mini_batches: Count = Field(description="Optimizer steps of each critic per pass.")
     warmup_steps: Whole = Field(description="First steps in which only the critics learn.")
@@ -80,9 +80,9 @@ class RolloutConfig(Section):
 class AdvantageConfig(Section):
     """From rewards and values to advantages and value targets."""
 
-    estimator: Literal["gae", "grpo", "dr_grpo", "rloo", "reinforce_pp", "reinforce_pp_baseline", "lite_ppo"] = Field(
-        description="gae uses the critics; all others compare responses with each other."
-    )
+    estimator: (
+        Literal["gae", "grpo", "dr_grpo", "rloo", "reinforce_pp", "reinforce_pp_baseline", "lite_ppo"] | Reference
+    ) = Field(description="gae uses the critics; all other names compare responses with each other.")
     gamma: Share = Field(description="Discount per token.")
     lambd: Share = Field(description="GAE lambda of the policy's advantage.")
     critic_lambd: Share | None = Field(description="GAE lambda of the critics' targets; null: the policy's.")
@@ -98,10 +98,10 @@ class GatesConfig(Section):
 
     mask_pct: Share = Field(description="Share k of tokens whose advantage is masked: where critics agree most.")
     entropy_filter_pct: Share = Field(description="Share h of tokens without entropy bonus: where they differ most.")
-    mask_signal: Literal["value_std", "entropy", "random", "none"] = Field(
+    mask_signal: Literal["value_std", "entropy", "random", "none"] | Reference = Field(
         description="What ranks tokens for the mask."
     )
-    entropy_filter_signal: Literal["value_std", "entropy", "random", "none"] = Field(
+    entropy_filter_signal: Literal["value_std", "entropy", "random", "none"] | Reference = Field(
         description="What ranks tokens for the filter."
     )
     scope: Literal["batch", "mini_batch", "response"] = Field(description="Over which tokens the shares are counted.")
@@ -119,6 +119,9 @@ class GatesConfig(Section):
 class PolicyLossConfig(Section):
     """The policy's objective."""
 
+    surrogate: Literal["clipped"] | Reference = Field(
+        description="Loss of a token before its weight, gate, entropy bonus and KL are applied."
+    )
     clip_low: NonNegative = Field(description="Ratio is clipped below 1 - clip_low.")
     clip_high: NonNegative = Field(description="Ratio is clipped above 1 + clip_high.")
     dual_clip: Annotated[float, Field(gt=1.0)] | None = Field(

@@ -19,6 +19,7 @@ from asyppo_cli.config.method import (
     TrainingConfig,
 )
 from asyppo_cli.config.section import Count, NonNegative, Positive, Scalar, Section, Seed, Share, Whole
+from asyppo_cli.keys import is_reference
 
 
 class GradingConfig(Section):
@@ -98,10 +99,10 @@ def _contradictions(config: Config) -> list[str]:
     """Settings that are valid one by one and make no sense together, each as one line that says what to do."""
     found = []
     critics, rollout = config.critics, config.rollout
-    uses_values = config.advantage.estimator == "gae"
+    uses_values, own = config.advantage.estimator == "gae", is_reference(config.advantage.estimator)
     if uses_values and critics.count == 0:
         found.append("advantage.estimator=gae needs critics, but critics.count is 0: set critic_count to 1 or more")
-    if not uses_values and critics.count > 0:
+    if not uses_values and not own and critics.count > 0:
         found.append(
             f"advantage.estimator={config.advantage.estimator} uses no critic, but critics.count is {critics.count}: "
             "leave critic_count out, or choose algorithm=asyppo or ppo"
@@ -123,12 +124,12 @@ def _contradictions(config: Config) -> list[str]:
         )
     if critics.mini_batches > (share := _responses_of_a_critic(critics, rollout)):
         found.append(f"critics.mini_batches={critics.mini_batches} is more than the {share} responses of each critic")
-    if config.advantage.estimator not in ("gae", "reinforce_pp") and rollout.responses < 2:
+    if config.advantage.estimator not in ("gae", "reinforce_pp") and not own and rollout.responses < 2:
         found.append(
             f"advantage.estimator={config.advantage.estimator} compares the responses of a prompt: "
             "rollout.responses must be at least 2"
         )
-    if not uses_values and config.policy_loss.kl_coef > 0 and config.policy_loss.kl_in == "reward":
+    if not uses_values and not own and config.policy_loss.kl_coef > 0 and config.policy_loss.kl_in == "reward":
         found.append(
             f"advantage.estimator={config.advantage.estimator} has one advantage per response, which a KL per token "
             "cannot enter: set policy_loss.kl_in=loss"
@@ -150,7 +151,7 @@ def _responses_of_a_critic(critics: CriticsConfig, rollout: RolloutConfig) -> in
             return rollout.prompts * rollout.responses // max(critics.count, 1)
         case "by_prompt":
             return rollout.prompts // max(critics.count, 1) * rollout.responses
-        case "shared":
+        case _:  # shared; of a function of the user's, it is known when it is called
             return rollout.prompts * rollout.responses
 
 

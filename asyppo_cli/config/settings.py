@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from asyppo_cli.config.section import Section
+from asyppo_cli.keys import REFERENCE
 
 # A JSON schema, or a part of one.
 Node = Mapping[str, Any]
@@ -83,10 +84,15 @@ def _walk(node: Node, definitions: Node, prefix: str) -> Iterator[tuple[str, Nod
 
 def _setting(key: str, node: Node) -> Setting:
     values = node.get("additionalProperties")
-    choices = node.get("enum") or ([node["const"]] if "const" in node else [])
+    choices = [choice for part in (node, *node.get("anyOf", ())) for choice in _listed(part)]
     if node.get("type") == "boolean":
         choices = ["true", "false"]
     return Setting(key, in_words(values or node), _text(node), tuple(map(str, choices)), bool(values))
+
+
+def _listed(node: Node) -> list[Any]:
+    """The values that a part of a JSON schema lists one by one."""
+    return node.get("enum") or ([node["const"]] if "const" in node else [])
 
 
 def in_words(node: Node) -> str:
@@ -98,6 +104,8 @@ def in_words(node: Node) -> str:
         return str(node["const"])
     if "enum" in node:
         return f"one of {', '.join(map(str, node['enum']))}"
+    if node.get("pattern") == REFERENCE:
+        return "a function (FILE.py:NAME or package.module:NAME)"
     match node["type"]:
         case "array":
             return f"a list, each {in_words(node['items'])}"

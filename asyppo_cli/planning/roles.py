@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from asyppo_cli.config.schema import Config
+from asyppo_cli.keys import is_reference
 from asyppo_cli.planning.activations import (
     BatchShape,
     cast_weights,
@@ -108,13 +110,18 @@ def assembled(inputs: PlanInputs, role: str, ranks: int, own: ModelState, phases
     return RoleMemory(role, ranks, MemoryUse(held, {**phases, SAVE: own.saving}))
 
 
+def reads_old_policy(config: Config) -> bool:
+    """Whether a signal or an estimator reads the policy's entropies, as functions of the user's may."""
+    signals = (config.gates.mask_signal, config.gates.entropy_filter_signal)
+    return "entropy" in signals or any(map(is_reference, (*signals, config.advantage.estimator)))
+
+
 def asks_old_policy(inputs: PlanInputs) -> bool:
     """Whether some step takes a pass of its own for the old policy's log-probabilities."""
     config = inputs.config
-    signals = {config.gates.mask_signal, config.gates.entropy_filter_signal}
     warming = config.critics.count > 0 and config.critics.warmup_steps > 0
     in_reward = config.policy_loss.kl_coef > 0 and config.policy_loss.kl_in == "reward"
-    return config.training.mini_batches > 1 or "entropy" in signals or warming or in_reward
+    return config.training.mini_batches > 1 or reads_old_policy(config) or warming or in_reward
 
 
 def sampler_memory(inputs: PlanInputs) -> RoleMemory:

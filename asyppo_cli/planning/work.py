@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from asyppo_cli.planning.architecture import Architecture
 from asyppo_cli.planning.inputs import PlanInputs
-from asyppo_cli.planning.roles import asks_old_policy
+from asyppo_cli.planning.roles import asks_old_policy, reads_old_policy
 
 TERA = 1e12
 
@@ -71,8 +71,7 @@ def policy_work(inputs: PlanInputs) -> StepWork:
     training = inputs.config.training
     passes = training.utd * passes_of_learning(inputs)
     warming_only = training.mini_batches == 1 and asks_old_policy(inputs)
-    signals = {inputs.config.gates.mask_signal, inputs.config.gates.entropy_filter_signal}
-    asked = asks_old_policy(inputs) and not (warming_only and "entropy" not in signals)
+    asked = asks_old_policy(inputs) and not (warming_only and not reads_old_policy(inputs.config))
     return pass_work(inputs, "policy", inputs.policy, inputs.responses, passes + asked, inputs.config.rollout.responses)
 
 

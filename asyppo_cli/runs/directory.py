@@ -57,6 +57,11 @@ class RunDirectory:
         return self.path / "inputs.json"
 
     @property
+    def extensions(self) -> Path:
+        """Folder of copies of the user's files whose functions it uses."""
+        return self.path / "extensions"
+
+    @property
     def metrics(self) -> Path:
         """One JSON object a step."""
         return self.path / "metrics.jsonl"
@@ -311,7 +316,8 @@ def clear_unfinished(run: RunDirectory) -> None:
     """Remove the folder of a process that was killed before it wrote the configuration; never anything else."""
     if run.path.is_symlink() or not run.path.is_dir() or is_locked(run.lock):
         return
-    before = {LOCK, run.overrides.name, run.environment.name, run.lineage.name}
+    names = (run.overrides.name, run.environment.name, run.lineage.name, run.extensions.name)
+    before = {LOCK, *names}
     if all(path.name in before or path.name.endswith(PARTIAL) for path in run.path.iterdir()):
         shutil.rmtree(run.path)
 

@@ -5,10 +5,15 @@ Each turns a model's outputs and its targets into one sum, out of the functions 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
+from torch import Tensor
+
 from asyppo_cli.algorithm import losses
+from asyppo_cli.extensions.function import Extension
+from asyppo_cli.training import user_functions
 from asyppo_cli.types import LossTerms, PolicyOutputs, PolicyTargets, ValueOutputs, ValueTargets
 
 CLIPPED = "clipped"
@@ -23,7 +28,8 @@ class PolicyObjective:
 
     ``J = sum_t w_t [ I^A_t min(rho_t A_t, clip(rho_t) A_t) + beta I^H_t H_t - kl_coef KL_t ] + nll sum_t u_t log pi_t``
     with token weights ``w`` (1/(B |o|) for the paper's mean) and ``u`` over the tokens of correct responses. With an
-    ``importance_cap`` the first term is weighed by ``min(pi_old / pi_sampler, cap)``.
+    ``importance_cap`` the first term is weighed by ``min(pi_old / pi_sampler, cap)``. A ``surrogate`` of the user's
+    stands in place of ``-min(...)``.
     """
 
     clip_low: float
@@ -35,15 +41,13 @@ class PolicyObjective:
     kl_form: Literal["k1", "k2", "k3"]
     nll_coef: float
     importance_cap: float | None
+    surrogate: Extension | None = None
 
     def __call__(self, outputs: PolicyOutputs, targets: PolicyTargets) -> LossTerms:
         """Sum over the tokens of a (micro-)batch, and sums of clipped tokens, entropy and KL to report."""
         # On-policy, this very pass is the old policy: the ratio is 1 and its gradient that of log pi.
         old = outputs.logprobs.detach() if targets.old_logprobs is None else targets.old_logprobs
-        ratio = losses.importance_ratio(outputs.logprobs, old, targets.mask, self.ratio)
-        surrogate, clipped = losses.clipped_policy_loss(
-            ratio, targets.advantages, self.clip_low, self.clip_high, self.dual_clip
-        )
+        surrogate, clipped = self._surrogate(outputs, replace(targets, old_logprobs=old), old)
         per_token = surrogate * targets.advantage_kept
         if self.importance_cap is not None and targets.sampler_logprobs is not None:
             per_token = per_token * losses.truncated_importance(old, targets.sampler_logprobs, self.importance_cap)
@@ -62,6 +66,14 @@ class PolicyObjective:
         if targets.nll_weights is not None:
             loss = loss - self.nll_coef * (outputs.logprobs * targets.nll_weights).sum()
         return LossTerms(loss, sums)
+
+    def _surrogate(self, outputs: PolicyOutputs, targets: PolicyTargets, old: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of each token ``[B, T]``, and where it is clipped: of the user's function, nowhere."""
+        if self.surrogate is not None:
+            loss = user_functions.per_token_loss(self.surrogate, self.surrogate(outputs, targets), targets.mask)
+            return loss, torch.zeros_like(targets.mask)
+        ratio = losses.importance_ratio(outputs.logprobs, old, targets.mask, self.ratio)
+        return losses.clipped_policy_loss(ratio, targets.advantages, self.clip_low, self.clip_high, self.dual_clip)
 
 
 @dataclass(frozen=True)

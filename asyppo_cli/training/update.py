@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor
 
-from asyppo_cli.algorithm.critics import assign
+from asyppo_cli.algorithm.critics import Split, SplitFunction, assign
 from asyppo_cli.algorithm.losses import token_weights
 from asyppo_cli.algorithm.targets import Targets
 from asyppo_cli.ports import Learner
@@ -51,7 +51,7 @@ class CriticUpdate:
     critics: Sequence[Learner[ValueOutputs]]
     objective: ValueObjective
     passes: Passes
-    split: Literal["by_response", "shared", "by_prompt"]
+    split: Split | SplitFunction
     together: bool = False
 
     def values(self, batch: Sequences) -> Tensor:

@@ -29,7 +29,8 @@ class SearchOptions:
 class StudyDefinition:
     """The overrides common to all trials, the axes by key, the objectives, and the options of a search.
 
-    ``settings`` gives the overrides of each label where the axis ``setting`` stands for more than one key.
+    ``settings`` gives the overrides of each label where the axis ``setting`` stands for more than one key;
+    ``extensions`` the texts of the user's files by name, as they were when the study began.
     """
 
     name: str
@@ -41,6 +42,7 @@ class StudyDefinition:
     question: str | None = None
     baseline: str | None = None
     paper: PaperAblation | None = None
+    extensions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> Literal["grid", "search"]:

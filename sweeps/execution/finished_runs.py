@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from asyppo_cli.extensions.files import read_copies
 from asyppo_cli.keys import flatten
 from asyppo_cli.runs.directory import LOCK, RunDirectory, run_directories
 from asyppo_cli.runs.files.atomic import replace_text
@@ -38,11 +39,12 @@ class FinishedRunIndex:
             for run in runs:
                 status = read_status(run.status)
                 if status is not None and status.state == "finished":
-                    self._runs.setdefault(configuration_key(read_config(run)), run)
+                    key = configuration_key(read_config(run), read_copies(run.extensions))
+                    self._runs.setdefault(key, run)
 
-    def find(self, resolved: Mapping[str, Any]) -> RunDirectory | None:
-        """The run of exactly this configuration, seed included; threads do not count."""
-        return self._runs.get(configuration_key(resolved)) if self._runs else None
+    def find(self, resolved: Mapping[str, Any], files: Mapping[str, str]) -> RunDirectory | None:
+        """The run of exactly this configuration, seed and texts of the user's files included; threads do not count."""
+        return self._runs.get(configuration_key(resolved, files)) if self._runs else None
 
 
 def adopt_run(trial: Trial, finished: RunDirectory, folder: Path) -> None:
@@ -57,7 +59,7 @@ def adopt_run(trial: Trial, finished: RunDirectory, folder: Path) -> None:
     partial.rename(folder / trial.name)
 
 
-def configuration_key(resolved: Mapping[str, Any]) -> str:
-    """Equal for two configurations exactly if they compute the same."""
+def configuration_key(resolved: Mapping[str, Any], files: Mapping[str, str]) -> str:
+    """Equal for two configurations exactly if they compute the same, given the texts of the user's files."""
     flat = {key: value for key, value in flatten(resolved).items() if key != THREADS}
-    return json.dumps(flat, sort_keys=True, default=str)
+    return json.dumps([flat, dict(files)], sort_keys=True, default=str)

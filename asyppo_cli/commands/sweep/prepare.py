@@ -31,8 +31,8 @@ UPDATE_METRICS = {
 @dataclass
 class SweepPlan:
     """A checked definition with the cost of what is still to be run, how many trials are over, trials that have been
-    run elsewhere, one configuration for each set of devices and for each set of models, and trials by what they
-    compute.
+    run elsewhere, one configuration for each set of devices and for each set of models, trials by what they
+    compute, and the texts of the user's files.
     """
 
     definition: StudyDefinition
@@ -42,6 +42,7 @@ class SweepPlan:
     by_devices: dict[str, Config] = field(default_factory=dict)
     by_models: dict[str, Config] = field(default_factory=dict)
     by_result: dict[str, list[str]] = field(default_factory=dict)
+    extensions: dict[str, str] = field(default_factory=dict)
     max_steps: int = 0
     warm_up: str | None = None
 
@@ -92,6 +93,7 @@ def make_plan(
     """
     from asyppo_cli.commands.sweep.resources import existing_study
     from asyppo_cli.commands.sweep.validate import check
+    from asyppo_cli.extensions.files import check_same_files, file_texts, find_extensions
     from asyppo_cli.runs.directory import check_name, check_no_run, check_runs_dir
     from sweeps.definition.definition import extended
     from sweeps.execution.finished_runs import FinishedRunIndex
@@ -102,10 +104,13 @@ def make_plan(
     check_no_run(folder)
     if reuse and definition.search is not None:
         raise ValueError("--reuse is for grids: the trials of a search are not known in advance")
+    # A worker that joins may start in any folder: it has a definition with the texts of the files.
+    joined = bool(definition.extensions)
     existing = existing_study(definition.name, runs_dir, storage)
     if existing is not None:
         definition = extended(existing.definition, definition)
     plan = SweepPlan(definition, frozenset() if existing is None else existing.over())
+    copies = definition.extensions
     finished = FinishedRunIndex(reuse)
     folders = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     for trial, loaded in check(definition, config_dir):
@@ -113,7 +118,13 @@ def make_plan(
             check_name(trial.name)
         if trial.name in folders:
             check_same(run_of(folder, trial.name), loaded.resolved)
-        plan.add((trial, loaded), finished.find(loaded.resolved) if trial.name not in folders else None)
+        own = find_extensions(loaded.resolved, copies)
+        if not joined:
+            check_same_files(own, find_extensions(loaded.resolved, spare=copies), "study")
+        texts = file_texts(own.values())
+        plan.extensions |= texts
+        plan.add((trial, loaded), finished.find(loaded.resolved, texts) if trial.name not in folders else None)
+    plan.definition = definition = replace(definition, extensions=plan.extensions)
     if definition.search is not None:
         plan.cost = plan.cost.scaled(definition.search.trials - len(plan.over))
         plan.definition = replace(definition, search=replace(definition.search, max_steps=plan.max_steps))

@@ -140,12 +140,15 @@ def execute(
     from asyppo_cli import console
     from asyppo_cli.commands.sweep.output import write_results
     from asyppo_cli.commands.sweep.progress import SweepProgress
+    from asyppo_cli.extensions.files import write_copies
+    from asyppo_cli.runs.directory import RunDirectory
     from asyppo_cli.runs.files.disk import DISK_FULL
     from sweeps.execution.listing import study_of
     from sweeps.execution.process import TrainLauncher
     from sweeps.execution.worker import run_worker
 
     name = store.definition.name
+    write_copies(store.definition.extensions, RunDirectory(folder).extensions)
     console.print(f"{folder}/: {len(store.names())} trials, {len(parts)} at once")
     progress = SweepProgress(name, store.definition.objectives[0].metric, len(parts))
     try:
