@@ -93,7 +93,8 @@ def unpacked(numbers: Sequence[Any]) -> Tensor:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a grader says of one response; ``reward`` is 1.0 if right and 0.0 otherwise.
+    """What a grader says of one response; ``reward`` is 1.0 if right and 0.0 otherwise, or what a user's function
+    gives: the weighted sum of its named ``components``, or 0 for the reason in ``failure``.
 
     ``reason`` says in words what was compared with what, as what kind, and how.
     """
@@ -102,6 +103,8 @@ class Verdict:
     reward: float
     extracted: str | None
     reason: str = ""
+    components: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    failure: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from asyppo_cli.runs.records import texts_of
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -18,7 +20,8 @@ Only = Literal["all", "right", "wrong"]
 class ResponseStats:
     """Means over each response's tokens; arrays of one length, in the order in which the responses were recorded.
 
-    ``starts`` and ``stops`` are rows of the table, ``ids`` and ``prompts`` what the records call response and prompt.
+    ``starts`` and ``stops`` are rows of the table, ``ids`` and ``prompts`` what the records call response and prompt,
+    ``right`` is the verifier's verdict; in records without verdicts, a reward above 0.
     """
 
     ids: Any
@@ -26,6 +29,7 @@ class ResponseStats:
     starts: Any
     stops: Any
     rewards: Any
+    right: list[bool]
     advantage: Any
     disagreement: Any
 
@@ -41,12 +45,17 @@ def response_stats(table: pa.Table) -> ResponseStats:
         column = table[name].to_numpy().astype(np.float64)
         return np.add.reduceat(column, starts) / lengths if len(starts) else column
 
+    rewards, said = table["reward"].to_numpy()[starts], texts_of(table).responses
     return ResponseStats(
         ids=ids[starts],
         prompts=table["prompt_id"].take(starts).to_pylist(),
         starts=starts,
         stops=stops,
-        rewards=table["reward"].to_numpy()[starts],
+        rewards=rewards,
+        right=[
+            said[number]["verdict"] == "right" if number < len(said) else bool(reward > 0)
+            for number, reward in zip(ids[starts].tolist(), rewards, strict=True)
+        ],
         advantage=means("advantage"),
         disagreement=means("value_std"),
     )
@@ -66,8 +75,8 @@ def choose(stats: ResponseStats, order: Order, only: Only, prompt: str | None, l
         raise ValueError(f"prompt {prompt!r} was not recorded; there are {', '.join(known[:4])}, ...: see --prompt")
     kept = [
         i
-        for i, reward in enumerate(stats.rewards)
-        if (prompt is None or stats.prompts[i] == prompt) and (only == "all" or (reward > 0) == (only == "right"))
+        for i, right in enumerate(stats.right)
+        if (prompt is None or stats.prompts[i] == prompt) and (only == "all" or right == (only == "right"))
     ]
     if not kept:
         raise ValueError(f"no response is {only}: choose --only all, or another step")

@@ -56,7 +56,7 @@ def samples_section(run: RunDirectory) -> Markup:
 
 def _card(response: Mapping[str, Any], data: Mapping[str, Any]) -> Markup:
     prompt = data["prompts"][response["prompt"]]
-    right = response["reward"] > 0
+    right = response["verdict"] == "right"
     facts = [tag("span", ("✓ " if right else "✗ ") + response["verdict"], class_="right" if right else "wrong")]
     if response["judged"]:
         facts.append(tag("span", f"answer {response['extracted'] if response['extracted'] is not None else '–'}"))

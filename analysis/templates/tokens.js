@@ -100,11 +100,12 @@ function header(article, response, prompt, number) {
   const question = make("p", "prompt", prompt.problem === null ? "(the records of this run were made without prompts)" : manyLines(prompt.problem));
   question.dir = "auto";
   const facts = make("dl", "facts");
-  const right = response.reward > 0;
+  const right = response.verdict === "right";
   fact(facts, "verdict", (right ? "✓ " : "✗ ") + response.verdict, right ? "right" : "wrong");
   if (response.judged) fact(facts, "its answer", response.extracted === null ? "none found" : oneLine(response.extracted));
   if (prompt.answer !== null) fact(facts, "gold answer", oneLine(prompt.answer));
   fact(facts, "reward", round(response.reward));
+  for (const [name, value] of Object.entries(response.components)) fact(facts, name, round(value));
   fact(facts, "tokens", response.token.length + (response.truncated ? ", cut off" : ""));
   if (data.critics > 1) fact(facts, "mean disagreement", round(response.disagreement));
   fact(facts, "prompt", oneLine(response.prompt));
@@ -148,7 +149,7 @@ function draw() {
   at("step").setAttribute("aria-valuetext", "step " + step);
   at("back").disabled = state.step === 0;
   at("forth").disabled = state.step === data.steps.length - 1;
-  at("at").textContent = "step " + step + ": " + shown.filter((r) => r.reward > 0).length + " of " + shown.length + " right";
+  at("at").textContent = "step " + step + ": " + shown.filter((r) => r.verdict === "right").length + " of " + shown.length + " right";
   at("masked").textContent = percent(shown.flatMap((r) => r.masked));
   at("filtered").textContent = percent(shown.flatMap((r) => r.filtered));
   drawLegend();

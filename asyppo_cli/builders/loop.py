@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,11 @@ from typing import cast
 from asyppo_cli.algorithm.critics import Split
 from asyppo_cli.builders.roles import Cluster, build_roles, check_placement
 from asyppo_cli.builders.samplers import check_context, check_sampler, check_vocabulary, sampling_params
+from asyppo_cli.config.inert import scored_by_verifier
 from asyppo_cli.config.schema import Config
 from asyppo_cli.engines.hf.tokenizer import HuggingFaceTokenizer, check_same_tokenizer, load_tokenizer
 from asyppo_cli.evaluation.heldout import HeldOut
+from asyppo_cli.extensions.files import find_extensions
 from asyppo_cli.extensions.function import Extension
 from asyppo_cli.keys import did_you_mean
 from asyppo_cli.monitor import Monitor
@@ -25,6 +27,7 @@ from asyppo_cli.tasks.data.prompts import PromptStream, check_prompt_lengths, re
 from asyppo_cli.tasks.data.stream import ProblemStream
 from asyppo_cli.tasks.grading.golds import check_golds
 from asyppo_cli.tasks.grading.pool import GraderPool
+from asyppo_cli.tasks.grading.reward_pool import RewardPool
 from asyppo_cli.training import user_functions
 from asyppo_cli.training.clock import Clock
 from asyppo_cli.training.estimate import Estimator
@@ -45,6 +48,7 @@ from asyppo_cli.types import PolicyOutputs, Problem, Prompt, ValueOutputs
 CHECKED = 256
 # Every run is scored on the same draw of its held-out set, whatever its seed.
 EVALUATION_SEED = 0
+REWARDS = "rewards.function"
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,9 @@ def load_prompts(config: Config, tokenizer: HuggingFaceTokenizer) -> RunInputs:
 
 
 def unread_golds(config: Config, problems: Sequence[Problem]) -> list[str]:
-    """A note on gold answers that cannot be read, if any; ValueError if none can."""
+    """A note on gold answers that cannot be read, if any; ValueError if none can and rewards need them."""
+    if not scored_by_verifier(config):
+        return []
     with closing(build_grader(config)) as grader:
         found = check_golds(grader, problems)
     return [found] if found else []
@@ -116,7 +122,7 @@ def unread_golds(config: Config, problems: Sequence[Problem]) -> list[str]:
 def check_best_metric(config: Config) -> None:
     """ValueError if checkpoints are to be ranked by what is never measured."""
     metric, known = config.checkpoints.best_metric, names.known(config.critics.count)
-    if metric is not None and metric not in known:
+    if metric is not None and metric not in known and not names.is_component(metric):
         raise ValueError(f"checkpoints.best_metric={metric}: there is no such metric; {did_you_mean(metric, known)}")
 
 
@@ -134,16 +140,17 @@ def build_loop(
     cluster: Cluster | None = None,
     logs: Path | None = None,
     extensions: Mapping[str, Extension] | None = None,
+    rewards: RewardPool | None = None,
 ) -> Loop:
     """All roles of a run, wired; ``cluster`` None: all of them in this process. vLLM's log is ``LOGS-vllm-0.log``;
-    ``extensions`` are the user's functions by key.
+    ``extensions`` are the user's functions by key, ``rewards`` what scores responses in place of ``grader``.
     """
     own = extensions or {}
     tokenizer = inputs.tokenizer
     monitor.phase("load models")
     roles = build_roles(config, tokenizer, cluster, monitor.note, logs)
     note_idle_gates(config, monitor)
-    sampler = build_sampling(config, inputs, roles.sampler, grader)
+    sampler = build_sampling(config, inputs, roles.sampler, grader, rewards)
     source = RolloutSource(sampler, config.rollout.async_generate_level, config.max_steps)
     step = TrainStep(
         seed=config.seed,
@@ -164,7 +171,7 @@ def build_loop(
         train_step=step,
         source=source,
         learners={"policy": roles.policy, **{f"critic_{m}": critic for m, critic in enumerate(roles.critics)}},
-        evaluate=build_heldout(config, inputs, roles.sampler, grader).evaluate,
+        evaluate=build_heldout(config, inputs, roles.sampler, grader, rewards).evaluate,
         recorder=Recorder(config.records, journal, tokenizer.token_text, config.sampler.temperature, probes),
         save_tokenizer=tokenizer.save,
         peak_memory=roles.peak_memory,
@@ -188,8 +195,28 @@ def build_probes(config: Config, inputs: RunInputs, step: TrainStep, sampler: Dy
     return Probes(prompts, answer, step.reward, step.policy.policy, step.critics, step.estimator, params.seed)
 
 
-def build_sampling(config: Config, inputs: RunInputs, sampler: Sampler, grader: Grader) -> DynamicSampler:
-    """How the batch of a step is sampled and graded."""
+def build_rewards(config: Config, extensions: Mapping[str, Extension]) -> RewardPool | None:
+    """What scores responses in processes of its own: close it; None where the verifier does."""
+    if scored_by_verifier(config):
+        return None
+    return RewardPool(config.rewards, extensions.get(REWARDS), config.grading.workers)
+
+
+def rehearse_extensions(config: Config) -> None:
+    """Load every function of the user's; ValueError if one is not there or cannot be called."""
+    extensions = find_extensions(config.model_dump())
+    for key, extension in extensions.items():
+        if key != REWARDS:
+            extension.function()
+    # Loaded in a process of its own, as in training.
+    with build_rewards(config, extensions) or nullcontext():
+        pass
+
+
+def build_sampling(
+    config: Config, inputs: RunInputs, sampler: Sampler, grader: Grader, rewards: RewardPool | None
+) -> DynamicSampler:
+    """How the batch of a step is sampled, graded and scored."""
     rollout = config.rollout
     return DynamicSampler(
         sampler=sampler,
@@ -202,6 +229,7 @@ def build_sampling(config: Config, inputs: RunInputs, sampler: Sampler, grader: 
         params=sampling_params(config.sampler, rollout.response_length, config.sampler.temperature, 0),
         max_rounds=config.rewards.max_resamples if config.rewards.drop_uniform_groups else 1,
         unfinished=config.rewards.unfinished_reasoning,
+        rewards=rewards,
     )
 
 
@@ -238,13 +266,15 @@ def build_critic_update(
     return CriticUpdate(critics, ValueObjective(config.critics.value_clip), passes, split, together)
 
 
-def build_heldout(config: Config, inputs: RunInputs, sampler: Sampler, grader: Grader) -> HeldOut:
+def build_heldout(
+    config: Config, inputs: RunInputs, sampler: Sampler, grader: Grader, rewards: RewardPool | None = None
+) -> HeldOut:
     """The held-out evaluation of a run."""
     seed = derive_seed(EVALUATION_SEED, "evaluate", 0)
     params = sampling_params(config.sampler, config.rollout.response_length, config.evaluation.temperature, seed)
     rows, samples = config.sampler.batch_size, config.evaluation.samples
     unfinished = config.rewards.unfinished_reasoning
-    return HeldOut(inputs.heldout, samples, params, rows, sampler, grader, inputs.tokenizer, unfinished)
+    return HeldOut(inputs.heldout, samples, params, rows, sampler, grader, inputs.tokenizer, unfinished, rewards)
 
 
 def note_idle_gates(config: Config, monitor: Monitor) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
 
 from asyppo_cli.builders.fingerprint import check_unchanged, fingerprint
-from asyppo_cli.builders.loop import build_grader, build_loop, load_inputs
+from asyppo_cli.builders.loop import build_grader, build_loop, build_rewards, load_inputs
 from asyppo_cli.builders.roles import open_cluster
 from asyppo_cli.config.schema import Config
 from asyppo_cli.extensions.files import check_same_files, extension_digests, find_extensions, read_copies
@@ -61,15 +61,15 @@ def train(config: Config, run: RunDirectory, monitor: Monitor, stop: Event, resu
     step = None if checkpoint is None else checkpoint.step
     if step is not None and step > config.max_steps:
         raise ValueError(f"max_steps={config.max_steps}: run {run.name} has done {step} steps: choose at least as many")
+    logs = run.last_log().with_suffix("")
     journal = RunJournal(run, config.max_steps, step, store, sinks, lambda: datetime.now(UTC))
     with (
         recorded_outcome(journal) as ending,
         naming_checkpoint(store),
         closing(build_grader(config)) as grader,
-        open_cluster(config, run.config, run.last_log().with_suffix(""), monitor) as cluster,
-        closing(
-            build_loop(config, inputs, grader, journal, monitor, cluster, run.last_log().with_suffix(""), extensions)
-        ) as loop,
+        build_rewards(config, extensions) or nullcontext() as rewards,
+        open_cluster(config, run.config, logs, monitor) as cluster,
+        closing(build_loop(config, inputs, grader, journal, monitor, cluster, logs, extensions, rewards)) as loop,
     ):
         if checkpoint is not None:
             loop.resume(checkpoint.path)

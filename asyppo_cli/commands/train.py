@@ -159,12 +159,10 @@ def check_only(loaded: Loaded[Config], runs_dir: Path, name: str | None) -> None
     check_runs_dir(runs_dir)
     target = runs_dir / f"{'dry-run' if name is None else check_name(name)}.yaml"
     console.note("checking models, tokenizers, problems and prompts")
-    from asyppo_cli.builders.loop import load_inputs
+    from asyppo_cli.builders.loop import load_inputs, rehearse_extensions
     from asyppo_cli.builders.roles import rehearse_placement
-    from asyppo_cli.extensions.files import find_extensions
 
-    for extension in find_extensions(loaded.resolved).values():
-        extension.function()
+    rehearse_extensions(loaded.config)
     inputs = load_inputs(loaded.config)
     for note in inputs.notes:
         console.note(note)

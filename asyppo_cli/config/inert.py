@@ -23,6 +23,11 @@ def only_warms_up(config: Config) -> str | None:
     )
 
 
+def scored_by_verifier(config: Config) -> bool:
+    """Whether rewards are the verifier's 1 or 0, of no function and no server."""
+    return config.rewards.function is None and config.rewards.url is None
+
+
 def inert_keys(config: Config) -> tuple[str, ...]:
     """Keys and sections (ending in a dot) whose values cannot change the results of a run."""
     critics, gates, loss = config.critics, config.gates, config.policy_loss
@@ -44,6 +49,7 @@ def inert_keys(config: Config) -> tuple[str, ...]:
         (is_reference(loss.surrogate), ("policy_loss.clip_low", "policy_loss.clip_high", "policy_loss.dual_clip")),
         (loss.kl_coef == 0, ("policy_loss.kl_form", "policy_loss.kl_in")),
         (not config.rewards.drop_uniform_groups, ("rewards.max_resamples",)),
+        (scored_by_verifier(config), ("rewards.weights", "rewards.timeout", "rewards.on_error")),
         (only_warms_up(config) is not None, ("gates.", "policy_loss.", "learner.policy.", "training.")),
     )
     return tuple(key for holds, keys in cases if holds for key in keys)

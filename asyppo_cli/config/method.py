@@ -144,6 +144,13 @@ class PolicyLossConfig(Section):
 class RewardsConfig(Section):
     """What becomes of graded responses before advantages are computed."""
 
+    function: Reference | None = Field(description="Scores responses; null: the verifier, 1 if right and 0 if not.")
+    url: Text | None = Field(description="Server that scores responses, asked by HTTP; null: none.")
+    weights: dict[str, float] = Field(description="Weights of the components that are returned; 1 if not given here.")
+    timeout: Positive = Field(description="Seconds that a call of the function, or of the server, may take.")
+    on_error: Literal["zero", "error"] = Field(
+        description="A call that fails or takes too long: reward 0 and count it, or end the run."
+    )
     truncated: Literal["keep", "mask"] = Field(
         description="Responses cut by the length limit: keep as graded, or leave out of the policy's loss."
     )

@@ -136,6 +136,8 @@ def _contradictions(config: Config) -> list[str]:
         )
     if config.task.source == "jsonl" and config.task.path is None:
         found.append("task.source=jsonl needs task.path=FILE")
+    if config.rewards.function is not None and config.rewards.url is not None:
+        found.append("rewards.function and rewards.url both score responses: set one of them to null")
     if config.rewards.overlong_cache >= rollout.response_length:
         found.append(
             f"rewards.overlong_cache={config.rewards.overlong_cache} must be shorter than "

@@ -21,6 +21,7 @@ KEYS = (
     "critics.split",
     "critics.aggregation",
     "policy_loss.surrogate",
+    "rewards.function",
 )
 
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 REWARD_MEAN = "reward/mean"
 REWARD_GROUP_STD = "reward/group_std_mean"
 DEAD_GROUPS = "reward/uniform_group_share"
+# Calls of a reward function of the user's, or of a server, that failed or took too long.
+REWARD_FAILED = "reward/failed_share"
 
 ACCURACY = "eval/accuracy"
+EVAL_REWARD = "eval/reward_mean"
 ACCURACY_HALFWIDTH = "eval/accuracy_halfwidth"
 EVAL_TRUNCATED = "eval/truncated_share"
 EVAL_LENGTH = "eval/length_mean"
@@ -58,6 +61,16 @@ STEP_TIME = "time/step"
 def critic(m: int, quantity: str) -> str:
     """Name of a quantity of critic ``m``, one of :data:`CRITIC_QUANTITIES`."""
     return f"critic_{m}/{quantity}"
+
+
+def reward(component: str) -> str:
+    """Name of the mean of a named component of the rewards."""
+    return f"reward/{component}_mean"
+
+
+def is_component(metric: str) -> bool:
+    """Whether a name has the form of :func:`reward`: which components there are, only their function knows."""
+    return metric.startswith("reward/") and metric.endswith("_mean")
 
 
 def memory(role: str) -> str:

@@ -1,6 +1,7 @@
 """Where verdicts become rewards: the place to add or change one.
 
-A grader gives each response a verdict with the outcome as graded (:class:`~asyppo_cli.types.Verdict`). Here outcomes
+A grader gives each response a verdict with the outcome as graded (:class:`~asyppo_cli.types.Verdict`), which a function
+of the user's may replace (:mod:`~asyppo_cli.tasks.grading.reward_pool`). Here outcomes
 become the rewards that advantages are computed from, and it is decided which responses count in the policy's loss.
 """
 
@@ -19,7 +20,7 @@ from asyppo_cli.training.rollouts.rollout import Rollout
 @dataclass(frozen=True)
 class Rewards:
     """Of each response, ``[B]``: ``outcomes`` float32, the reward at its last token; ``counted`` bool, whether it is in
-    the policy's loss; ``correct`` bool, whether its likelihood is raised (``policy_loss.nll_coef``).
+    the policy's loss; ``correct`` bool, by the verifier: whether its likelihood is raised (``policy_loss.nll_coef``).
     """
 
     outcomes: Tensor
@@ -39,4 +40,5 @@ def reward(rollout: Rollout, config: RewardsConfig, response_length: int) -> Rew
         outcomes = outcomes + overlong_penalty(lengths, response_length, config.overlong_cache)
     if config.truncated == "mask":
         counted = ~rollout.truncated
-    return Rewards(outcomes, counted, rollout.rewards > 0)
+    correct = torch.tensor([verdict.kind == "right" for verdict in rollout.verdicts])
+    return Rewards(outcomes, counted, correct)

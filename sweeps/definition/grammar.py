@@ -11,6 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
+from asyppo_cli.keys import is_reference
+
 SEED = "seed"
 LOG = "log"
 
@@ -95,13 +97,19 @@ def _axis(override: Override, text: str) -> Axis:
         case IntervalSweep():
             return _interval(sweep, text)
         case ChoiceSweep(tags=set() as tags, shuffle=False) if not tags:
-            return ChoiceAxis(_different([str(value) for value in override.sweep_string_iterator()], text))
+            return ChoiceAxis(_different([_typed(str(value)) for value in override.sweep_string_iterator()], text))
         case RangeSweep(tags=set() as tags, shuffle=False) if not tags:
             return ChoiceAxis(_steps(sweep, text), ordered=True)
     raise ValueError(
         f"{text} cannot be swept: write {override.key_or_group}=A,B, range(1,5), interval(0,1) or "
         "tag(log,interval(1,2))"
     )
+
+
+def _typed(value: str) -> str:
+    """A value as Hydra gives it; a function FILE.py:NAME without the backslash that is put before its colon."""
+    plain = value.replace("\\:", ":")
+    return plain if is_reference(plain) else value
 
 
 def _interval(sweep: IntervalSweep, text: str) -> RangeAxis:

@@ -66,8 +66,8 @@ def make_objectives(metrics: Sequence[str], directions: Sequence[str], search: b
 
 def _check_metric(metric: str) -> None:
     known = [*names.known(MAX_CRITICS), SECONDS]
-    # Phases and processes of a run have metrics of their own.
-    if metric not in known and not metric.startswith((names.time(""), "memory/")):
+    # Components of rewards, phases and processes of a run have metrics of their own.
+    if metric not in known and not names.is_component(metric) and not metric.startswith((names.time(""), "memory/")):
         raise ValueError(f"--metric {metric}: there is no such metric; {did_you_mean(metric, known)}")
 
 

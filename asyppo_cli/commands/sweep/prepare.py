@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asyppo_cli.commands.sweep.costs import Cost, evaluations
-from asyppo_cli.config.inert import effective, only_warms_up
+from asyppo_cli.config.inert import effective, only_warms_up, scored_by_verifier
 from asyppo_cli.runs import metrics as names
 
 if TYPE_CHECKING:
@@ -154,6 +154,8 @@ def is_measured(metric: str, config: Config) -> bool:
         return critics > 0
     if metric == names.REFERENCE_KL and (config.policy_loss.kl_coef == 0 or config.policy_loss.kl_in == "reward"):
         return False
+    if metric in (names.EVAL_REWARD, names.REWARD_FAILED):
+        return not scored_by_verifier(config)
     if metric in UPDATE_METRICS:
         return only_warms_up(config) is None
     return metric != names.SUPERVISED_LOSS and (not metric.startswith("critic_") or metric in names.known(critics))

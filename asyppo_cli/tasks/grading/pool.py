@@ -19,11 +19,11 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from asyppo_cli.tasks.grading import verify
 from asyppo_cli.tasks.grading.verify import Judgement
@@ -37,47 +37,34 @@ _RECEIVE_BYTES = 65536
 
 
 @dataclass
-class _Job:
-    """An answer to judge, and the rows of the batch that gave it."""
+class Job:
+    """One request to a worker, the rows of the batch it is about, and its reply; or why there is none."""
 
     request: bytes
     rows: list[int] = field(default_factory=list)
     starts: int = 0
-    judgement: Judgement | None = None
+    reply: Any = None
+    lost: str | None = None
 
 
-class GraderPool:
-    """A :class:`asyppo_cli.ports.Grader` of ``workers`` processes, each answer limited to ``deadline`` seconds.
+class WorkerPool:
+    """``workers`` processes of a module, each request limited to ``deadline`` seconds.
 
-    Processes start at first need. A worker that overruns its deadline, or dies over an answer, costs that answer the
-    verdict ``timed_out`` and is replaced. One batch is graded at a time; any thread may call.
+    Processes start at first need. A worker that overruns its deadline, or dies over a request, costs that request its
+    reply and is replaced. One batch is worked at a time; any thread may call.
     """
 
-    def __init__(self, workers: int, deadline: float) -> None:
-        """Raise ValueError unless there is at least one worker and the deadline, in seconds, is positive."""
-        if workers < 1:
-            raise ValueError(f"grading.workers must be at least 1, not {workers}")
-        if not deadline > 0:
-            raise ValueError(f"grading.deadline must be a positive number of seconds, not {deadline}")
+    def __init__(self, module: str, workers: int, deadline: float) -> None:
+        self._module = module
         self._most = workers
         self._deadline = deadline
         self._workers: list[_Worker] = []
         self._lock = threading.Lock()
 
-    def grade(self, problems: Sequence[Problem], texts: Sequence[str]) -> list[Verdict]:
-        """One verdict for each problem and response text, in order; RuntimeError if workers cannot start."""
-        decided = [verify.decide(p.answer, text, p.entry) for p, text in zip(problems, texts, strict=True)]
-        jobs: dict[tuple[str, str, str, str], _Job] = {}
-        for row, (problem, (judgement, answer)) in enumerate(zip(problems, decided, strict=True)):
-            if judgement is None and answer is not None:
-                # Samples of one problem often share an answer, also one that hangs: judge it once.
-                key = (problem.id, problem.question, problem.answer, answer)
-                job = jobs.setdefault(key, _Job(_request(problem, answer)))
-                job.rows.append(row)
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Set the reply of every job, or why it has none; RuntimeError if workers cannot start."""
         with self._lock:
-            self._judge(deque(jobs.values()))
-        late = {row: job.judgement for job in jobs.values() for row in job.rows}
-        return [_verdict(judgement or late[row], answer) for row, (judgement, answer) in enumerate(decided)]
+            self._work(deque(jobs))
 
     def close(self) -> None:
         """End all workers. The pool may be used again: new ones start."""
@@ -92,8 +79,7 @@ class GraderPool:
     ) -> None:
         self.close()
 
-    def _judge(self, waiting: deque[_Job]) -> None:
-        """Set the judgement of every job."""
+    def _work(self, waiting: deque[Job]) -> None:
         try:
             while waiting or any(worker.job for worker in self._workers):
                 self._hand_out(waiting)
@@ -109,23 +95,23 @@ class GraderPool:
             # After an error or Ctrl-C, no reply to this batch may be taken for one to the next.
             self._drop([worker for worker in self._workers if worker.job])
 
-    def _hand_out(self, waiting: deque[_Job]) -> None:
+    def _hand_out(self, waiting: deque[Job]) -> None:
         idle = [worker for worker in self._workers if not worker.job]
         while waiting and (idle or len(self._workers) < self._most):
             if not idle:
-                self._workers.append(_Worker(self._deadline))
+                self._workers.append(_Worker(self._module, self._deadline))
                 idle.append(self._workers[-1])
             idle.pop().give(waiting.popleft())
 
-    def _bury(self, worker: _Worker, waiting: deque[_Job]) -> None:
+    def _bury(self, worker: _Worker, waiting: deque[Job]) -> None:
         """A worker has ended or is overdue: its job is lost if it was being judged, else another worker gets it."""
         job, judging = worker.job, worker.judging
         assert job is not None
         worker.job = None
-        report = worker.kill()
+        overdue, report = worker.due <= time.monotonic(), worker.kill()
         self._workers.remove(worker)
         if judging:
-            job.judgement = Judgement("timed_out", f"not decided within {self._deadline:g} s")
+            job.lost = f"no result within {self._deadline:g} s" if overdue else f"its process ended ({report})"
         elif job.starts < START_ATTEMPTS:
             waiting.appendleft(job)
         else:
@@ -137,13 +123,44 @@ class GraderPool:
             self._workers.remove(worker)
 
 
+class GraderPool(WorkerPool):
+    """A :class:`asyppo_cli.ports.Grader`: an answer that takes too long has the verdict ``timed_out``."""
+
+    def __init__(self, workers: int, deadline: float) -> None:
+        """Raise ValueError unless there is at least one worker and the deadline, in seconds, is positive."""
+        if workers < 1:
+            raise ValueError(f"grading.workers must be at least 1, not {workers}")
+        if not deadline > 0:
+            raise ValueError(f"grading.deadline must be a positive number of seconds, not {deadline}")
+        super().__init__("asyppo_cli.tasks.grading.worker", workers, deadline)
+
+    def grade(self, problems: Sequence[Problem], texts: Sequence[str]) -> list[Verdict]:
+        """One verdict for each problem and response text, in order; RuntimeError if workers cannot start."""
+        decided = [verify.decide(p.answer, text, p.entry) for p, text in zip(problems, texts, strict=True)]
+        jobs: dict[tuple[str, str, str, str], Job] = {}
+        for row, (problem, (judgement, answer)) in enumerate(zip(problems, decided, strict=True)):
+            if judgement is None and answer is not None:
+                # Samples of one problem often share an answer, also one that hangs: judge it once.
+                key = (problem.id, problem.question, problem.answer, answer)
+                job = jobs.setdefault(key, Job(_request(problem, answer)))
+                job.rows.append(row)
+        self.run([*jobs.values()])
+        late = {row: self._judgement(job) for job in jobs.values() for row in job.rows}
+        return [_verdict(judgement or late[row], answer) for row, (judgement, answer) in enumerate(decided)]
+
+    def _judgement(self, job: Job) -> Judgement:
+        if job.lost is not None:
+            return Judgement("timed_out", f"not decided within {self._deadline:g} s")
+        return Judgement(*job.reply)
+
+
 class _Worker:
     """One process, its socket, and the job it has in hand."""
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, module: str, deadline: float) -> None:
         self.socket, theirs = socket.socketpair()
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by kill
-        command = [sys.executable, "-m", "asyppo_cli.tasks.grading.worker", str(deadline)]
+        command = [sys.executable, "-m", module, str(deadline)]
         with theirs:
             # A session of its own: Ctrl-C in the terminal is the main process's affair.
             self.process = subprocess.Popen(
@@ -154,12 +171,12 @@ class _Worker:
                 env=_environment(),
                 start_new_session=True,
             )
-        self.job: _Job | None = None
+        self.job: Job | None = None
         self.judging = False
         self.due = 0.0
         self._received = b""
 
-    def give(self, job: _Job) -> None:
+    def give(self, job: Job) -> None:
         """Send a job. A worker that has ended is noticed when it is read from."""
         job.starts += 1
         self.job, self.judging, self.due = job, False, time.monotonic() + START_LIMIT
@@ -187,7 +204,7 @@ class _Worker:
         elif message.startswith("failed: "):
             raise RuntimeError(f"a grading worker cannot load its judge: {message.removeprefix('failed: ')}")
         else:
-            self.job.judgement = Judgement(*json.loads(message))
+            self.job.reply = json.loads(message)
             self.job = None
 
     def kill(self) -> str:
@@ -205,12 +222,15 @@ class _Worker:
 
 
 def _request(problem: Problem, answer: str) -> bytes:
+    return line_of({"gold": problem.answer, "answer": answer, "entry": dict(problem.entry)})
+
+
+def line_of(request: Mapping[str, Any]) -> bytes:
     """One line: JSON escapes everything but ASCII, line ends and lone surrogates too."""
-    return json.dumps({"gold": problem.answer, "answer": answer, "entry": dict(problem.entry)}).encode("ascii") + b"\n"
+    return json.dumps(request).encode("ascii") + b"\n"
 
 
-def _verdict(judgement: Judgement | None, answer: str | None) -> Verdict:
-    assert judgement is not None
+def _verdict(judgement: Judgement, answer: str | None) -> Verdict:
     return Verdict(judgement.kind, 1.0 if judgement.kind == "right" else 0.0, answer, judgement.reason)
 
 

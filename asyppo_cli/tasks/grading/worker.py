@@ -60,7 +60,8 @@ class Guard:
 def main(deadline: float) -> None:
     """Answer requests until the socket closes."""
     channel = socket.socket(fileno=os.dup(0))
-    _settle()
+    close_streams()
+    _limit_resources()
     guard = Guard()
     sys.addaudithook(guard)
     with channel, channel.makefile("r", encoding="ascii") as requests, channel.makefile("w", encoding="ascii") as out:
@@ -74,25 +75,26 @@ def serve(requests: Iterable[str], out: TextIO, guard: Guard, deadline: float) -
         try:
             verify.load(request["entry"])
         except (ImportError, MemoryError, OSError, ValueError, TypeError, AssertionError) as error:
-            _reply(out, f"failed: {type(error).__name__}: {error}".replace("\n", " "))
+            reply(out, f"failed: {type(error).__name__}: {error}".replace("\n", " "))
             continue
-        _reply(out, "judging")
+        reply(out, "judging")
         # The default action of SIGALRM ends the process even inside a C function that never lets Python run.
         signal.setitimer(signal.ITIMER_REAL, deadline + ORPHAN_SECONDS)
         guard.closed = True
         judgement = verify.judge(**request)
         guard.closed = False
         signal.setitimer(signal.ITIMER_REAL, 0)
-        _reply(out, json.dumps(judgement))
+        reply(out, json.dumps(judgement))
 
 
-def _reply(out: TextIO, message: str) -> None:
+def reply(out: TextIO, message: str) -> None:
+    """Send one line."""
     out.write(message.encode("ascii", "backslashreplace").decode("ascii") + "\n")
     out.flush()
 
 
-def _settle() -> None:
-    """Nothing to read from, nobody to print to, a limit to memory, and no core dumps."""
+def close_streams() -> None:
+    """Nothing to read from, nothing to print to, and no Ctrl-C: that is for the main process."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     null = os.open(os.devnull, os.O_RDWR)
@@ -100,6 +102,10 @@ def _settle() -> None:
     os.dup2(null, 1)
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
+
+
+def _limit_resources() -> None:
+    """A limit to memory and files, and no core dumps."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _limit(resource.RLIMIT_FSIZE, FILE_BYTES)
     if sys.platform == "linux":  # elsewhere the limit on address space is not enforced or refused

@@ -16,6 +16,7 @@ from asyppo_cli.runs.records import RecordTexts
 from asyppo_cli.training.clock import Clock
 from asyppo_cli.training.reporting.probes import Probes
 from asyppo_cli.training.step import StepOutcome
+from asyppo_cli.types import Verdict
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def record_texts(outcome: StepOutcome, limit: int) -> RecordTexts:
         {problem.id: {"problem": problem.question, "answer": problem.answer} for problem in problems},
         [
             {"verdict": verdict.kind, "extracted": verdict.extracted, "truncated": response.truncated}
+            | scored_columns(verdict)
             for verdict, response in zip(verdicts, responses, strict=True)
         ],
     )
@@ -143,6 +145,13 @@ def sample_rows(step: int, outcome: StepOutcome, limit: int) -> list[dict[str, A
                 "extracted": verdict.extracted,
                 "truncated": rollout.responses[b].truncated,
                 "length": len(rollout.responses[b].tokens),
+                **scored_columns(verdict),
             }
         )
     return rows
+
+
+def scored_columns(verdict: Verdict) -> dict[str, Any]:
+    """The components of a reward of the user's, and why there is none; nothing for a verifier's."""
+    found = {"components": dict(verdict.components), "failure": verdict.failure}
+    return {name: value for name, value in found.items() if value}

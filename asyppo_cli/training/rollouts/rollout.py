@@ -108,4 +108,17 @@ def rollout_metrics(rollout: Rollout) -> dict[str, float]:
         names.UNPARSEABLE_GOLD: kinds["unparseable_gold"] / total,
         names.TIMED_OUT: kinds["timed_out"] / total,
         names.RESAMPLES: float(rollout.rounds),
+        **reward_metrics(rollout.verdicts),
     }
+
+
+def reward_metrics(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """The mean of every component of the rewards, and the share of calls that failed; nothing for a verifier's."""
+    found = sorted({name for verdict in verdicts for name in verdict.components})
+    means = {
+        names.reward(name): sum(values) / len(values)
+        for name in found
+        if (values := [verdict.components[name] for verdict in verdicts if name in verdict.components])
+    }
+    failed = sum(bool(verdict.failure) for verdict in verdicts)
+    return means | ({names.REWARD_FAILED: failed / len(verdicts)} if found or failed else {})

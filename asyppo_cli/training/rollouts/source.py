@@ -14,6 +14,7 @@ from pathlib import Path
 
 from asyppo_cli.ports import Grader, Sampler, Tokenizer, Weights
 from asyppo_cli.tasks.grading.reasoning import answer_part, opens_reasoning
+from asyppo_cli.tasks.grading.reward_pool import RewardPool
 from asyppo_cli.training.background import in_background
 from asyppo_cli.training.clock import Clock
 from asyppo_cli.training.rollouts.batch_files import read_batch, write_batch
@@ -29,7 +30,7 @@ STATE_FILE = "state.json"
 class DynamicSampler:
     """Samples and grades the batch of a step, in as many rounds (at most ``max_rounds``) as it takes to fill it with
     groups whose rewards differ. ``prompts`` and ``responses`` are counts: per step, and per prompt.
-    ``unfinished`` grades reasoning that was never closed.
+    ``unfinished`` grades reasoning that was never closed; ``rewards`` None: they are the verifier's.
     """
 
     sampler: Sampler
@@ -42,6 +43,7 @@ class DynamicSampler:
     params: SamplingParams
     max_rounds: int
     unfinished: bool = False
+    rewards: RewardPool | None = None
 
     def batch(self, step: int, position: int, clock: Clock) -> Rollout:
         """The batch of ``step``, problems from ``position`` of the stream on."""
@@ -63,7 +65,10 @@ class DynamicSampler:
             texts = [self.tokenizer.decode(response.tokens) for response in flat]
             opened = [opens_reasoning(self.tokenizer.decode(p.tokens[-8:])) for p in prompts for _ in range(n)]
             graded = texts if self.unfinished else list(map(answer_part, texts, opened))
-            verdicts = self.grader.grade([prompt.problem for prompt in prompts for _ in range(n)], graded)
+            problems = [prompt.problem for prompt in prompts for _ in range(n)]
+            verdicts = self.grader.grade(problems, graded)
+            if self.rewards is not None:
+                verdicts = self.rewards.score(problems, texts, verdicts)
         return Rollout(list(prompts), flat, texts, verdicts)
 
 

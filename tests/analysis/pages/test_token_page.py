@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ def record(path: Path, step: int, words: Sequence[Sequence[str]], rewards: Seque
     }
     names = ("value_0", "value_1", "value_mean", "value_std", "advantage", "entropy", "logprob", "gradient_norm")
     columns |= {name: np.arange(n) / 10 for name in names} | given
-    write_records(path, columns, TEXTS)
+    said = [{**TEXTS.responses[0], "verdict": "right" if reward > 0 else "wrong"} for reward in rewards]
+    write_records(path, columns, replace(TEXTS, responses=said))
 
 
 @pytest.fixture
